@@ -1,0 +1,23 @@
+"""Safe reinforcement learning tasks on Brax's Env/State API: every step reports a cost.
+
+env = safety_envs.wrap(safety_envs.make("safety_reacher", backend="spring"))
+state = env.reset(jax.random.split(key, 64))
+state = env.step(state, action)   # state.info["cost"]: [64]
+"""
+
+from safety_envs import _quiet_mjx  # noqa: F401  (before anything imports Brax)
+from safety_envs.base import BACKENDS, SafetyEnv
+from safety_envs.registry import make, task_names
+from safety_envs.wrappers import AutoResetWrapper, EpisodeWrapper, SafetyWrapper, vectorize, wrap
+
+__all__ = [
+    "BACKENDS",
+    "AutoResetWrapper",
+    "EpisodeWrapper",
+    "SafetyEnv",
+    "SafetyWrapper",
+    "make",
+    "task_names",
+    "vectorize",
+    "wrap",
+]

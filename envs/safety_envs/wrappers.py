@@ -1,0 +1,368 @@
+"""Costs, vectorising, time limits and automatic resets for any Brax environment.
+
+`wrap` composes them: cost -> vectorise -> time limit -> automatic reset. No wrapper mutates its input.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from brax import base
+from brax.envs.base import Env, State, Wrapper
+from brax.envs.wrappers.training import DomainRandomizationVmapWrapper, VmapWrapper
+
+from safety_envs.base import strongly_typed
+
+CostFn = Callable[[State, jax.Array, State], jax.Array]
+RandomizationFn = Callable[[base.System], tuple[base.System, base.System]]
+
+# What info says about the step just made; all else in info belongs to the episode and is reset with it.
+_REPORTS = ("cost", "steps", "truncation", "episode_metrics", "whole_episode")
+
+
+def wrap(
+    env: Env,
+    *,
+    episode_length: int | None = None,
+    action_repeat: int = 1,
+    randomization_fn: RandomizationFn | None = None,
+    pool_size: int = 4,
+) -> Env:
+    """An environment ready for training: vectorised, with a time limit and automatic resets.
+
+        state = wrapped.reset(keys)            # keys: [N]
+        state = wrapped.step(state, action)    # action: [N, A]
+
+    Args:
+      env: a Brax environment, not vectorised, whose states carry `info["cost"]`, a scalar or [K].
+      episode_length: time limit in steps of `env`; None: `env.episode_length`.
+      action_repeat: steps of `env` per step, >= 1; divides episode_length.
+      randomization_fn: Brax's domain randomisation: system -> (batched system, in_axes).
+      pool_size: resets drawn ahead for each environment, >= 1.
+
+    Returns:
+      An `AutoResetWrapper` around an `EpisodeWrapper`; the two list what they put into `info`.
+
+    Raises:
+      ValueError: the environment reports no cost (found by tracing, before any compile), or a size is out of its
+        range.
+    """
+    _check_cost(env)
+    if episode_length is None:
+        episode_length = getattr(env, "episode_length", None)
+    if episode_length is None:
+        raise ValueError("the environment has no episode_length of its own; pass episode_length")
+    env = EpisodeWrapper(vectorize(env, randomization_fn), episode_length, action_repeat)
+    return AutoResetWrapper(env, pool_size)
+
+
+def vectorize(env: Env, randomization_fn: RandomizationFn | None = None) -> Env:
+    """Maps `reset` and `step` over a leading axis N of keys, states and actions.
+
+    Args:
+      env: a Brax environment, not vectorised.
+      randomization_fn: Brax's domain randomisation: system -> (batched system, in_axes).
+
+    Returns:
+      The vectorised environment.
+    """
+    return VmapWrapper(env) if randomization_fn is None else _RandomizedVmapWrapper(env, randomization_fn)
+
+
+class SafetyWrapper(Wrapper):
+    """Makes any Brax environment report a cost, in `info["cost"]` and `metrics["cost"]`."""
+
+    def __init__(
+        self, env: Env, cost_fn: CostFn, *, cost_limit: Any = None, episode_length: int | None = None
+    ):
+        """Wraps an environment that is not vectorised.
+
+        Args:
+          env: the environment.
+          cost_fn: (state before the step, raw action [A], next state) -> cost >= 0, a scalar or [K].
+          cost_limit: limit on an episode's summed cost; None: the environment's own, if any.
+          episode_length: time limit in steps; None: the environment's own, if any.
+        """
+        super().__init__(env)
+        self._cost_fn = cost_fn
+        if cost_limit is not None:
+            self.cost_limit = cost_limit
+        if episode_length is not None:
+            self.episode_length = episode_length
+
+    def reset(self, key: jax.Array) -> State:
+        """The environment's reset, with zero cost."""
+        state = self.env.reset(key)
+        action = jax.ShapeDtypeStruct((self.env.action_size,), jnp.result_type(float))
+        cost = jax.eval_shape(self._cost_fn, state, action, state)
+        return _with_cost(state, jnp.zeros(cost.shape, cost.dtype))
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """The environment's step, with its cost."""
+        # Brax's own environments write into the dicts of the state they are given: let them have a copy.
+        next_state = self.env.step(jax.tree.map(lambda x: x, state), action)
+        return _with_cost(next_state, jnp.asarray(self._cost_fn(state, action, next_state)))
+
+
+class EpisodeWrapper(Wrapper):
+    """Ends episodes at a time limit, kept apart from termination, and totals reward and cost.
+
+    A step after `done` starts a new episode; what its physics starts from is the business of `AutoResetWrapper`.
+    With action repeat, reward and cost are summed up to a termination, where the state stays.
+
+    `info` gains:
+      steps: [N] int, steps of the running episode, counted in steps of the wrapped environment.
+      truncation: [N] float, 1 where the time limit ended the episode and the environment did not.
+      episode_metrics: sum_reward [N], cost [N] or [N, K] and length [N] of the running episode; where `done` is 1,
+        of the finished one.
+      whole_episode: [N] bool, whether the episode that these metrics total was seen from its beginning.
+    """
+
+    def __init__(self, env: Env, episode_length: int, action_repeat: int = 1):
+        """Wraps a vectorised environment.
+
+        Args:
+          env: vectorised environment with `info["cost"]`.
+          episode_length: time limit in steps of `env`, >= 1.
+          action_repeat: steps of `env` per step, >= 1; divides episode_length.
+
+        Raises:
+          ValueError: a size is out of its range.
+        """
+        super().__init__(env)
+        if episode_length < 1:
+            raise ValueError(f"episode_length is {episode_length}; it must be at least 1")
+        if action_repeat < 1 or episode_length % action_repeat:
+            raise ValueError(
+                f"action_repeat is {action_repeat}; it must divide episode_length {episode_length}"
+            )
+        self.episode_length = episode_length
+        self.action_repeat = action_repeat
+
+    def reset(self, key: jax.Array) -> State:
+        """Initial states of N environments; key: [N]."""
+        state = strongly_typed(self.env.reset(key))
+        totals = {
+            "sum_reward": jnp.zeros_like(state.reward),
+            "cost": jnp.zeros_like(state.info["cost"]),
+            "length": jnp.zeros_like(state.reward),
+        }
+        info = {
+            **state.info,
+            "steps": jnp.zeros(state.done.shape, jnp.int32),
+            "truncation": jnp.zeros_like(state.done),
+            "episode_metrics": totals,
+            "whole_episode": jnp.ones(state.done.shape, bool),
+        }
+        return state.replace(info=info)
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """Steps N environments, `action_repeat` times each; action: [N, A]."""
+        ended = state.done.astype(bool)
+        steps = jnp.where(ended, 0, state.info["steps"]) + self.action_repeat
+        previous = jax.tree.map(lambda x: _where(ended, jnp.zeros_like(x), x), state.info["episode_metrics"])
+        next_state, totals = self._repeat(state.replace(done=jnp.zeros_like(state.done)), action)
+
+        terminated = next_state.done.astype(bool)
+        at_limit = steps >= self.episode_length
+        info = {
+            **next_state.info,
+            "cost": totals["cost"],
+            "steps": steps,
+            "truncation": (at_limit & ~terminated).astype(state.done.dtype),
+            "episode_metrics": jax.tree.map(jnp.add, previous, totals),
+            "whole_episode": ended | state.info["whole_episode"],
+        }
+        return next_state.replace(
+            reward=totals["sum_reward"],
+            done=(at_limit | terminated).astype(state.done.dtype),
+            metrics={**next_state.metrics, "cost": totals["cost"]},
+            info=info,
+        )
+
+    def stagger(self, state: State) -> State:
+        """Spreads the episodes' ages evenly, so that environments that never terminate do not end all at once.
+
+        Environment i of N gets age i * episode_length // N, rounded down to a multiple of action_repeat. Its
+        first episode ends that much earlier and is not whole (`info["whole_episode"]`) unless the age is 0.
+
+        Args:
+          state: the state just returned by `reset`.
+
+        Returns:
+          The same state with other `steps` and `whole_episode`.
+        """
+        num_envs = state.done.shape[-1]
+        ages = [i * self.episode_length // num_envs for i in range(num_envs)]
+        steps = jnp.asarray(ages, jnp.int32) // self.action_repeat * self.action_repeat
+        steps = jnp.broadcast_to(steps, state.done.shape)
+        return state.replace(info={**state.info, "steps": steps, "whole_episode": steps == 0})
+
+    def _repeat(self, state: State, action: jax.Array) -> tuple[State, dict[str, jax.Array]]:
+        """Steps until the repeat is over or the environment terminates; totals over the steps made."""
+
+        def once(state, _):
+            alive = ~state.done.astype(bool)
+            next_state = strongly_typed(self.env.step(state, action))
+            totals = {
+                "sum_reward": next_state.reward,
+                "cost": next_state.info["cost"],
+                "length": jnp.ones_like(next_state.reward),
+            }
+            if self.action_repeat > 1:
+                next_state = jax.tree.map(lambda new, old: _where(alive, new, old), next_state, state)
+                totals = jax.tree.map(lambda x: _where(alive, x, jnp.zeros_like(x)), totals)
+            return next_state, totals
+
+        if self.action_repeat == 1:
+            return once(state, None)
+        state, totals = jax.lax.scan(once, state, length=self.action_repeat)
+        return state, jax.tree.map(lambda x: jnp.sum(x, axis=0), totals)
+
+
+class ResetPool(NamedTuple):
+    """Resets drawn ahead. Environment i's j-th reset is a function of its key and j alone.
+
+    Attributes:
+      starts: pytree of [P, N, ...], resets number `first` to `first + P - 1` of every environment.
+      used: [N] int in [0, P), how many of them the environment has used.
+      first: [N] int, number of the oldest one held.
+      key: [N] keys, used for nothing else.
+    """
+
+    starts: Any
+    used: jax.Array
+    first: jax.Array
+    key: jax.Array
+
+
+class AutoResetWrapper(Wrapper):
+    """Gives every environment that is done a fresh initial state, which is never used again.
+
+    The state returned has the new episode's physics and observation, and the old one's reward, done, metrics
+    and cost. Other entries that the environment itself keeps in `info` are reset with it.
+
+    Resets come from a pool drawn ahead; when some environment has used up its own, all are topped up together.
+    What an environment gets does not depend on when that happens, so neither the other environments nor other
+    lanes of a vmap can change it.
+
+    `info` gains:
+      final_observation: [N, O], the observation that the step led to, before any reset.
+      reset_pool: the `ResetPool`.
+    """
+
+    def __init__(self, env: Env, pool_size: int = 4):
+        """Wraps a vectorised environment.
+
+        Args:
+          env: vectorised environment.
+          pool_size: P, resets drawn ahead for each environment, >= 1; takes the memory of P states each.
+
+        Raises:
+          ValueError: pool_size is out of its range.
+        """
+        super().__init__(env)
+        if pool_size < 1:
+            raise ValueError(f"pool_size is {pool_size}; it must be at least 1")
+        self.pool_size = pool_size
+
+    def reset(self, key: jax.Array) -> State:
+        """Initial states of N environments and their pools; key: [N]."""
+        first_key, pool_key = jnp.moveaxis(jax.vmap(jax.random.split)(key), 1, 0)
+        state = strongly_typed(self.env.reset(first_key))
+        zeros = jnp.zeros(state.done.shape, jnp.int32)
+        pool = ResetPool(
+            starts=self._draw(pool_key, zeros), used=zeros, first=jnp.zeros_like(zeros), key=pool_key
+        )
+        return _with_reset_info(state, jax.tree.map(jnp.copy, state.obs), pool)
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """Steps N environments and resets those that are done; action: [N, A]."""
+        pool: ResetPool = state.info["reset_pool"]
+        # The pool's leading axis is not N, so the vectorised environment must not see it.
+        info = {k: v for k, v in state.info.items() if k not in ("reset_pool", "final_observation")}
+        next_state = strongly_typed(self.env.step(state.replace(info=info), action))
+
+        done = next_state.done.astype(bool)
+        environments = jnp.arange(done.shape[0])
+        fresh = jax.tree.map(lambda x: x[pool.used, environments], pool.starts)
+        start = jax.tree.map(lambda new, old: _where(done, new, old), fresh, _start_of(next_state))
+        restarted = next_state.replace(
+            pipeline_state=start["pipeline_state"],
+            obs=start["obs"],
+            info={**next_state.info, **start["info"]},
+        )
+        pool = self._top_up(pool._replace(used=pool.used + done))
+        return _with_reset_info(restarted, next_state.obs, pool)
+
+    def _top_up(self, pool: ResetPool) -> ResetPool:
+        def redraw(pool):
+            first = pool.first + pool.used
+            return pool._replace(
+                starts=self._draw(pool.key, first), used=jnp.zeros_like(pool.used), first=first
+            )
+
+        needed = any_lane(jnp.any(pool.used == self.pool_size))
+        return jax.lax.cond(needed, redraw, lambda pool: pool, pool)
+
+    def _draw(self, key: jax.Array, first: jax.Array) -> Any:
+        """Resets number first to first + P - 1 of every environment: [P, N, ...]."""
+        numbers = first[None, :] + jnp.arange(self.pool_size, dtype=first.dtype)[:, None]
+        keys = jax.vmap(jax.vmap(jax.random.fold_in), in_axes=(None, 0))(key, numbers)
+        return jax.vmap(lambda keys: _start_of(strongly_typed(self.env.reset(keys))))(keys)
+
+
+@jax.custom_batching.custom_vmap
+def any_lane(flag: jax.Array) -> jax.Array:
+    """A scalar bool, reduced by `any` over all axes that a vmap maps it over.
+
+    As the result is not batched, `jax.lax.cond` on it stays a branch under vmap, not a select of both sides.
+    """
+    return flag
+
+
+@any_lane.def_vmap
+def _any_lane_vmap(axis_size, in_batched, flag):
+    del axis_size
+    return any_lane(jnp.any(flag, axis=0) if in_batched[0] else flag), False
+
+
+class _RandomizedVmapWrapper(DomainRandomizationVmapWrapper):
+    """Brax's domain randomisation steps the unwrapped environment; this keeps the wrappers, hence the cost."""
+
+    @contextlib.contextmanager
+    def v_env_fn(self, new_sys: base.System):
+        with super().v_env_fn(new_sys):
+            yield self.env
+
+
+def _start_of(state: State) -> dict[str, Any]:
+    """What a new episode takes from a reset."""
+    info = {k: v for k, v in state.info.items() if k not in _REPORTS}
+    return {"pipeline_state": state.pipeline_state, "obs": state.obs, "info": info}
+
+
+def _with_cost(state: State, cost: jax.Array) -> State:
+    cost = cost.astype(jnp.result_type(float))
+    return state.replace(metrics={**state.metrics, "cost": cost}, info={**state.info, "cost": cost})
+
+
+def _with_reset_info(state: State, final_observation: Any, pool: ResetPool) -> State:
+    return state.replace(info={**state.info, "final_observation": final_observation, "reset_pool": pool})
+
+
+def _where(mask: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Selects whole environments: mask [N], x and y [N, ...]."""
+    return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x, y)
+
+
+def _check_cost(env: Env) -> None:
+    reset_state = jax.eval_shape(env.reset, jax.random.PRNGKey(0))
+    action = jax.ShapeDtypeStruct((env.action_size,), jnp.result_type(float))
+    step_state = jax.eval_shape(env.step, reset_state, action)
+    for name, state in (("reset", reset_state), ("step", step_state)):
+        if "cost" not in state.info:
+            env_name = type(env.unwrapped).__name__
+            raise ValueError(f'{env_name}.{name} reports no info["cost"]; use SafetyWrapper(env, cost_fn)')

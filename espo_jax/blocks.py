@@ -1,0 +1,75 @@
+"""Work proportional to the samples in use: sums and maps over the leading blocks of fixed-capacity arrays."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+
+Tree = TypeVar("Tree")
+
+
+@custom_vmap
+def lanes_max(x: jax.Array) -> jax.Array:
+    """Largest value of x over every vmapped axis, itself not batched; x itself outside of vmap.
+
+    A loop or a branch whose predicate is batched makes XLA compute and select everything it carries; with the
+    maximum over the lanes the predicate is one scalar and the loop stays a loop.
+    """
+    return x
+
+
+@lanes_max.def_vmap
+def _lanes_max_vmap(axis_size: int, in_batched: list[bool], x: jax.Array) -> tuple[jax.Array, bool]:
+    del axis_size, in_batched
+    return lanes_max(jnp.max(x, axis=0)), False
+
+
+@flax.struct.dataclass
+class Blocks:
+    """The leading `count` blocks of `size` time steps of arrays whose first axis is time.
+
+    Args:
+      count: [] int32 blocks in use, the same for all vmapped lanes.
+      size: time steps of a block; divides the first axis of every array.
+    """
+
+    count: jax.Array
+    size: int = flax.struct.field(pytree_node=False)
+
+    @classmethod
+    def covering(cls, num_steps: jax.Array, size: int) -> "Blocks":
+        """Blocks of `size` that hold the first `num_steps` (traced) time steps, in every vmapped lane."""
+        return cls(count=lanes_max((num_steps + size - 1) // size), size=size)
+
+    def sum(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
+        """Sum of fn(block) over the blocks in use.
+
+        Not differentiable in reverse: take gradients inside of fn, where the block is still in the cache.
+        """
+        shape = jax.eval_shape(fn, self._block(data, 0))
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
+
+        def add(index: jax.Array, total: Tree) -> Tree:
+            return jax.tree.map(jnp.add, total, fn(self._block(data, index)))
+
+        return jax.lax.fori_loop(0, self.count, add, zeros)
+
+    def map(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
+        """fn of every block in use, joined along time; zeros for the others. Differentiable, linearisable."""
+        capacity = jax.tree.leaves(data)[0].shape[0]
+        shape = jax.eval_shape(fn, self._block(data, 0))
+
+        def one(index: jax.Array) -> Tree:
+            def unused() -> Tree:
+                return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
+
+            return jax.lax.cond(index < self.count, lambda: fn(self._block(data, index)), unused)
+
+        mapped = jax.lax.map(one, jnp.arange(capacity // self.size))
+        return jax.tree.map(lambda x: x.reshape(capacity, *x.shape[2:]), mapped)
+
+    def _block(self, data: Any, index: Any) -> Any:
+        return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, index * self.size, self.size), data)

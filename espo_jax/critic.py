@@ -1,0 +1,215 @@
+"""Critics: value networks of reward and costs, stacked, and their fits (L-BFGS, or Adam on minibatches)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from espo_jax.blocks import Blocks, lanes_max
+from espo_jax.natural_gradient import dot
+from espo_jax.policy import MLP
+
+
+class Critic(MLP):
+    """Observation [..., O] to value [..., 1]; several critics share it with stacked parameters."""
+
+    hidden_sizes: Sequence[int] = (64, 64)
+    output_size: int = 1
+
+
+def squared_error(
+    apply_fn: Callable[[jax.Array, jax.Array], jax.Array],
+    params: jax.Array,
+    observation: jax.Array,
+    target: jax.Array,
+    mask: jax.Array,
+) -> jax.Array:
+    """Sum over the samples of (V(s) - target)^2 where mask holds: [].
+
+    Args:
+      apply_fn: (flat params [P], observation [..., O]) to values [...].
+      params: [P] of one critic.
+      observation: [..., O].
+      target: [...] advantage + value.
+      mask: [...] bool.
+    """
+    return jnp.sum(jnp.where(mask, jnp.square(apply_fn(params, observation) - target), 0.0))
+
+
+def loss_and_gradient(
+    apply_fn: Callable[[jax.Array, jax.Array], jax.Array],
+    params: jax.Array,
+    observation: jax.Array,
+    target: jax.Array,
+    mask: jax.Array,
+    blocks: Blocks,
+    *,
+    l2: jax.Array | float,
+) -> tuple[jax.Array, jax.Array]:
+    """Mean squared error plus l2 |params|^2 of M critics, and its gradient: [M], [M, P].
+
+    Args:
+      apply_fn: (flat params [P], observation) to values.
+      params: [M, P].
+      observation: [T, N, O].
+      target: [T, N, M].
+      mask: [T, N] bool.
+      blocks: the part of [T] in use.
+      l2: weight of the squared parameters.
+    """
+
+    def block_fn(block: tuple) -> tuple[jax.Array, jax.Array]:
+        observation, target, mask = block
+
+        def one(p: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return jax.value_and_grad(lambda p: squared_error(apply_fn, p, observation, y, mask))(p)
+
+        return jax.vmap(one, in_axes=(0, -1))(params, target)
+
+    loss, gradient = blocks.sum(block_fn, (observation, target, mask))
+    count = jnp.maximum(jnp.sum(mask), 1)
+    return loss / count + l2 * dot(params, params), gradient / count + 2 * l2 * params
+
+
+def fit_lbfgs(
+    loss_fn: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
+    params: jax.Array,
+    *,
+    num_iterations: int,
+    max_halvings: int = 10,
+    sufficient_decrease: float = 1e-4,
+) -> tuple[jax.Array, jax.Array]:
+    """Minimise M losses at once by L-BFGS (optax) with an Armijo backtracking line search.
+
+    optax's own line searches branch on the data; vmapped over critics and seeds each branch would run for all, so
+    every trial point here costs exactly one loss and gradient. A direction that does not descend (bad curvature
+    pairs) restarts from steepest descent; a loss whose step finds no decrease stays where it is.
+
+    Args:
+      loss_fn: params [M, P] -> (loss [M], gradient [M, P]), the losses independent of each other.
+      params: [M, P] start.
+      num_iterations: L-BFGS iterations.
+      max_halvings: trial steps 1, 1/2, ... per iteration.
+      sufficient_decrease: Armijo's constant.
+
+    Returns:
+      params [M, P] and their losses [M].
+
+    Reference: Nocedal & Wright 2006, algorithms 3.1 and 7.5.
+    """
+    optimizer = optax.scale_by_lbfgs(memory_size=10)
+    fresh = jax.vmap(optimizer.init)(params)
+
+    def select(keep: jax.Array, new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda n, o: jnp.where(keep.reshape(-1, *[1] * (n.ndim - 1)), n, o), new, old)
+
+    def iteration(_: int, carry: tuple) -> tuple:
+        params, loss, gradient, memory = carry
+        update, next_memory = jax.vmap(optimizer.update)(gradient, memory, params)
+        restart = ~(dot(gradient, update) > 0)
+        first, first_memory = jax.vmap(optimizer.update)(gradient, fresh, params)
+        update, next_memory = select(restart, (first, first_memory), (update, next_memory))
+        slope = -dot(gradient, update)
+
+        def searching(trial: tuple) -> jax.Array:
+            index, _, done, *_ = trial
+            return (index < max_halvings) & (lanes_max((~done).any().astype(jnp.int32)) > 0)
+
+        def search(trial: tuple) -> tuple:
+            index, size, done, best, best_loss, best_gradient = trial
+            candidate = params - size[:, None] * update
+            new_loss, new_gradient = loss_fn(candidate)
+            good = new_loss <= loss + sufficient_decrease * size * slope
+            new = good & ~done
+            best, best_loss, best_gradient = select(
+                new, (candidate, new_loss, new_gradient), (best, best_loss, best_gradient)
+            )
+            return index + 1, size / 2, done | good, best, best_loss, best_gradient
+
+        # At a stationary point, or where nothing is finite, there is no descent to look for.
+        start = (jnp.int32(0), jnp.ones_like(loss), ~(slope < 0), params, loss, gradient)
+        *_, params, loss, gradient = jax.lax.while_loop(searching, search, start)
+        return params, loss, gradient, next_memory
+
+    loss, gradient = loss_fn(params)
+    params, loss, _, _ = jax.lax.fori_loop(0, num_iterations, iteration, (params, loss, gradient, fresh))
+    return params, loss
+
+
+def adam(learning_rate: jax.Array | float, max_gradient_norm: float) -> optax.GradientTransformation:
+    """Adam on gradients clipped to a global norm; the learning rate may be traced."""
+    return optax.chain(optax.clip_by_global_norm(max_gradient_norm), optax.adam(learning_rate))
+
+
+def fit_adam(
+    apply_fn: Callable[[jax.Array, jax.Array], jax.Array],
+    params: jax.Array,
+    optimizer: optax.GradientTransformation,
+    optimizer_state: optax.OptState,
+    key: jax.Array,
+    observation: jax.Array,
+    target: jax.Array,
+    mask: jax.Array,
+    *,
+    l2: jax.Array | float,
+    num_passes: int,
+    minibatch_size: int,
+) -> tuple[jax.Array, optax.OptState, jax.Array]:
+    """Fit M critics by minibatch gradient descent; every pass visits each sample in use once, in random order.
+
+    Args:
+      apply_fn: (flat params [P], observation) to values.
+      params: [M, P].
+      optimizer: of one critic.
+      optimizer_state: vmapped over M.
+      key: for the order of the samples.
+      observation: [T, N, O].
+      target: [T, N, M].
+      mask: [T, N] bool.
+      l2: weight of the squared parameters.
+      num_passes: passes over the samples in use.
+      minibatch_size: samples of a minibatch; the last one of a pass may hold fewer.
+
+    Returns:
+      params [M, P], optimizer_state, mean loss of the last pass [M].
+    """
+    observation, target = (x.reshape(-1, x.shape[-1]) for x in (observation, target))
+    used = mask.reshape(-1)
+    count = jnp.sum(used)
+    num_minibatches = lanes_max((count + minibatch_size - 1) // minibatch_size)
+    capacity = used.size
+
+    def one_pass(index: jax.Array, carry: tuple) -> tuple:
+        params, state, _ = carry
+        noise = jax.random.uniform(jax.random.fold_in(key, index), (capacity,))
+        # Unused samples sort last, so the first `count` entries are a permutation of those in use.
+        order = jnp.pad(jnp.argsort(jnp.where(used, noise, 2.0)), (0, minibatch_size))
+
+        def minibatch(i: jax.Array, carry: tuple) -> tuple:
+            params, state, total = carry
+            rows = jax.lax.dynamic_slice_in_dim(order, i * minibatch_size, minibatch_size)
+            real = i * minibatch_size + jnp.arange(minibatch_size) < count
+            size = jnp.sum(real)
+
+            def one(p: jax.Array, s: Any, y: jax.Array) -> tuple:
+                def loss_fn(p: jax.Array) -> jax.Array:
+                    error = squared_error(apply_fn, p, observation[rows], y, real)
+                    return error / jnp.maximum(size, 1) + l2 * dot(p, p)
+
+                loss, gradient = jax.value_and_grad(loss_fn)(p)
+                updates, s = optimizer.update(gradient, s, p)
+                return optax.apply_updates(p, updates), s, loss * size
+
+            new_params, new_state, loss = jax.vmap(one, in_axes=(0, 0, -1))(params, state, target[rows])
+            # A lane that has run out of samples must not move on its momentum.
+            kept = jax.tree.map(lambda n, o: jnp.where(size > 0, n, o), (new_params, new_state), (params, state))
+            return *kept, total + loss
+
+        total = jnp.zeros(params.shape[0], params.dtype)
+        params, state, total = jax.lax.fori_loop(0, num_minibatches, minibatch, (params, state, total))
+        return params, state, total / jnp.maximum(count, 1)
+
+    start = (params, optimizer_state, jnp.zeros(params.shape[0], params.dtype))
+    return jax.lax.fori_loop(0, num_passes, one_pass, start)

@@ -1,0 +1,69 @@
+"""Generalised advantage estimation, masked, for rewards and costs alike."""
+
+import jax
+import jax.numpy as jnp
+
+
+def gae(
+    reward: jax.Array,
+    value: jax.Array,
+    next_value: jax.Array,
+    terminated: jax.Array,
+    truncated: jax.Array,
+    mask: jax.Array,
+    *,
+    discount: jax.Array | float,
+    gae_lambda: jax.Array | float,
+) -> jax.Array:
+    """Generalised advantages of one environment's rollout; rewards and costs alike.
+
+        delta_t = r_t + discount (1 - terminated_t) V(s'_t) - V(s_t)
+        A_t     = delta_t + discount gae_lambda (1 - terminated_t)(1 - truncated_t) A_{t+1}
+
+    Termination removes the bootstrap and cuts the trace; truncation (a time limit) only cuts the trace.
+
+    Args:
+      reward: [T] reward or cost received after acting at t.
+      value: [T] V(s_t).
+      next_value: [T] V(s'_t), s'_t reached before any reset.
+      terminated: [T] bool, the task ended at s'_t.
+      truncated: [T] bool, the time limit cut the episode at s'_t.
+      mask: [T] bool, False for the unused tail, which gets advantage 0.
+      discount: scalar in [0, 1].
+      gae_lambda: scalar in [0, 1].
+
+    Returns:
+      [T] advantages, not standardised; adding `value` gives the critics' targets.
+
+    Reference: Schulman et al. 2016, arXiv:1506.02438, section 3.
+    """
+    bootstrap = jnp.where(terminated, 0.0, next_value)
+    delta = jnp.where(mask, reward + discount * bootstrap - value, 0.0)
+    trace = jnp.where(mask & ~terminated & ~truncated, discount * gae_lambda, 0.0)
+
+    # A_t = delta_t + trace_t A_{t+1} composes associatively: logarithmic depth instead of T dependent steps.
+    def compose(later: tuple[jax.Array, jax.Array], earlier: tuple[jax.Array, jax.Array]):
+        return earlier[0] + earlier[1] * later[0], earlier[1] * later[1]
+
+    advantage, _ = jax.lax.associative_scan(compose, (delta, trace), reverse=True)
+    return advantage
+
+
+def standardize(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """Shift and scale x to mean 0 and standard deviation 1 over the samples where mask holds; 0 elsewhere.
+
+    Constant data (no variance beyond float rounding) becomes 0, not noise.
+
+    Args:
+      x: [T, N] values.
+      mask: [T, N] bool.
+
+    Returns:
+      [T, N] standardised values.
+    """
+    count = jnp.maximum(jnp.sum(mask), 1)
+    mean = jnp.sum(jnp.where(mask, x, 0.0)) / count
+    centred = jnp.where(mask, x - mean, 0.0)
+    std = jnp.sqrt(jnp.sum(jnp.square(centred)) / count)
+    rounding = 8 * jnp.finfo(x.dtype).eps * jnp.abs(mean)
+    return jnp.where(std > rounding, centred / jnp.maximum(std, jnp.finfo(x.dtype).tiny), 0.0)

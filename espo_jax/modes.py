@@ -1,0 +1,88 @@
+"""The three modes of ESPO (raise reward, lower cost, balance both) and the schedules of their slacks."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+# Mode of an iteration as recorded in the metrics; names in MODE_NAMES.
+REWARD, COST, ALIGNED, CONFLICT = range(4)
+MODE_NAMES = ("reward", "cost", "aligned", "conflict")
+
+
+class ModeChoice(NamedTuple):
+    """Which objectives an iteration follows.
+
+    Args:
+      balance: [] bool, the cost is in the band.
+      mode: [] int32, REWARD, COST or ALIGNED (whether a balance conflicts is known once there are gradients).
+      weight: [1 + K] weights of the reward and of the constraints, summing to 1.
+    """
+
+    balance: jax.Array
+    mode: jax.Array
+    weight: jax.Array
+
+
+def choose_mode(
+    episode_cost: jax.Array,
+    cost_limit: jax.Array,
+    slack_positive: jax.Array,
+    slack_negative: jax.Array,
+    reward_weight: jax.Array | float,
+    warmup: jax.Array | bool = False,
+) -> ModeChoice:
+    """Choose among the three modes by where the cost stands against its limit.
+
+        cost only    if V_c > b + h+ for some constraint: the one most violated relative to its limit
+        balance      else if V_c >= b + h- for some: x_r on the reward, the rest shared by those constraints
+        reward only  else, and always during the warm-up
+
+    Args:
+      episode_cost: [K] V_c, undiscounted cost of an episode.
+      cost_limit: [K] b.
+      slack_positive: [K] h+ in [0, inf].
+      slack_negative: [K] h- in [-inf, 0].
+      reward_weight: x_r in [0, 1].
+      warmup: [] bool.
+
+    Returns:
+      ModeChoice.
+
+    Reference: ESPO, arXiv:2405.20860, section 4.1 (Algorithm 1 swaps its references to the two balance rules).
+    """
+    num_constraints = episode_cost.shape[0]
+    above = episode_cost > cost_limit + slack_positive
+    in_band = episode_cost >= cost_limit + slack_negative
+    cost_only = jnp.any(above) & ~jnp.asarray(warmup)
+    balance = jnp.any(in_band) & ~cost_only & ~jnp.asarray(warmup)
+
+    # A limit of 0 makes every violation infinitely large relative to it; the floor keeps their order.
+    violation = (episode_cost - cost_limit) / jnp.maximum(cost_limit, 1e-6)
+    worst = jnp.arange(num_constraints) == jnp.argmax(jnp.where(above, violation, -jnp.inf))
+    share = jnp.where(in_band, (1 - reward_weight) / jnp.maximum(jnp.sum(in_band), 1), 0.0)
+    cost_weight = jnp.where(cost_only, worst.astype(share.dtype), jnp.where(balance, share, 0.0))
+    weight = jnp.where(cost_only, 0.0, jnp.where(balance, reward_weight, 1.0))
+    mode = jnp.where(cost_only, COST, jnp.where(balance, ALIGNED, REWARD)).astype(jnp.int32)
+    return ModeChoice(balance, mode, jnp.concatenate([weight[None], cost_weight]).astype(episode_cost.dtype))
+
+
+def anneal(
+    value: jax.Array, iteration: jax.Array, num_iterations: jax.Array | float, enabled: jax.Array | bool
+) -> jax.Array:
+    """A slack or zeta at an iteration: x <- x - x/T once per iteration, if enabled; infinite values stay.
+
+    Args:
+      value: initial h or zeta, any shape.
+      iteration: [] iterations finished before this one (0 at the first, which anneals too).
+      num_iterations: T.
+      enabled: [] bool or 0/1.
+
+    Returns:
+      like value: value (1 - 1/T)^(iteration + 1).
+
+    Reference: ESPO, arXiv:2405.20860, Algorithm 1, line 1.
+    """
+    factor = (1 - 1 / jnp.asarray(num_iterations, value.dtype)) ** (iteration + 1)
+    annealed = jnp.where(jnp.isinf(value), value, jnp.where(jnp.isinf(value), 0.0, value) * factor)
+    return jnp.where(jnp.asarray(enabled, bool), annealed, value)

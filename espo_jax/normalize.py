@@ -1,0 +1,21 @@
+"""Running mean and standard deviation of observations, masked: Brax's statistics with this project's clipping."""
+
+import jax
+import jax.numpy as jnp
+from brax.training.acme import running_statistics
+from brax.training.acme.running_statistics import RunningStatisticsState
+
+
+def init(observation_size: int) -> RunningStatisticsState:
+    """Statistics of no observations yet: mean 0, standard deviation 1, both [O]."""
+    return running_statistics.init_state(jnp.zeros((observation_size,)))
+
+
+def update(state: RunningStatisticsState, observation: jax.Array, mask: jax.Array) -> RunningStatisticsState:
+    """Take in the observations [T, N, O] where mask [T, N] holds (Welford's update)."""
+    return running_statistics.update(state, observation, weights=mask.astype(observation.dtype))
+
+
+def normalize(state: RunningStatisticsState, observation: jax.Array, clip: float) -> jax.Array:
+    """(observation - mean) / std, bounded to +-clip standard deviations; [..., O]."""
+    return jnp.clip((observation - state.mean) / state.std, -clip, clip)
