@@ -1,0 +1,14 @@
+"""Safe reinforcement learning by sample manipulation (ESPO, NeurIPS 2024) as pure JAX functions.
+
+algorithm = espo_jax.espo.make(env, espo_jax.Config())
+state = algorithm.init(key, hyperparams)
+state, metrics = algorithm.step(state, hyperparams)
+"""
+
+from espo_jax.algorithms import espo
+from espo_jax.algorithms.types import Algorithm, Metrics, TrainState
+from espo_jax.config import Config, Hyperparams
+
+__version__ = "0.1.0"
+
+__all__ = ["Algorithm", "Config", "Hyperparams", "Metrics", "TrainState", "espo"]

@@ -27,6 +27,33 @@ def _lanes_max_vmap(axis_size: int, in_batched: list[bool], x: jax.Array) -> tup
     return lanes_max(jnp.max(x, axis=0)), False
 
 
+@custom_vmap
+def select_running(running: jax.Array, new: Tree, old: Tree) -> Tree:
+    """`new` for lanes that are running and `old` for the others; outside of vmap, where a loop ends by itself, `new`.
+
+    Args:
+      running: [] bool.
+      new: pytree.
+      old: pytree like new.
+    """
+    del running, old
+    return new
+
+
+@select_running.def_vmap
+def _select_running_vmap(axis_size: int, in_batched: list, running: jax.Array, new: Tree, old: Tree) -> tuple:
+    def lanes(batched: bool, x: jax.Array) -> jax.Array:
+        return x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+
+    running, new, old = jax.tree.map(lanes, tuple(in_batched), (running, new, old))
+
+    def select(n: jax.Array, o: jax.Array) -> jax.Array:
+        return jax.vmap(jnp.where)(running, n, o)
+
+    selected = jax.tree.map(select, new, old)
+    return selected, jax.tree.map(lambda _: True, selected)
+
+
 @flax.struct.dataclass
 class Blocks:
     """The leading `count` blocks of `size` time steps of arrays whose first axis is time.

@@ -161,7 +161,9 @@ class Hyperparams:
     critic_learning_rate: jax.Array
 
     @classmethod
-    def create(cls, *, cost_limit: float | Sequence[float], config: Config | None = None, **values: Any) -> "Hyperparams":
+    def create(
+        cls, *, cost_limit: float | Sequence[float], config: Config | None = None, **values: Any
+    ) -> "Hyperparams":
         """Check values, fill in the defaults of `HYPERPARAM_DEFAULTS` and convert to float32 arrays.
 
         Args:
@@ -176,12 +178,18 @@ class Hyperparams:
         unknown = set(values) - set(HYPERPARAM_DEFAULTS)
         if unknown:
             raise TypeError(f"unknown hyperparameters {sorted(unknown)}: known are {sorted(HYPERPARAM_DEFAULTS)}")
-        merged = {**HYPERPARAM_DEFAULTS, **values, "cost_limit": np.atleast_1d(np.asarray(cost_limit, np.float64))}
+        merged = {
+            **HYPERPARAM_DEFAULTS,
+            **values,
+            "cost_limit": np.atleast_1d(np.asarray(cost_limit, np.float64)),
+        }
         num_constraints = merged["cost_limit"].size
         for name in ("slack_positive", "slack_negative"):
             merged[name] = np.atleast_1d(np.asarray(merged[name], np.float64))
             if merged[name].size not in (1, num_constraints):
-                raise ValueError(f"{name} has {merged[name].size} values: it must have 1 or one per limit ({num_constraints})")
+                raise ValueError(
+                    f"{name} has {merged[name].size} values: it must have 1 or one per limit ({num_constraints})"
+                )
             merged[name] = np.broadcast_to(merged[name], (num_constraints,))
         for name, (low, high, open_low, open_high) in _HYPERPARAM_RANGES.items():
             for value in np.atleast_1d(merged[name]):

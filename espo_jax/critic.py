@@ -103,7 +103,7 @@ def fit_lbfgs(
     fresh = jax.vmap(optimizer.init)(params)
 
     def select(keep: jax.Array, new: Any, old: Any) -> Any:
-        return jax.tree.map(lambda n, o: jnp.where(keep.reshape(-1, *[1] * (n.ndim - 1)), n, o), new, old)
+        return jax.vmap(lambda k, n, o: jax.tree.map(lambda n, o: jnp.where(k, n, o), n, o))(keep, new, old)
 
     def iteration(_: int, carry: tuple) -> tuple:
         params, loss, gradient, memory = carry
@@ -130,7 +130,7 @@ def fit_lbfgs(
 
         # At a stationary point, or where nothing is finite, there is no descent to look for.
         start = (jnp.int32(0), jnp.ones_like(loss), ~(slope < 0), params, loss, gradient)
-        *_, params, loss, gradient = jax.lax.while_loop(searching, search, start)
+        _, _, _, params, loss, gradient = jax.lax.while_loop(searching, search, start)
         return params, loss, gradient, next_memory
 
     loss, gradient = loss_fn(params)

@@ -1,7 +1,7 @@
 """Natural-gradient steps: Fisher products, conjugate gradient, KL-scaled step, backtracking line search."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,11 @@ MatVec = Callable[[jax.Array], jax.Array]
 def dot(x: jax.Array, y: jax.Array) -> jax.Array:
     """Inner products over the last axis, [..., P] x [..., P] -> [...], without reduced precision."""
     return jnp.einsum("...p,...p->...", x, y, precision=jax.lax.Precision.HIGHEST)
+
+
+def combine(weight: jax.Array, vectors: jax.Array) -> jax.Array:
+    """Weighted sums of M vectors [M, P] with weights [..., M]: [..., P], without reduced precision."""
+    return jnp.einsum("...m,mp->...p", weight, vectors, precision=jax.lax.Precision.HIGHEST)
 
 
 def fisher_product(
@@ -56,9 +61,7 @@ def fisher_product(
     return lambda v: product(v) if v.ndim == 1 else jax.vmap(product)(v)
 
 
-def conjugate_gradient(
-    matvec: MatVec, b: jax.Array, *, num_iterations: int, tolerance: float = 1e-10
-) -> jax.Array:
+def conjugate_gradient(matvec: MatVec, b: jax.Array, *, num_iterations: int, tolerance: float = 1e-10) -> jax.Array:
     """Solve matvec(x) = b for one right-hand side [P], or for several [R, P] at once.
 
     Each right-hand side stops changing once its squared residual falls below tolerance times its squared norm,
@@ -170,4 +173,3 @@ def line_search(
     hopeless = ~(expected > 0)
     start = (jnp.int32(0), jnp.ones_like(expected), hopeless, LineSearch(zeros, zeros, zeros))
     return jax.lax.while_loop(cond, body, start)[-1]
-

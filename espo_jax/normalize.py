@@ -8,7 +8,7 @@ from brax.training.acme.running_statistics import RunningStatisticsState
 
 def init(observation_size: int) -> RunningStatisticsState:
     """Statistics of no observations yet: mean 0, standard deviation 1, both [O]."""
-    return running_statistics.init_state(jnp.zeros((observation_size,)))
+    return jax.tree.map(jnp.asarray, running_statistics.init_state(jnp.zeros((observation_size,))))
 
 
 def update(state: RunningStatisticsState, observation: jax.Array, mask: jax.Array) -> RunningStatisticsState:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from espo_jax.blocks import lanes_max
+from espo_jax.blocks import lanes_max, select_running
 
 
 class Rollout(NamedTuple):
-    """Transitions of N environments over the first `num_steps` of T time steps; the rest is not defined.
+    """Transitions of N environments in a buffer of T time steps, of which the first are in use.
 
     Args:
       observation: [T, N, O] acted on.
@@ -21,7 +21,7 @@ class Rollout(NamedTuple):
       next_observation: [T, N, O] that the step led to, before any reset.
       terminated: [T, N] bool, the task ended.
       truncated: [T, N] bool, the time limit cut the episode.
-      num_steps: [] int32 time steps in use.
+      mask: [T, N] bool, True for the leading time steps in use; elsewhere the other fields mean nothing.
     """
 
     observation: jax.Array
@@ -32,26 +32,25 @@ class Rollout(NamedTuple):
     next_observation: jax.Array
     terminated: jax.Array
     truncated: jax.Array
-    num_steps: jax.Array
+    mask: jax.Array
 
     @property
-    def mask(self) -> jax.Array:
-        """[T, N] bool, True for the samples in use."""
-        time = jnp.arange(self.reward.shape[0])[:, None]
-        return jnp.broadcast_to(time < self.num_steps, self.reward.shape)
+    def num_steps(self) -> jax.Array:
+        """[] int32 time steps in use."""
+        return jnp.sum(self.mask[:, 0])
 
 
 class EpisodeTotals(NamedTuple):
     """Sums over the episodes that finished within a rollout (started at a reset, not staggered in).
 
     Args:
-      count: [] float32 episodes.
+      episodes: [] float32, how many.
       reward: [] summed undiscounted rewards.
       cost: [K] summed undiscounted costs.
       length: [] summed lengths in control steps.
     """
 
-    count: jax.Array
+    episodes: jax.Array
     reward: jax.Array
     cost: jax.Array
     length: jax.Array
@@ -94,32 +93,28 @@ def collect(
             next_observation=next_state.info["final_observation"],
             terminated=(next_state.done > 0) & ~truncated,
             truncated=truncated,
-            num_steps=num_steps,
+            mask=jnp.broadcast_to(time < num_steps, truncated.shape),
         )
         return next_state, transition
 
     def body(carry: tuple) -> tuple:
         time, state, buffer, totals = carry
         next_state, transition = step(state, time)
-        buffer = jax.tree.map(
-            lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, time, 0), buffer, transition._replace(num_steps=())
-        )
+        buffer = jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, time, 0), buffer, transition)
         # Lanes that need fewer steps than the longest one stand still; what they write lies outside their mask.
         running = time < num_steps
         next_totals = jax.tree.map(jnp.add, totals, _finished(next_state))
-        state, totals = jax.tree.map(
-            lambda new, old: jnp.where(running, new, old), (next_state, next_totals), (state, totals)
-        )
+        state, totals = select_running(running, (next_state, next_totals), (state, totals))
         return time + 1, state, buffer, totals
 
-    shapes = jax.eval_shape(step, env_state, jnp.int32(0))[1]._replace(num_steps=())
+    shapes = jax.eval_shape(step, env_state, jnp.int32(0))[1]
     buffer = jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), shapes)
     totals = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(_finished, env_state))
     last = lanes_max(num_steps)
     _, env_state, buffer, totals = jax.lax.while_loop(
         lambda carry: carry[0] < last, body, (jnp.int32(0), env_state, buffer, totals)
     )
-    return env_state, buffer._replace(num_steps=num_steps), totals
+    return env_state, buffer, totals
 
 
 def _per_constraint(cost: jax.Array, reward: jax.Array) -> jax.Array:
@@ -133,7 +128,7 @@ def _finished(env_state: Any) -> EpisodeTotals:
     ended = (env_state.done > 0) & env_state.info["whole_episode"]
     cost = _per_constraint(episode["cost"], env_state.reward)
     return EpisodeTotals(
-        count=jnp.sum(ended).astype(jnp.float32),
+        episodes=jnp.sum(ended).astype(jnp.float32),
         reward=jnp.sum(jnp.where(ended, episode["sum_reward"], 0.0)),
         cost=jnp.sum(jnp.where(ended[:, None], cost, 0.0), axis=0),
         length=jnp.sum(jnp.where(ended, episode["length"], 0.0)).astype(jnp.float32),
@@ -163,8 +158,8 @@ def estimate_episodes(rollout: Rollout, totals: EpisodeTotals, previous: Episode
     Returns:
       EpisodeEstimate.
     """
-    any_finished = totals.count > 0
-    episodes = jnp.maximum(totals.count, 1.0)
+    any_finished = totals.episodes > 0
+    episodes = jnp.maximum(totals.episodes, 1.0)
     samples = jnp.maximum(jnp.sum(rollout.mask), 1)
     reward = jnp.sum(jnp.where(rollout.mask, rollout.reward, 0.0)) / samples
     cost = jnp.sum(jnp.where(rollout.mask[..., None], rollout.cost, 0.0), axis=(0, 1)) / samples

@@ -10,7 +10,10 @@ def fixed(base: jax.Array | int) -> jax.Array:
 
 
 def gradient_conflict(
-    base: jax.Array | int, conflict: jax.Array, zeta_positive: jax.Array | float, zeta_negative: jax.Array | float
+    base: jax.Array | int,
+    conflict: jax.Array,
+    zeta_positive: jax.Array | float,
+    zeta_negative: jax.Array | float,
 ) -> jax.Array:
     """X(1 + zeta+) after a conflict in the band, X(1 + zeta-) in every other case; never compounding.
 

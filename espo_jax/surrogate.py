@@ -13,7 +13,11 @@ ApplyFn = Callable[[Any, jax.Array], policy.Gaussian]
 
 
 def surrogate(
-    distribution: policy.Gaussian, action: jax.Array, old_log_prob: jax.Array, advantage: jax.Array, mask: jax.Array
+    distribution: policy.Gaussian,
+    action: jax.Array,
+    old_log_prob: jax.Array,
+    advantage: jax.Array,
+    mask: jax.Array,
 ) -> jax.Array:
     """Summed importance-weighted advantages of every objective.
 

@@ -1,7 +1,7 @@
 """Imports `mujoco.mjx` without its two lines about the optional warp package.
 
-`mujoco/mjx/warp/__init__.py`, which Brax imports, prints "Failed to import warp ..." to stdout when warp is not
-installed. Anything else printed during the import is passed on.
+`mujoco/mjx/warp/__init__.py`, which Brax imports, prints "Failed to import warp ..." when warp is absent.
+Anything else printed during the import is passed on.
 """
 
 import contextlib

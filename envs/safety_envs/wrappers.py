@@ -46,8 +46,8 @@ def wrap(
       An `AutoResetWrapper` around an `EpisodeWrapper`; the two list what they put into `info`.
 
     Raises:
-      ValueError: the environment reports no cost (found by tracing, before any compile), or a size is out of its
-        range.
+      ValueError: the environment reports no cost (found by tracing, before any compile), or a size is out of
+        its range.
     """
     _check_cost(env)
     if episode_length is None:
@@ -74,9 +74,7 @@ def vectorize(env: Env, randomization_fn: RandomizationFn | None = None) -> Env:
 class SafetyWrapper(Wrapper):
     """Makes any Brax environment report a cost, in `info["cost"]` and `metrics["cost"]`."""
 
-    def __init__(
-        self, env: Env, cost_fn: CostFn, *, cost_limit: Any = None, episode_length: int | None = None
-    ):
+    def __init__(self, env: Env, cost_fn: CostFn, *, cost_limit: Any = None, episode_length: int | None = None):
         """Wraps an environment that is not vectorised.
 
         Args:
@@ -109,14 +107,14 @@ class SafetyWrapper(Wrapper):
 class EpisodeWrapper(Wrapper):
     """Ends episodes at a time limit, kept apart from termination, and totals reward and cost.
 
-    A step after `done` starts a new episode; what its physics starts from is the business of `AutoResetWrapper`.
+    A step after `done` starts a new episode; what its physics starts from is up to `AutoResetWrapper`.
     With action repeat, reward and cost are summed up to a termination, where the state stays.
 
     `info` gains:
       steps: [N] int, steps of the running episode, counted in steps of the wrapped environment.
       truncation: [N] float, 1 where the time limit ended the episode and the environment did not.
-      episode_metrics: sum_reward [N], cost [N] or [N, K] and length [N] of the running episode; where `done` is 1,
-        of the finished one.
+      episode_metrics: sum_reward [N], cost [N] or [N, K] and length [N] of the running episode, or of the
+        finished one where `done` is 1.
       whole_episode: [N] bool, whether the episode that these metrics total was seen from its beginning.
     """
 
@@ -135,9 +133,7 @@ class EpisodeWrapper(Wrapper):
         if episode_length < 1:
             raise ValueError(f"episode_length is {episode_length}; it must be at least 1")
         if action_repeat < 1 or episode_length % action_repeat:
-            raise ValueError(
-                f"action_repeat is {action_repeat}; it must divide episode_length {episode_length}"
-            )
+            raise ValueError(f"action_repeat is {action_repeat}; it must divide episode_length {episode_length}")
         self.episode_length = episode_length
         self.action_repeat = action_repeat
 
@@ -156,7 +152,8 @@ class EpisodeWrapper(Wrapper):
             "episode_metrics": totals,
             "whole_episode": jnp.ones(state.done.shape, bool),
         }
-        return state.replace(info=info)
+        metrics = {**state.metrics, "cost": jnp.zeros_like(state.info["cost"])}
+        return state.replace(metrics=metrics, info=info)
 
     def step(self, state: State, action: jax.Array) -> State:
         """Steps N environments, `action_repeat` times each; action: [N, A]."""
@@ -183,7 +180,7 @@ class EpisodeWrapper(Wrapper):
         )
 
     def stagger(self, state: State) -> State:
-        """Spreads the episodes' ages evenly, so that environments that never terminate do not end all at once.
+        """Spreads the episodes' ages evenly, so that environments without termination do not end all at once.
 
         Environment i of N gets age i * episode_length // N, rounded down to a multiple of action_repeat. Its
         first episode ends that much earlier and is not whole (`info["whole_episode"]`) unless the age is 0.
@@ -244,7 +241,7 @@ class AutoResetWrapper(Wrapper):
     The state returned has the new episode's physics and observation, and the old one's reward, done, metrics
     and cost. Other entries that the environment itself keeps in `info` are reset with it.
 
-    Resets come from a pool drawn ahead; when some environment has used up its own, all are topped up together.
+    Resets come from a pool drawn ahead; when one environment has used up its own, all are topped up together.
     What an environment gets does not depend on when that happens, so neither the other environments nor other
     lanes of a vmap can change it.
 
@@ -270,12 +267,10 @@ class AutoResetWrapper(Wrapper):
 
     def reset(self, key: jax.Array) -> State:
         """Initial states of N environments and their pools; key: [N]."""
-        first_key, pool_key = jnp.moveaxis(jax.vmap(jax.random.split)(key), 1, 0)
-        state = strongly_typed(self.env.reset(first_key))
-        zeros = jnp.zeros(state.done.shape, jnp.int32)
-        pool = ResetPool(
-            starts=self._draw(pool_key, zeros), used=zeros, first=jnp.zeros_like(zeros), key=pool_key
-        )
+        zeros = jnp.zeros(key.shape[:1], jnp.int32)
+        states = self._draw(key, zeros, self.pool_size + 1)
+        state, ahead = jax.tree.map(lambda x: x[0], states), jax.tree.map(lambda x: x[1:], states)
+        pool = ResetPool(starts=_start_of(ahead), used=zeros, first=jnp.ones_like(zeros), key=key.copy())
         return _with_reset_info(state, jax.tree.map(jnp.copy, state.obs), pool)
 
     def step(self, state: State, action: jax.Array) -> State:
@@ -300,18 +295,17 @@ class AutoResetWrapper(Wrapper):
     def _top_up(self, pool: ResetPool) -> ResetPool:
         def redraw(pool):
             first = pool.first + pool.used
-            return pool._replace(
-                starts=self._draw(pool.key, first), used=jnp.zeros_like(pool.used), first=first
-            )
+            starts = _start_of(self._draw(pool.key, first, self.pool_size))
+            return pool._replace(starts=starts, used=jnp.zeros_like(pool.used), first=first)
 
         needed = any_lane(jnp.any(pool.used == self.pool_size))
         return jax.lax.cond(needed, redraw, lambda pool: pool, pool)
 
-    def _draw(self, key: jax.Array, first: jax.Array) -> Any:
-        """Resets number first to first + P - 1 of every environment: [P, N, ...]."""
-        numbers = first[None, :] + jnp.arange(self.pool_size, dtype=first.dtype)[:, None]
+    def _draw(self, key: jax.Array, first: jax.Array, count: int) -> State:
+        """Resets number first to first + count - 1 of every environment: [count, N, ...]."""
+        numbers = first[None, :] + jnp.arange(count, dtype=first.dtype)[:, None]
         keys = jax.vmap(jax.vmap(jax.random.fold_in), in_axes=(None, 0))(key, numbers)
-        return jax.vmap(lambda keys: _start_of(strongly_typed(self.env.reset(keys))))(keys)
+        return jax.vmap(lambda keys: strongly_typed(self.env.reset(keys)))(keys)
 
 
 @jax.custom_batching.custom_vmap
@@ -330,7 +324,7 @@ def _any_lane_vmap(axis_size, in_batched, flag):
 
 
 class _RandomizedVmapWrapper(DomainRandomizationVmapWrapper):
-    """Brax's domain randomisation steps the unwrapped environment; this keeps the wrappers, hence the cost."""
+    """Brax's domain randomisation, but of the environment with its wrappers, so that the cost stays."""
 
     @contextlib.contextmanager
     def v_env_fn(self, new_sys: base.System):

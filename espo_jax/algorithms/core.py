@@ -1,0 +1,284 @@
+"""The iteration that all algorithms share; an update rule fills in which direction to take.
+
+iteration = roll out, estimate V_r and V_c, advantages, update rule, critics, next sample size
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+import safety_envs
+from jax.flatten_util import ravel_pytree
+from safety_envs.base import strongly_typed
+
+from espo_jax import critic, modes, normalize, policy, sample_size
+from espo_jax.algorithms.types import Algorithm, Batch, Metrics, TrainState, Update, UpdateRule
+from espo_jax.blocks import Blocks
+from espo_jax.config import Config, Hyperparams
+from espo_jax.gae import gae, standardize
+from espo_jax.networks import Networks, make_networks
+from espo_jax.rollout import EpisodeEstimate, EpisodeTotals, Rollout, collect, estimate_episodes
+
+
+def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
+    """Build an algorithm from an environment, static settings and an update rule.
+
+    Args:
+      env: environment with Brax's reset and step for one instance, reporting info["cost"].
+      config: static settings.
+      update_rule: which direction.
+
+    Raises:
+      ValueError: if the environment reports no cost, or has no episode length of its own and config none.
+    """
+    wrapped = safety_envs.wrap(env, episode_length=config.episode_length, action_repeat=config.action_repeat)
+    num_constraints = jax.eval_shape(env.reset, jax.random.key(0)).info["cost"].size
+    networks = make_networks(env.observation_size, env.action_size, num_constraints, config)
+
+    def restart(key: jax.Array) -> Any:
+        state = wrapped.reset(jax.random.split(key, config.num_envs))
+        # Environments that carry on across iterations would otherwise all finish together, iterations apart.
+        return state if config.reset_each_iteration else wrapped.stagger(state)
+
+    def init(key: jax.Array, hyperparams: Hyperparams) -> TrainState:
+        if hyperparams.cost_limit.shape[-1] != num_constraints:
+            raise ValueError(
+                f"cost_limit has {hyperparams.cost_limit.shape[-1]} values: the environment reports "
+                f"{num_constraints} costs"
+            )
+        key, env_key, policy_key, critic_key = jax.random.split(key, 4)
+        critics = networks.init_critics(critic_key)
+        state = TrainState(
+            key=key,
+            iteration=jnp.int32(0),
+            env_steps=jnp.int32(0),
+            num_steps=jnp.int32(config.base_sample_size // config.num_envs),
+            env_state=restart(env_key),
+            policy=networks.init_policy(policy_key),
+            critics=critics,
+            critic_optimizer=jax.vmap(critic_optimizer(config, hyperparams).init)(critics),
+            normalizer=normalize.init(env.observation_size),
+            episode=EpisodeEstimate(
+                reward=jnp.float32(0.0),
+                cost=jnp.zeros(num_constraints),
+                length=jnp.float32(wrapped.episode_length),
+            ),
+            mode_counts=jnp.zeros(len(modes.MODE_NAMES), jnp.int32),
+        )
+        return strongly_typed(state)
+
+    def step(state: TrainState, hyperparams: Hyperparams) -> tuple[TrainState, Metrics]:
+        key, reset_key, rollout_key, critic_key = jax.random.split(state.key, 4)
+        env_state = restart(reset_key) if config.reset_each_iteration else state.env_state
+
+        def act(observation: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+            distribution = networks.policy(state.policy, whiten(config, state.normalizer, observation))
+            action = policy.sample(key, distribution)
+            return action, policy.log_prob(distribution, action)
+
+        env_state, rollout, totals = collect(wrapped, act, env_state, rollout_key, state.num_steps, config.capacity)
+        episode = estimate_episodes(rollout, totals, state.episode)
+        batch, target = prepare_batch(networks, config, state, rollout, hyperparams)
+        update = update_rule(networks, state.policy, batch, episode, state.iteration, config, hyperparams)
+        critics, critic_state, critic_loss = fit_critics(
+            networks, config, state, batch, target, critic_key, hyperparams
+        )
+        learned = TrainState(
+            key=key,
+            iteration=state.iteration + 1,
+            env_steps=state.env_steps + state.num_steps * config.num_envs,
+            num_steps=next_num_steps(update, state.iteration, config, hyperparams),
+            env_state=env_state,
+            policy=state.policy + update.step,
+            critics=critics,
+            critic_optimizer=critic_state,
+            normalizer=normalize.update(state.normalizer, rollout.observation, rollout.mask),
+            episode=episode,
+            mode_counts=state.mode_counts.at[update.mode].add(1),
+        )
+        nonfinite = find_nonfinite(rollout, target, learned)
+        # After nan or infinity nothing is learned, so that what was learned before stays usable.
+        kept = dataclasses.replace(state, key=key, iteration=learned.iteration, env_steps=learned.env_steps)
+        next_state = jax.tree.map(lambda new, old: jnp.where(nonfinite == 0, new, old), learned, kept)
+        return next_state, measure(next_state, batch, update, totals, critic_loss, nonfinite, hyperparams)
+
+    def params(state: TrainState) -> tuple[Any, Any, Any]:
+        return state.normalizer, networks.unravel_policy(state.policy), jax.vmap(networks.unravel_critic)(state.critics)
+
+    def make_inference_fn(params: tuple[Any, Any, Any], deterministic: bool = False) -> Callable:
+        normalizer, variables, _ = params
+        flat, _ = ravel_pytree(variables)
+
+        def act(observation: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, dict[str, jax.Array]]:
+            distribution = networks.policy(flat, whiten(config, normalizer, observation))
+            if deterministic:
+                action = distribution.mean
+            elif key is None:
+                raise ValueError("key is None: a stochastic policy needs one (or deterministic=True)")
+            else:
+                action = policy.sample(key, distribution)
+            return action, {"log_prob": policy.log_prob(distribution, action)}
+
+        return act
+
+    return Algorithm(init, step, params, make_inference_fn, config, wrapped, networks)
+
+
+def whiten(config: Config, normalizer: Any, observation: jax.Array) -> jax.Array:
+    """Observations [..., O] as the networks see them."""
+    if not config.normalize_observations:
+        return observation
+    return normalize.normalize(normalizer, observation, config.observation_clip)
+
+
+def prepare_batch(
+    networks: Networks, config: Config, state: TrainState, rollout: Rollout, hyperparams: Hyperparams
+) -> tuple[Batch, jax.Array]:
+    """Evaluate policy and critics on a rollout and estimate its advantages.
+
+    Returns:
+      the Batch, and the critics' targets [T, N, 1 + K].
+    """
+    hp, num_constraints = hyperparams, networks.num_constraints
+    blocks = Blocks.covering(rollout.num_steps, config.steps_per_block)
+    observation = whiten(config, state.normalizer, rollout.observation)
+    next_observation = whiten(config, state.normalizer, rollout.next_observation)
+
+    def evaluate(block: tuple) -> tuple:
+        observation, next_observation = block
+        values = jax.vmap(networks.critic, in_axes=(0, None), out_axes=-1)
+        distribution = networks.policy(state.policy, observation)
+        return distribution, values(state.critics, observation), values(state.critics, next_observation)
+
+    distribution, value, next_value = blocks.map(evaluate, (observation, next_observation))
+
+    def advantages(signal: jax.Array, value: jax.Array, next_value: jax.Array, discount: jax.Array, lam: jax.Array):
+        def one_env(*args: jax.Array) -> jax.Array:
+            return gae(*args, discount=discount, gae_lambda=lam)
+
+        columns = (signal, value, next_value, rollout.terminated, rollout.truncated, rollout.mask)
+        return jax.vmap(one_env, in_axes=1, out_axes=1)(*columns)
+
+    signals = jnp.concatenate([rollout.reward[..., None], rollout.cost], axis=-1)
+    per_signal = lambda reward, cost: jnp.concatenate([reward[None], jnp.full(num_constraints, cost)])  # noqa: E731
+    advantage = jax.vmap(advantages, in_axes=(-1, -1, -1, 0, 0), out_axes=-1)(
+        signals, value, next_value,
+        per_signal(hp.discount, hp.cost_discount), per_signal(hp.gae_lambda, hp.cost_gae_lambda),
+    )  # fmt: skip
+    more_is_better = jnp.array([1.0] + [-1.0] * num_constraints)
+    batch = Batch(
+        observation=observation,
+        action=rollout.action,
+        log_prob=rollout.log_prob,
+        distribution=distribution,
+        advantage=more_is_better * jax.vmap(standardize, in_axes=(-1, None), out_axes=-1)(advantage, rollout.mask),
+        mask=rollout.mask,
+        blocks=blocks,
+    )
+    return batch, advantage + value
+
+
+def critic_optimizer(config: Config, hyperparams: Hyperparams) -> Any:
+    """The optimiser of one critic that keeps a state between iterations (L-BFGS starts afresh in each)."""
+    if config.critic_optimizer == "lbfgs":
+        return optax.identity()
+    return critic.adam(hyperparams.critic_learning_rate, config.critic_max_gradient_norm)
+
+
+def fit_critics(
+    networks: Networks,
+    config: Config,
+    state: TrainState,
+    batch: Batch,
+    target: jax.Array,
+    key: jax.Array,
+    hyperparams: Hyperparams,
+) -> tuple[jax.Array, Any, jax.Array]:
+    """Fit the critics to their targets [T, N, 1 + K]: new parameters, optimiser state, losses [1 + K]."""
+    if config.critic_optimizer == "adam":
+        return critic.fit_adam(
+            networks.critic, state.critics, critic_optimizer(config, hyperparams), state.critic_optimizer, key,
+            batch.observation, target, batch.mask,
+            l2=hyperparams.critic_l2, num_passes=config.critic_passes, minibatch_size=config.critic_minibatch_size,
+        )  # fmt: skip
+
+    def loss_fn(params: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return critic.loss_and_gradient(
+            networks.critic, params, batch.observation, target, batch.mask, batch.blocks, l2=hyperparams.critic_l2
+        )
+
+    critics, loss = critic.fit_lbfgs(loss_fn, state.critics, num_iterations=config.lbfgs_iterations)
+    return critics, state.critic_optimizer, loss
+
+
+def next_num_steps(update: Update, iteration: jax.Array, config: Config, hyperparams: Hyperparams) -> jax.Array:
+    """Time steps of the next iteration by the configured sample-size rule: [] int32."""
+    hp = hyperparams
+    if config.sample_size_rule == "fixed":
+        size = sample_size.fixed(config.base_sample_size)
+    else:
+        size = sample_size.gradient_conflict(
+            config.base_sample_size,
+            update.mode == modes.CONFLICT,
+            modes.anneal(hp.zeta_positive, iteration, hp.num_iterations, hp.anneal_zeta_positive),
+            modes.anneal(hp.zeta_negative, iteration, hp.num_iterations, hp.anneal_zeta_negative),
+        )
+    return sample_size.whole_steps(size, config.num_envs, config.max_steps)
+
+
+# Bits of Metrics.nonfinite, and the quantity each one names.
+NONFINITE_QUANTITIES = (
+    "observation",
+    "action",
+    "reward",
+    "cost",
+    "advantage",
+    "policy parameters",
+    "critic parameters",
+)
+
+
+def find_nonfinite(rollout: Rollout, target: jax.Array, learned: TrainState) -> jax.Array:
+    """Which of NONFINITE_QUANTITIES are nan or infinite among the samples in use: [] int32 bits."""
+    mask = rollout.mask[..., None]
+    samples = (rollout.next_observation, rollout.action, rollout.reward[..., None], rollout.cost, target)
+    quantities = (*(jnp.where(mask, x, 0.0) for x in samples), learned.policy, learned.critics)
+    bits = [(~jnp.all(jnp.isfinite(q))).astype(jnp.int32) << i for i, q in enumerate(quantities)]
+    return jnp.sum(jnp.stack(bits))
+
+
+def measure(
+    next_state: TrainState,
+    batch: Batch,
+    update: Update,
+    totals: EpisodeTotals,
+    critic_loss: jax.Array,
+    nonfinite: jax.Array,
+    hyperparams: Hyperparams,
+) -> Metrics:
+    """Metrics of the iteration that led to next_state."""
+    samples = jnp.sum(batch.mask)
+    return Metrics(
+        iteration=next_state.iteration,
+        env_steps=next_state.env_steps,
+        sample_size=samples.astype(jnp.int32),
+        mode=update.mode,
+        conflict_angle=jnp.degrees(update.conflict_angle),
+        episode_reward=next_state.episode.reward,
+        episode_cost=next_state.episode.cost,
+        episode_length=next_state.episode.length,
+        episodes_finished=totals.episodes,
+        cost_limit=hyperparams.cost_limit,
+        slack_positive=update.slack_positive,
+        slack_negative=update.slack_negative,
+        kl=update.kl,
+        entropy=jnp.sum(jnp.where(batch.mask, policy.entropy(batch.distribution), 0.0)) / samples,
+        step_fraction=update.step_fraction,
+        cg_residual=update.cg_residual,
+        critic_loss=critic_loss,
+        mode_counts=next_state.mode_counts,
+        nonfinite=nonfinite,
+    )

@@ -1,0 +1,168 @@
+"""What algorithms pass around: their state, the batch an update rule sees, what it did, and the metrics."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import flax.struct
+import jax
+
+from espo_jax.blocks import Blocks
+from espo_jax.config import Config, Hyperparams
+from espo_jax.networks import Networks
+from espo_jax.policy import Gaussian
+from espo_jax.rollout import EpisodeEstimate
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything an algorithm carries from one iteration to the next; a pytree of arrays.
+
+    Args:
+      key: PRNG key.
+      iteration: [] int32 iterations finished.
+      env_steps: [] int32 samples taken so far.
+      num_steps: [] int32 time steps of the next rollout (sample size / num_envs).
+      env_state: of the N environments.
+      policy: [P] flat parameters.
+      critics: [1 + K, P'] flat parameters, reward first.
+      critic_optimizer: optimiser state of the critics (adam; L-BFGS starts afresh in each iteration).
+      normalizer: running observation statistics.
+      episode: estimates of V_r, V_c and episode length.
+      mode_counts: [4] int32 iterations spent in each mode.
+    """
+
+    key: jax.Array
+    iteration: jax.Array
+    env_steps: jax.Array
+    num_steps: jax.Array
+    env_state: Any
+    policy: jax.Array
+    critics: jax.Array
+    critic_optimizer: Any
+    normalizer: Any
+    episode: EpisodeEstimate
+    mode_counts: jax.Array
+
+
+class Batch(NamedTuple):
+    """What an update rule sees of a rollout.
+
+    Args:
+      observation: [T, N, O] whitened.
+      action: [T, N, A].
+      log_prob: [T, N] under the current policy.
+      distribution: the current policy's Gaussians, [T, N, A].
+      advantage: [T, N, 1 + K] standardised; of the reward, and the negative of each cost's: more is better.
+      mask: [T, N] bool.
+      blocks: the part of [T] in use.
+    """
+
+    observation: jax.Array
+    action: jax.Array
+    log_prob: jax.Array
+    distribution: Gaussian
+    advantage: jax.Array
+    mask: jax.Array
+    blocks: Blocks
+
+
+class Update(NamedTuple):
+    """What an update rule did.
+
+    Args:
+      step: [P] change of the policy's parameters.
+      mode: [] int32, see modes.MODE_NAMES.
+      conflict_angle: [] radians.
+      kl: [] nats, from the old policy.
+      step_fraction: [] smallest share of a full step accepted among the objectives followed; 0 means no step.
+      cg_residual: [] largest relative residual of the conjugate gradients.
+      slack_positive, slack_negative: [K] as annealed.
+    """
+
+    step: jax.Array
+    mode: jax.Array
+    conflict_angle: jax.Array
+    kl: jax.Array
+    step_fraction: jax.Array
+    cg_residual: jax.Array
+    slack_positive: jax.Array
+    slack_negative: jax.Array
+
+
+class Metrics(NamedTuple):
+    """Measurements of one iteration; scalars unless noted.
+
+    Args:
+      iteration: 1 at the first.
+      env_steps: samples so far, this iteration's included.
+      sample_size: samples of this iteration.
+      mode: see modes.MODE_NAMES.
+      conflict_angle: degrees.
+      episode_reward: V_r.   episode_cost: [K] V_c, undiscounted.   episode_length: control steps.
+      episodes_finished: within this iteration; with 0 the three above are the running estimate.
+      cost_limit: [K] b.   slack_positive, slack_negative: [K] h+, h- as annealed.
+      kl: nats.   entropy: nats.
+      step_fraction: of the line search, 0 when no step was acceptable.
+      cg_residual: relative.
+      critic_loss: [1 + K] mean squared errors plus L2.
+      mode_counts: [4] iterations so far in each mode.
+      nonfinite: 0, or bits naming NONFINITE_QUANTITIES; then nothing was learned in this iteration.
+    """
+
+    iteration: jax.Array
+    env_steps: jax.Array
+    sample_size: jax.Array
+    mode: jax.Array
+    conflict_angle: jax.Array
+    episode_reward: jax.Array
+    episode_cost: jax.Array
+    episode_length: jax.Array
+    episodes_finished: jax.Array
+    cost_limit: jax.Array
+    slack_positive: jax.Array
+    slack_negative: jax.Array
+    kl: jax.Array
+    entropy: jax.Array
+    step_fraction: jax.Array
+    cg_residual: jax.Array
+    critic_loss: jax.Array
+    mode_counts: jax.Array
+    nonfinite: jax.Array
+
+
+class UpdateRule(Protocol):
+    """Which direction an algorithm takes: pure, and independent of how the samples came about."""
+
+    def __call__(
+        self,
+        networks: Networks,
+        params: jax.Array,
+        batch: Batch,
+        episode: EpisodeEstimate,
+        iteration: jax.Array,
+        config: Config,
+        hyperparams: Hyperparams,
+    ) -> Update:
+        """Return the Update of policy parameters [P]."""
+
+
+class Algorithm(NamedTuple):
+    """A pair of pure functions, after Optax.
+
+    Args:
+      init: (key, hyperparams) -> TrainState.
+      step: (state, hyperparams) -> (TrainState, Metrics), one iteration; jit, vmap, scan and shard it at will.
+      params: TrainState -> (normalizer, policy, critics), the last two as flax variables.
+      make_inference_fn: (params, deterministic=False) -> policy(obs, key) -> (action, extras), as in Brax.
+      config: the static settings.
+      env: the wrapped, vectorised environment.
+      networks: see Networks.
+    """
+
+    init: Callable[[jax.Array, Hyperparams], TrainState]
+    step: Callable[[TrainState, Hyperparams], tuple[TrainState, Metrics]]
+    params: Callable[[TrainState], tuple[Any, Any, Any]]
+    make_inference_fn: Callable[..., Callable]
+    config: Config
+    env: Any
+    networks: Networks

@@ -1,0 +1,73 @@
+"""The networks of an algorithm as plain functions of flat parameters."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from espo_jax.config import Config
+from espo_jax.critic import Critic
+from espo_jax.policy import Gaussian, GaussianPolicy
+
+
+class Networks(NamedTuple):
+    """Policy and critics, with K constraints.
+
+    Args:
+      policy: (params [P], observation [..., O]) -> Gaussian of [..., A].
+      critic: (params [P'], observation [..., O]) -> value [...].
+      init_policy: key -> [P].
+      init_critics: key -> [1 + K, P'], reward first.
+      unravel_policy: [P] to flax variables.
+      unravel_critic: [P'] to flax variables.
+      num_constraints: K.
+    """
+
+    policy: Callable[[jax.Array, jax.Array], Gaussian]
+    critic: Callable[[jax.Array, jax.Array], jax.Array]
+    init_policy: Callable[[jax.Array], jax.Array]
+    init_critics: Callable[[jax.Array], jax.Array]
+    unravel_policy: Callable[[jax.Array], Any]
+    unravel_critic: Callable[[jax.Array], Any]
+    num_constraints: int
+
+
+def make_networks(observation_size: int, action_size: int, num_constraints: int, config: Config) -> Networks:
+    """Build the networks; they hold no parameters yet.
+
+    Args:
+      observation_size: O.
+      action_size: A.
+      num_constraints: K.
+      config: hidden sizes.
+    """
+    observation = jnp.zeros((observation_size,))
+    policy_net = GaussianPolicy(action_size, config.policy_hidden_sizes)
+    critic_net = Critic(config.critic_hidden_sizes)
+    key = jax.random.key(0)  # only shapes depend on these initial parameters
+    _, unravel_policy = ravel_pytree(policy_net.init(key, observation))
+    _, unravel_critic = ravel_pytree(critic_net.init(key, observation))
+
+    def init_critics(key: jax.Array) -> jax.Array:
+        keys = jax.random.split(key, 1 + num_constraints)
+        return jax.vmap(lambda k: ravel_pytree(critic_net.init(k, observation))[0])(keys)
+
+    def policy(params: jax.Array, observation: jax.Array) -> Gaussian:
+        distribution: Any = policy_net.apply(unravel_policy(params), observation)
+        return distribution
+
+    def critic(params: jax.Array, observation: jax.Array) -> jax.Array:
+        value: Any = critic_net.apply(unravel_critic(params), observation)
+        return value[..., 0]
+
+    return Networks(
+        policy=policy,
+        critic=critic,
+        init_policy=lambda key: ravel_pytree(policy_net.init(key, observation))[0],
+        init_critics=init_critics,
+        unravel_policy=unravel_policy,
+        unravel_critic=unravel_critic,
+        num_constraints=num_constraints,
+    )

@@ -1,0 +1,1 @@
+"""Running an algorithm: the loop, evaluation, run directories, curves and progress."""

@@ -1,0 +1,97 @@
+"""Evaluation: whole fresh episodes under a policy, apart from the training rollouts."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import safety_envs
+
+
+class Evaluation(NamedTuple):
+    """Means and standard deviations over episodes.
+
+    Args:
+      reward, reward_std: undiscounted sum of an episode.
+      cost, cost_std: [K] undiscounted sums of an episode.
+      length, length_std: control steps.
+    """
+
+    reward: jax.Array
+    reward_std: jax.Array
+    cost: jax.Array
+    cost_std: jax.Array
+    length: jax.Array
+    length_std: jax.Array
+
+
+def evaluator(
+    env: Any,
+    make_inference_fn: Callable[..., Callable],
+    *,
+    num_episodes: int,
+    episode_length: int | None = None,
+    action_repeat: int = 1,
+    deterministic: bool = True,
+) -> Callable[[Any, jax.Array], Evaluation]:
+    """Build a function that runs episodes of a policy, a program of its own under jit.
+
+    Args:
+      env: one instance, not vectorised, reporting info["cost"]; it need not be the one trained on.
+      make_inference_fn: (params, deterministic) -> policy(obs, key) -> (action, extras).
+      num_episodes: episodes, run side by side; each is a fresh reset run to its first end.
+      episode_length: time limit in control steps; None takes the environment's own.
+      action_repeat: control steps for which an action is held.
+      deterministic: act by the policy's mean instead of sampling.
+
+    Returns:
+      (params, key) -> Evaluation.
+
+    Raises:
+      ValueError: num_episodes is not positive, or a length is out of its range.
+    """
+    if num_episodes < 1:
+        raise ValueError(f"num_episodes is {num_episodes}: it must be at least 1")
+    length = env.episode_length if episode_length is None else episode_length
+    episodes = safety_envs.EpisodeWrapper(safety_envs.vectorize(env), length, action_repeat)
+
+    def evaluate(params: Any, key: jax.Array) -> Evaluation:
+        policy = make_inference_fn(params, deterministic)
+        reset_key, action_key = jax.random.split(key)
+        state = episodes.reset(jax.random.split(reset_key, num_episodes))
+
+        def unfinished(carry: tuple) -> jax.Array:
+            return ~jnp.all(carry[1])
+
+        def step(carry: tuple) -> tuple:
+            state, finished, totals, key = carry
+            key, policy_key = jax.random.split(key)
+            action, _ = policy(state.obs, policy_key)
+            state = episodes.step(state, action)
+            done = state.done.astype(bool)
+            # An episode that is over is stepped on with the others, but no longer read.
+            totals = jax.tree.map(
+                lambda new, old: jnp.where(_like(done & ~finished, new), new, old),
+                state.info["episode_metrics"],
+                totals,
+            )
+            return state, finished | done, totals, key
+
+        carry = (state, jnp.zeros(num_episodes, bool), state.info["episode_metrics"], action_key)
+        totals = jax.lax.while_loop(unfinished, step, carry)[2]
+        cost = totals["cost"].reshape(num_episodes, -1)
+        return Evaluation(
+            reward=jnp.mean(totals["sum_reward"]),
+            reward_std=jnp.std(totals["sum_reward"]),
+            cost=jnp.mean(cost, axis=0),
+            cost_std=jnp.std(cost, axis=0),
+            length=jnp.mean(totals["length"]),
+            length_std=jnp.std(totals["length"]),
+        )
+
+    return evaluate
+
+
+def _like(mask: jax.Array, x: jax.Array) -> jax.Array:
+    """[N] with as many axes as x."""
+    return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))

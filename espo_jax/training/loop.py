@@ -1,0 +1,220 @@
+"""The loop around an algorithm's step: one compiled program, host metrics every iteration, no file I/O."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from espo_jax.algorithms.core import NONFINITE_QUANTITIES
+from espo_jax.algorithms.types import Algorithm, Metrics, TrainState
+from espo_jax.config import Config, Hyperparams
+from espo_jax.presets import resolve
+from espo_jax.training.evaluation import evaluator
+
+MakeFn = Callable[[Any, Config], Algorithm]
+StepFn = Callable[[TrainState, Hyperparams], tuple[TrainState, Metrics]]
+ProgressFn = Callable[[int, dict[str, Any]], None]
+
+
+class Budget(NamedTuple):
+    """When to stop: at so many iterations or so many samples, whichever comes first; build it with `create`."""
+
+    num_iterations: int | None
+    num_timesteps: int | None
+
+    @classmethod
+    def create(cls, num_iterations: int | None, num_timesteps: int | None) -> "Budget":
+        """Check the two.
+
+        Raises:
+          ValueError: neither is given, or one is not positive.
+        """
+        if num_iterations is None and num_timesteps is None:
+            raise ValueError("nothing says when to stop: give num_iterations or num_timesteps")
+        for name, value in (("num_iterations", num_iterations), ("num_timesteps", num_timesteps)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}: it must be a positive integer")
+        return cls(num_iterations, num_timesteps)
+
+    def fraction(self, iteration: int, env_steps: int) -> float:
+        """How much of the budget is used, in [0, 1]."""
+        shares = [
+            used / limit
+            for used, limit in ((iteration, self.num_iterations), (env_steps, self.num_timesteps))
+            if limit is not None
+        ]
+        return min(1.0, max(shares))
+
+
+class Started(NamedTuple):
+    """What `start` made ready: first state, compiled step, seconds spent on compiling both."""
+
+    state: TrainState
+    step: StepFn
+    compile_seconds: float
+
+
+class Iteration(NamedTuple):
+    """One finished iteration: the state after it, metrics as NumPy arrays, wall seconds without compilation."""
+
+    state: TrainState
+    metrics: Metrics
+    seconds: float
+
+
+class NonFiniteError(ArithmeticError):
+    """The physics or the update gave nan or infinity; `state` still holds the parameters from before.
+
+    Attributes:
+      iteration: in which, 1 is the first.
+      quantities: the offenders among NONFINITE_QUANTITIES.
+      state: after the iteration, in which nothing was learned.
+    """
+
+    def __init__(self, iteration: int, quantities: tuple[str, ...], state: TrainState):
+        """Names iteration and quantities."""
+        super().__init__(f"iteration {iteration}: nan or infinity in {', '.join(quantities)}")
+        self.iteration = iteration
+        self.quantities = quantities
+        self.state = state
+
+
+class TrainResult(NamedTuple):
+    """What Brax's train functions return.
+
+    Args:
+      make_inference_fn: (params, deterministic=False) -> policy(obs, key) -> (action, extras).
+      params: (normalizer, policy, critics).
+      metrics: the last metrics.
+    """
+
+    make_inference_fn: Callable[..., Callable]
+    params: tuple[Any, Any, Any]
+    metrics: dict[str, Any]
+
+
+def train(
+    make: MakeFn,
+    environment: Any,
+    *,
+    num_timesteps: int | None = None,
+    num_iterations: int | None = None,
+    seed: int = 0,
+    progress_fn: ProgressFn = lambda num_steps, metrics: None,
+    num_evals: int = 10,
+    num_eval_envs: int = 16,
+    deterministic_eval: bool = True,
+    **settings: Any,
+) -> TrainResult:
+    """Train an algorithm on an environment, in the manner of Brax's train functions.
+
+    Metrics are numbers, or arrays [K] with several constraints:
+      eval/       episode_reward, episode_cost, episode_length, each also with _std: fresh whole episodes
+      training/   sps (steps per second), walltime (seconds of training, compilation excluded), and every field
+                  of `algorithms.core.Metrics` for the last iteration, such as mode, conflict_angle, sample_size
+
+    Args:
+      make: (env, config) -> Algorithm, such as `espo.make`.
+      environment: Brax environment, not vectorised, reporting info["cost"].
+      num_timesteps: stop when this many samples are taken; the last iteration is completed.
+      num_iterations: stop after this many iterations; at least one of the two is needed.
+      seed: of all randomness.
+      progress_fn: called with (samples so far, metrics) after every evaluation.
+      num_evals: evaluations, evenly spread; the first comes before any training unless it is the only one.
+      num_eval_envs: episodes of an evaluation, run side by side.
+      deterministic_eval: evaluate the policy's mean instead of sampling.
+      **settings: fields of Config and Hyperparams; cost_limit defaults to the environment's own, and the horizon of
+        the annealing to the iterations that the budget allows.
+
+    Returns:
+      TrainResult: make_inference_fn, params, metrics.
+
+    Raises:
+      ValueError: a setting or the environment is not usable; before any compilation.
+      NonFiniteError: nan or infinity; its state holds the last good parameters.
+    """
+    budget = Budget.create(num_iterations, num_timesteps)
+    config, hyperparam_values = resolve(settings, environment)
+    iterations = num_iterations or math.ceil((num_timesteps or 0) / config.base_sample_size)
+    hyperparams = Hyperparams.create(**{**hyperparam_values, "num_iterations": iterations}, config=config)
+    algorithm = make(environment, config)
+    evaluate = jax.jit(
+        evaluator(
+            environment,
+            algorithm.make_inference_fn,
+            num_episodes=num_eval_envs,
+            episode_length=config.episode_length,
+            action_repeat=config.action_repeat,
+            deterministic=deterministic_eval,
+        )
+    )
+    train_key, eval_key = jax.random.split(jax.random.key(seed))
+    walltime = 0.0
+    evals_done = 0
+    metrics: dict[str, Any] = {}
+
+    def report(state: TrainState, env_steps: int) -> None:
+        nonlocal evals_done
+        evaluation = jax.device_get(evaluate(algorithm.params(state), jax.random.fold_in(eval_key, evals_done)))
+        for name in ("reward", "cost", "length"):
+            metrics[f"eval/episode_{name}"] = plain(getattr(evaluation, name))
+            metrics[f"eval/episode_{name}_std"] = plain(getattr(evaluation, f"{name}_std"))
+        progress_fn(env_steps, dict(metrics))
+        evals_done += 1
+
+    state, step, _ = start(algorithm, hyperparams, train_key)
+    if num_evals > 1:
+        report(state, 0)
+    for state, measured, seconds in iterate(step, state, hyperparams, budget):
+        walltime += seconds
+        metrics |= {f"training/{name}": plain(value) for name, value in measured._asdict().items()}
+        metrics |= {"training/sps": metrics["training/sample_size"] / seconds, "training/walltime": walltime}
+        fraction = budget.fraction(metrics["training/iteration"], metrics["training/env_steps"])
+        due = num_evals > 1 and fraction * (num_evals - 1) >= evals_done
+        if due or (fraction == 1 and num_evals == 1):
+            report(state, metrics["training/env_steps"])
+    return TrainResult(algorithm.make_inference_fn, algorithm.params(state), metrics)
+
+
+def start(algorithm: Algorithm, hyperparams: Hyperparams, key: jax.Array) -> Started:
+    """Initialise, and compile the step ahead of time: it serves every iteration, the first included."""
+    begin = time.perf_counter()
+    state = jax.jit(algorithm.init)(key, hyperparams)
+    step = jax.jit(algorithm.step).lower(state, hyperparams).compile()
+    jax.block_until_ready(state)
+    return Started(state, step, time.perf_counter() - begin)
+
+
+def iterate(step: StepFn, state: TrainState, hyperparams: Hyperparams, budget: Budget) -> Iterator[Iteration]:
+    """Run iterations until the budget is used up.
+
+    Args:
+      step: compiled step of an algorithm, see `start`.
+      state: where to begin; iterations and samples that it counts already count.
+      hyperparams: of every iteration.
+      budget: when to stop.
+
+    Yields:
+      Iteration, when it is finished.
+
+    Raises:
+      NonFiniteError: nan or infinity in an iteration, which is not yielded.
+    """
+    while budget.fraction(int(state.iteration), int(state.env_steps)) < 1:
+        begin = time.perf_counter()
+        state, metrics = jax.block_until_ready(step(state, hyperparams))
+        seconds = time.perf_counter() - begin
+        measured = jax.device_get(metrics)
+        if bits := int(measured.nonfinite):
+            quantities = tuple(name for i, name in enumerate(NONFINITE_QUANTITIES) if bits >> i & 1)
+            raise NonFiniteError(int(measured.iteration), quantities, state)
+        yield Iteration(state, measured, seconds)
+
+
+def plain(value: Any) -> Any:
+    """A host array as a Python number if it has one element, else as it is."""
+    array = np.asarray(value)
+    return array.item() if array.size == 1 else array

@@ -1,0 +1,135 @@
+"""curves.png: reward, cost against its limit, sample size and mode of every iteration, over samples."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter
+
+from espo_jax.modes import MODE_NAMES
+
+# Okabe and Ito's colours, told apart with every kind of colour vision; by place in MODE_NAMES.
+MODE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#F0E442")
+_LINE = "#222222"
+_COST_LINES = ("#D55E00", "#0072B2", "#CC79A7", "#009E73", "#56B4E9", "#E69F00")
+
+
+def curves(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_size: int, title: str = "") -> None:
+    """Draw a run.
+
+    Args:
+      records: lines of metrics.jsonl, as `run_directory.record` makes them; at least one.
+      path: of the picture; its suffix says which format.
+      base_sample_size: X.
+      title: above the panels.
+
+    Raises:
+      ValueError: there are no records.
+    """
+    if not records:
+        raise ValueError("there are no iterations to draw")
+    steps = np.array([line["env_steps"] for line in records], float)
+    figure = Figure(figsize=(9, 10), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(4, 1, sharex=True, height_ratios=(3, 3, 2, 2.4))
+    _reward(panels[0], steps, records)
+    _cost(panels[1], steps, records)
+    _sample_size(panels[2], steps, records, base_sample_size)
+    _modes(panels[3], steps, records)
+    for panel in panels:
+        panel.margins(x=0)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+        panel.set_axisbelow(True)
+    panels[0].set_xlim(0, steps[-1])
+    panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
+    panels[-1].set_xlabel("environment steps")
+    figure.suptitle(title)
+    figure.align_ylabels(panels)
+    figure.savefig(path, dpi=120)
+
+
+def _reward(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
+    panel.plot(steps, _series(records, "episode_reward")[:, 0], color=_LINE, **_dots(steps))
+    panel.set_ylabel("episode reward")
+
+
+def _cost(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
+    cost = _series(records, "episode_cost")
+    limit, low, high = (_series(records, name) for name in ("cost_limit", "slack_negative", "slack_positive"))
+    several = cost.shape[1] > 1
+    top = _cost_top(cost, limit)
+    panel.set_ylim(0, top)
+    for k, color in zip(range(cost.shape[1]), _COST_LINES * cost.shape[1], strict=False):
+        name = f" {k + 1}" if several else ""
+        # An infinite edge of the band is drawn at the edge of the picture.
+        band = np.clip(limit[:, k] + low[:, k], 0, top), np.clip(limit[:, k] + high[:, k], 0, top)
+        edges = f"[{_edge(limit[-1, k], low[-1, k])}, {_edge(limit[-1, k], high[-1, k])}]"
+        panel.fill_between(steps, *band, color=color, alpha=0.12, linewidth=0, label=f"balance band{name} {edges}")
+        panel.plot(steps, limit[:, k], color=color, linestyle="--", label=f"limit{name} {limit[-1, k]:g}")
+        panel.plot(steps, cost[:, k], color=color if several else _LINE, label=f"cost{name}", **_dots(steps))
+    if np.nanmax(cost) > top:
+        panel.annotate(
+            f"first iterations up to {np.nanmax(cost):.3g}, above the picture",
+            (0.01, 0.97), xycoords="axes fraction", va="top", fontsize=9, color="#555555",
+        )  # fmt: skip
+    panel.set_ylabel("episode cost")
+    panel.legend(loc="upper right", fontsize=9, framealpha=0.9)
+
+
+def _sample_size(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]], base_sample_size: int) -> None:
+    size = _series(records, "sample_size")[:, 0]
+    panel.plot(steps, size, color=_LINE, linewidth=0.8, drawstyle="steps-pre", **_dots(steps, line=False))
+    panel.axhline(base_sample_size, color="#0072B2", linestyle="--", label=f"X = {base_sample_size:,}")
+    panel.set_ylim(0, 1.3 * max(size.max(), base_sample_size))
+    panel.yaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.set_ylabel("samples\nper iteration")
+    panel.legend(loc="upper right", fontsize=9, ncols=2)
+
+
+def _modes(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
+    codes = np.array([MODE_NAMES.index(line["mode"]) for line in records])
+    edges = np.concatenate([[steps[0] - records[0]["sample_size"]], steps])
+    panel.pcolormesh(
+        edges, [-50, -8], codes[None, :], cmap=ListedColormap(MODE_COLORS), vmin=-0.5, vmax=len(MODE_NAMES) - 0.5
+    )
+    panel.plot(steps, _series(records, "conflict_angle")[:, 0], color=_LINE, linewidth=0.8, **_dots(steps, line=False))
+    panel.axhline(90, color="#999999", linestyle=":")
+    panel.set_ylim(-50, 260)
+    panel.set_yticks([-29, 0, 90, 180], ["mode", "0°", "90°", "180°"])
+    panel.set_ylabel("angle of reward\nand cost steps")
+    patches = [
+        Patch(facecolor=color, edgecolor="#555555", linewidth=0.5, label=f"{name} {np.mean(codes == code):.0%}")
+        for code, (name, color) in enumerate(zip(MODE_NAMES, MODE_COLORS, strict=True))
+    ]
+    panel.legend(handles=patches, loc="upper right", ncols=len(patches), fontsize=9)
+
+
+def _series(records: Sequence[dict[str, Any]], name: str) -> np.ndarray:
+    """[iterations, K] of a field; "inf" and null, as JSON has them, become inf and nan."""
+    rows = [np.atleast_1d(np.array(line[name], dtype=object)) for line in records]
+    return np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
+
+
+def _cost_top(cost: np.ndarray, limit: np.ndarray) -> float:
+    """Top of the cost axis: all of it, unless the early cost dwarfs both the limit and the later cost."""
+    later = np.nanmax(cost[len(cost) // 2 :], initial=0.0)
+    readable = 1.15 * max(2 * limit.max(), later)
+    highest = 1.05 * max(np.nanmax(cost, initial=0.0), limit.max())
+    return float(highest if highest <= 1.5 * readable else readable) or 1.0
+
+
+def _edge(limit: float, slack: float) -> str:
+    return f"{limit + slack:g}".replace("inf", "∞")
+
+
+def _dots(steps: np.ndarray, *, line: bool = True) -> dict[str, Any]:
+    """Style of a line: with dots when there are few, so that a short run shows at all."""
+    style: dict[str, Any] = {"linewidth": 1.3} if line else {}
+    return {**style, "marker": "o", "markersize": 3} if len(steps) <= 30 else style
