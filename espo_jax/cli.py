@@ -1,100 +1,45 @@
 """The `espo` command."""
 
-import argparse
-import contextlib
 import dataclasses
 import importlib
-import inspect
-import io
-import re
 import sys
-import typing
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
 from espo_jax import presets
-from espo_jax.config import (
-    CONFLICT_METRICS,
-    CRITIC_OPTIMIZERS,
-    HYPERPARAM_DEFAULTS,
-    SAMPLE_SIZE_RULES,
-    Config,
-    Hyperparams,
-)
+from espo_jax.flags import BadInputError, Parser, RunOptions, parse, train_flags
 
 # Modules with make(env, config); imported when chosen, as are the tasks: physics take seconds to import.
 ALGORITHMS = {"espo": "espo_jax.algorithms.espo"}
 
 OK, BAD_INPUT, NONFINITE, INTERRUPTED = 0, 2, 3, 130
 
-_CHOICES = {
-    "sample_size_rule": SAMPLE_SIZE_RULES,
-    "conflict_metric": CONFLICT_METRICS,
-    "critic_optimizer": CRITIC_OPTIMIZERS,
-}
-# Where the command line means more than the field.
-_EXTRA_HELP = {
-    "num_iterations": "iterations to run; also",
-    "cost_limit": "(if not given: the task's own)",
-    "max_zeta_positive": "(if not given: zeta-positive)",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class RunOptions:
-    """What a run is of; the rest of its flags are the fields of Config and Hyperparams.
-
-    Args:
-      task: what to train on, see `espo tasks`.
-      algorithm: what to train with.
-      backend: physics, see `espo tasks`.
-      preset: where settings that are not given come from.
-      seed: of all randomness.
-      num_timesteps: stop when this many samples are taken, if that is before num-iterations.
-      num_eval_episodes: episodes of the final evaluation; 0 leaves it out.
-      run_dir: folder to create for the results (if not given: runs/<task>-<algorithm>-seed<seed>-<time>).
-    """
-
-    task: str = "safety_reacher"
-    algorithm: str = "espo"
-    backend: str = "spring"
-    preset: str = "paper"
-    seed: int = 0
-    num_timesteps: int | None = None
-    num_eval_episodes: int = 20
-    run_dir: str | None = None
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 finished, 2 bad input, 3 nan or infinity, 130 Ctrl-C)."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    if argv == ["--version"]:
-        print(f"espo_jax {version('espo_jax')}")
-        return OK
+    commands: dict[str, Callable[[list[str]], int]] = {"train": _train_command, "tasks": _tasks_command}
+    parser = Parser(
+        prog="espo",
+        description="Safe reinforcement learning by sample manipulation.",
+        epilog="`espo COMMAND --help` says more: train trains on a task and writes a run directory; "
+        "tasks lists what can be trained.",
+    )
+    parser.add_argument("command", choices=commands)
+    parser.add_argument("--version", action="version", version=f"espo_jax {version('espo_jax')}")
     try:
-        with _one_line_errors():
-            command, arguments = tyro.extras.subcommand_cli_from_dict(
-                _commands(argv),
-                prog="espo",
-                description="Safe reinforcement learning by sample manipulation. `espo --version` says which.",
-                args=argv or ["--help"],
-            )
-        return command(arguments)
+        # What follows the command is for the command to parse.
+        return commands[parser.parse_args(argv[:1] or ["--help"]).command](argv[1:])
     except BadInputError as error:
         print(f"espo: error: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("espo: interrupted", file=sys.stderr)
         return INTERRUPTED
-
-
-class BadInputError(Exception):
-    """Something the user gave is not usable; the message says what and what is."""
 
 
 def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int:
@@ -157,25 +102,38 @@ def tasks() -> int:
     return OK
 
 
-def _commands(argv: Sequence[str]) -> dict[str, Callable[..., tuple[Callable, Any]]]:
-    """The subcommands: each gives what to call, and with what, once all of the input is parsed."""
-    options_type, defaults = _train_options(argv)
+def _train_command(argv: list[str]) -> int:
+    """Parse the flags of `espo train`, whose defaults are those of the task's preset, and train."""
+    peek = Parser(add_help=False, allow_abbrev=False)
+    peek.add_argument("--task", default=RunOptions.task)
+    peek.add_argument("--preset", default=RunOptions.preset)
+    chosen, _ = peek.parse_known_args(argv)
+    try:
+        defaults = presets.preset(chosen.preset, chosen.task)
+    except ValueError as error:
+        import safety_envs
 
-    def train_command(options: Annotated[Any, ...]) -> tuple[Callable, Any]:
-        """Train an algorithm on a task and write a run directory.
+        if chosen.task not in safety_envs.task_names():
+            raise BadInputError(
+                f"unknown task {chosen.task!r}; known tasks: {', '.join(safety_envs.task_names())}"
+            ) from error
+        raise BadInputError(str(error)) from error
+    values = vars(
+        parse(train_flags(defaults), argv, "espo train", "Train on a task and write a run directory. "
+               f"The defaults shown are those of preset {chosen.preset} for {chosen.task}.")
+    )  # fmt: skip
+    options = RunOptions(**{field.name: values[field.name] for field in dataclasses.fields(RunOptions)})
+    return train(options, {name: value for name, value in values.items() if name not in vars(options)})
 
-        Settings that are not given come from the task's preset, whose values are the defaults shown here.
-        """
-        values = dataclasses.asdict(options)
-        run_options = RunOptions(**{field.name: values.pop(field.name) for field in dataclasses.fields(RunOptions)})
-        if isinstance(defaults, ValueError):
-            # An unknown task is the better message where it is also why there is no preset.
-            return lambda _: _refuse(run_options, defaults), None
-        return lambda _: train(run_options, values), None
 
-    def tasks_command() -> tuple[Callable, Any]:
-        """List what can be trained."""
-        return lambda _: tasks(), None
+def _tasks_command(argv: list[str]) -> int:
+    @dataclasses.dataclass
+    class Tasks:
+        pass
 
-    train_command.__annotations__["options"] = tyro.conf.OmitArgPrefixes[options_type]
-    return {"train": train_command, "tasks": tasks_command}
+    parse(Tasks, argv, "espo tasks", "List what can be trained.")
+    return tasks()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -29,6 +29,7 @@ class Config:
       reset_each_iteration: restart every episode at each iteration instead of carrying on.
       sample_size_rule: how many samples next, one of SAMPLE_SIZE_RULES.
       conflict_metric: in which inner product gradients conflict and are projected, one of CONFLICT_METRICS.
+      standardize_advantages: give the advantages of reward and costs mean 0 and standard deviation 1 each.
       policy_hidden_sizes: widths of the policy's hidden layers.
       critic_hidden_sizes: widths of each critic's hidden layers.
       normalize_observations: whiten observations by their running mean and standard deviation.
@@ -55,6 +56,7 @@ class Config:
     reset_each_iteration: bool = False
     sample_size_rule: str = "gradient_conflict"
     conflict_metric: str = "natural"
+    standardize_advantages: bool = True
     policy_hidden_sizes: tuple[int, ...] = (64, 64)
     critic_hidden_sizes: tuple[int, ...] = (64, 64)
     normalize_observations: bool = True

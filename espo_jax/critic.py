@@ -105,7 +105,7 @@ def fit_lbfgs(
     def select(keep: jax.Array, new: Any, old: Any) -> Any:
         return jax.vmap(lambda k, n, o: jax.tree.map(lambda n, o: jnp.where(k, n, o), n, o))(keep, new, old)
 
-    def iteration(_: int, carry: tuple) -> tuple:
+    def iteration(_index: int, carry: tuple) -> tuple:
         params, loss, gradient, memory = carry
         update, next_memory = jax.vmap(optimizer.update)(gradient, memory, params)
         restart = ~(dot(gradient, update) > 0)

@@ -79,19 +79,25 @@ def conjugate_gradient(matvec: MatVec, b: jax.Array, *, num_iterations: int, tol
     Reference: Nocedal & Wright 2006, algorithm 5.2.
     """
     b_norm = dot(b, b)
+    epsilon = jnp.finfo(b.dtype).eps
 
     def body(_: int, carry: tuple) -> tuple:
-        x, residual, direction, norm = carry
+        x, residual, direction, norm, largest = carry
         image = matvec(direction)
         curvature = dot(direction, image)
-        active = (norm > tolerance * b_norm) & (curvature > 0)
+        # Curvature per length^2 at rounding level is the null space of a singular matrix, where steps blow up.
+        rayleigh = curvature / jnp.maximum(dot(direction, direction), jnp.finfo(b.dtype).tiny)
+        largest = jnp.maximum(largest, rayleigh)
+        active = (norm > tolerance * b_norm) & (rayleigh > epsilon * largest)
         alpha = jnp.where(active, norm / jnp.where(active, curvature, 1.0), 0.0)[..., None]
         x, residual = x + alpha * direction, residual - alpha * image
         next_norm = jnp.where(active, dot(residual, residual), norm)
         beta = (next_norm / jnp.where(norm > 0, norm, 1.0))[..., None]
-        return x, residual, jnp.where(active[..., None], residual + beta * direction, direction), next_norm
+        direction = jnp.where(active[..., None], residual + beta * direction, direction)
+        return x, residual, direction, next_norm, largest
 
-    return jax.lax.fori_loop(0, num_iterations, body, (jnp.zeros_like(b), b, b, b_norm))[0]
+    start = (jnp.zeros_like(b), b, b, b_norm, jnp.zeros_like(b_norm))
+    return jax.lax.fori_loop(0, num_iterations, body, start)[0]
 
 
 def kl_scaled_step(direction: jax.Array, curvature: jax.Array, target_kl: jax.Array | float) -> jax.Array:

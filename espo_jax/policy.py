@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -29,11 +29,11 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [..., I] to [..., output_size]."""
         # Full float32 products: TF32 or bfloat16 would make ratios, KL and Fisher products disagree.
-        precision = jax.lax.Precision.HIGHEST
+        settings: Any = {"precision": jax.lax.Precision.HIGHEST, "param_dtype": jnp.result_type(float)}
         for size in self.hidden_sizes:
-            x = nn.tanh(nn.Dense(size, precision=precision)(x))
+            x = nn.tanh(nn.Dense(size, **settings)(x))
         init = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "truncated_normal")
-        return nn.Dense(self.output_size, kernel_init=init, precision=precision)(x)
+        return nn.Dense(self.output_size, kernel_init=init, **settings)(x)
 
 
 class GaussianPolicy(nn.Module):
@@ -48,7 +48,7 @@ class GaussianPolicy(nn.Module):
         """Map [..., O] to a Gaussian of [..., A]."""
         # A small last layer starts every state near the same zero-mean action, as in the TRPO lineage.
         mean = MLP(self.hidden_sizes, self.action_size, output_scale=0.1)(observation)
-        log_std = self.param("log_std", nn.initializers.constant(self.initial_log_std), (self.action_size,))
+        log_std = self.param("log_std", nn.initializers.constant(self.initial_log_std), (self.action_size,), mean.dtype)
         return Gaussian(mean, jnp.broadcast_to(log_std, mean.shape))
 
 

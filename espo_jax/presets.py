@@ -46,23 +46,30 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+NO_PRESET = "none"  # the defaults of Config and Hyperparams
+
 _CONFIG_FIELDS = tuple(field.name for field in dataclasses.fields(Config))
 _HYPERPARAM_FIELDS = tuple(field.name for field in dataclasses.fields(Hyperparams))
 
 
 def preset(name: str, task: str) -> dict[str, Any]:
-    """The settings that a preset has for a task: flat fields of Config and Hyperparams.
+    """The settings that a preset has for a task: flat fields of Config and Hyperparams; preset "none" has none.
 
     Raises:
       ValueError: naming the known presets, or the tasks that the preset covers.
 
     Reference: ESPO, arXiv:2405.20860, Tables 4 to 7.
     """
+    if name == NO_PRESET:
+        return {}
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; known presets: {', '.join(PRESETS)}")
+        raise ValueError(f"unknown preset {name!r}; known presets: {', '.join((*PRESETS, NO_PRESET))}")
     tasks = PRESETS[name]
     if task not in tasks:
-        raise ValueError(f"preset {name!r} has no settings for task {task!r}; it has some for: {', '.join(tasks)}")
+        raise ValueError(
+            f"preset {name!r} has no settings for task {task!r}, only for {', '.join(tasks)}; preset "
+            f"{NO_PRESET!r} takes the defaults"
+        )
     return dict(tasks[task])
 
 

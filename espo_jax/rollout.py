@@ -21,7 +21,7 @@ class Rollout(NamedTuple):
       next_observation: [T, N, O] that the step led to, before any reset.
       terminated: [T, N] bool, the task ended.
       truncated: [T, N] bool, the time limit cut the episode.
-      mask: [T, N] bool, True for the leading time steps in use; elsewhere the other fields mean nothing.
+      mask: [T, N] bool, True for the leading time steps in use; elsewhere the other fields are finite but mean nothing.
     """
 
     observation: jax.Array

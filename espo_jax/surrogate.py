@@ -37,7 +37,8 @@ def surrogate(
 
     Reference: Schulman et al. 2015, arXiv:1502.05477, eq. 14; ESPO, section 4.1.
     """
-    ratio = jnp.exp(policy.log_prob(distribution, action) - old_log_prob)
+    # Masked before the exponential too: an overflow there would reach the gradient as 0 * inf.
+    ratio = jnp.exp(jnp.where(mask, policy.log_prob(distribution, action) - old_log_prob, 0.0))
     weighted = jnp.where(mask[..., None], ratio[..., None] * advantage, 0.0)
     return jnp.sum(weighted, axis=tuple(range(weighted.ndim - 1)))
 

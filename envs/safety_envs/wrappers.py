@@ -224,7 +224,7 @@ class ResetPool(NamedTuple):
 
     Attributes:
       starts: pytree of [P, N, ...], resets number `first` to `first + P - 1` of every environment.
-      used: [N] int in [0, P), how many of them the environment has used.
+      used: [N] int in [0, P], how many of them the environment has used.
       first: [N] int, number of the oldest one held.
       key: [N] keys, used for nothing else.
     """
@@ -275,7 +275,8 @@ class AutoResetWrapper(Wrapper):
 
     def step(self, state: State, action: jax.Array) -> State:
         """Steps N environments and resets those that are done; action: [N, A]."""
-        pool: ResetPool = state.info["reset_pool"]
+        # Before it is read: XLA would copy the whole pool at every step if it could change after that.
+        pool = self._top_up(state.info["reset_pool"])
         # The pool's leading axis is not N, so the vectorised environment must not see it.
         info = {k: v for k, v in state.info.items() if k not in ("reset_pool", "final_observation")}
         next_state = strongly_typed(self.env.step(state.replace(info=info), action))
@@ -289,17 +290,19 @@ class AutoResetWrapper(Wrapper):
             obs=start["obs"],
             info={**next_state.info, **start["info"]},
         )
-        pool = self._top_up(pool._replace(used=pool.used + done))
-        return _with_reset_info(restarted, next_state.obs, pool)
+        return _with_reset_info(restarted, next_state.obs, pool._replace(used=pool.used + done))
 
     def _top_up(self, pool: ResetPool) -> ResetPool:
-        def redraw(pool):
+        def redraw(carry):
+            _, pool = carry
             first = pool.first + pool.used
             starts = _start_of(self._draw(pool.key, first, self.pool_size))
-            return pool._replace(starts=starts, used=jnp.zeros_like(pool.used), first=first)
+            pool = pool._replace(starts=starts, used=jnp.zeros_like(pool.used), first=first)
+            return jnp.zeros((), bool), pool
 
         needed = any_lane(jnp.any(pool.used == self.pool_size))
-        return jax.lax.cond(needed, redraw, lambda pool: pool, pool)
+        # A loop of no or one turn: a lax.cond would copy the whole pool too.
+        return jax.lax.while_loop(lambda carry: carry[0], redraw, (needed, pool))[1]
 
     def _draw(self, key: jax.Array, first: jax.Array, count: int) -> State:
         """Resets number first to first + count - 1 of every environment: [count, N, ...]."""
@@ -312,7 +315,7 @@ class AutoResetWrapper(Wrapper):
 def any_lane(flag: jax.Array) -> jax.Array:
     """A scalar bool, reduced by `any` over all axes that a vmap maps it over.
 
-    As the result is not batched, `jax.lax.cond` on it stays a branch under vmap, not a select of both sides.
+    As the result is not batched, a `cond` or `while_loop` on it is not turned into a select under vmap.
     """
     return flag
 

@@ -168,17 +168,20 @@ def prepare_batch(
         signals, value, next_value,
         per_signal(hp.discount, hp.cost_discount), per_signal(hp.gae_lambda, hp.cost_gae_lambda),
     )  # fmt: skip
+    target = advantage + value
+    if config.standardize_advantages:
+        advantage = jax.vmap(standardize, in_axes=(-1, None), out_axes=-1)(advantage, rollout.mask)
     more_is_better = jnp.array([1.0] + [-1.0] * num_constraints)
     batch = Batch(
         observation=observation,
         action=rollout.action,
         log_prob=rollout.log_prob,
         distribution=distribution,
-        advantage=more_is_better * jax.vmap(standardize, in_axes=(-1, None), out_axes=-1)(advantage, rollout.mask),
+        advantage=more_is_better * advantage,
         mask=rollout.mask,
         blocks=blocks,
     )
-    return batch, advantage + value
+    return batch, target
 
 
 def critic_optimizer(config: Config, hyperparams: Hyperparams) -> Any:

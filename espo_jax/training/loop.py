@@ -165,13 +165,16 @@ def train(
         progress_fn(env_steps, dict(metrics))
         evals_done += 1
 
-    state, step, _ = start(algorithm, hyperparams, train_key)
+    started = start(algorithm, hyperparams, train_key)
+    state = started.state
     if num_evals > 1:
         report(state, 0)
-    for state, measured, seconds in iterate(step, state, hyperparams, budget):
-        walltime += seconds
-        metrics |= {f"training/{name}": plain(value) for name, value in measured._asdict().items()}
-        metrics |= {"training/sps": metrics["training/sample_size"] / seconds, "training/walltime": walltime}
+    for iteration in iterate(started.step, started.state, hyperparams, budget):
+        state = iteration.state
+        walltime += iteration.seconds
+        metrics |= {f"training/{name}": plain(value) for name, value in iteration.metrics._asdict().items()}
+        metrics["training/sps"] = metrics["training/sample_size"] / iteration.seconds
+        metrics["training/walltime"] = walltime
         fraction = budget.fraction(metrics["training/iteration"], metrics["training/env_steps"])
         due = num_evals > 1 and fraction * (num_evals - 1) >= evals_done
         if due or (fraction == 1 and num_evals == 1):

@@ -76,8 +76,9 @@ def _cost(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> 
         panel.plot(steps, cost[:, k], color=color if several else _LINE, label=f"cost{name}", **_dots(steps))
     if np.nanmax(cost) > top:
         panel.annotate(
-            f"first iterations up to {np.nanmax(cost):.3g}, above the picture",
+            f"early cost up to {np.nanmax(cost):,.0f}, above this axis",
             (0.01, 0.97), xycoords="axes fraction", va="top", fontsize=9, color="#555555",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
         )  # fmt: skip
     panel.set_ylabel("episode cost")
     panel.legend(loc="upper right", fontsize=9, framealpha=0.9)

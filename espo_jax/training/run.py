@@ -124,10 +124,12 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
     begin = time.perf_counter()
     with finish_on_interrupt() as interrupted:
         try:
-            state, step, compile_seconds = start(job.algorithm, job.hyperparams, train_key)
+            started = start(job.algorithm, job.hyperparams, train_key)
+            state, compile_seconds = started.state, started.compile_seconds
             with progress(console, job.budget) as display:
-                for state, metrics, seconds in iterate(step, state, job.hyperparams, job.budget):
-                    directory.append(run_directory.record(metrics, seconds))
+                for iteration in iterate(started.step, started.state, job.hyperparams, job.budget):
+                    state = iteration.state
+                    directory.append(run_directory.record(iteration.metrics, iteration.seconds))
                     display.update(directory.records[-1])
                     if interrupted.is_set():
                         raise KeyboardInterrupt

@@ -65,7 +65,8 @@ class RunDirectory:
         normalizer, policy, critics = params
         tree = flax.serialization.to_state_dict({"normalizer": normalizer, "policy": policy, "critics": critics})
         flat = flax.traverse_util.flatten_dict(tree, sep="/")
-        np.savez(self.path / "policy.npz", **{name: np.asarray(value) for name, value in flat.items()})
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in flat.items()}
+        np.savez(self.path / "policy.npz", **arrays)
 
     def close(self) -> None:
         """Close metrics.jsonl."""

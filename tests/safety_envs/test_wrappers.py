@@ -165,7 +165,9 @@ def test_the_top_up_stays_a_branch_under_vmap():
     states = jax.eval_shape(jax.vmap(jax.vmap(env.reset)), jnp.stack([jnp.stack([keys(), keys()])]))
     action = jnp.zeros((1, 2, NUM_ENVS, 1))
     jaxpr = jax.make_jaxpr(jax.vmap(jax.vmap(env.step)))(states, action)
-    predicates = [eqn.invars[0].aval.shape for eqn in jaxpr.eqns if eqn.primitive.name == "cond"]
+    loops = [eqn for eqn in jaxpr.eqns if eqn.primitive.name == "while"]
+    num_consts = [eqn.params["cond_nconsts"] + eqn.params["body_nconsts"] for eqn in loops]
+    predicates = [eqn.invars[n].aval.shape for eqn, n in zip(loops, num_consts, strict=True)]
     assert predicates == [()]
 
 

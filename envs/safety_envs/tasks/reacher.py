@@ -33,7 +33,7 @@ class SafetyReacher(SafetyEnv):
 
     def initial(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Joints near zero, almost at rest; the target at rest, uniform on a disk's area."""
-        uniform = jax.random.uniform(key, (6,))  # one draw: six would compile six times as long
+        uniform = jax.random.uniform(key, (6,))  # one draw, as each is slow to compile
         joints = self.sys.init_q[:2] + 0.1 * (2 * uniform[:2] - 1)
         velocity = 0.005 * (2 * uniform[2:4] - 1)
         radius, angle = _TARGET_RADIUS * jnp.sqrt(uniform[4]), 2 * jnp.pi * uniform[5]

@@ -1,0 +1,155 @@
+"""The flags of `espo`: every setting flat, its help from the docstrings, its errors on one line."""
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import difflib
+import inspect
+import io
+import re
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+
+import numpy as np
+import tyro
+
+from espo_jax.config import (
+    CONFLICT_METRICS,
+    CRITIC_OPTIMIZERS,
+    HYPERPARAM_DEFAULTS,
+    SAMPLE_SIZE_RULES,
+    Config,
+    Hyperparams,
+)
+
+T = TypeVar("T")
+
+_PER_CONSTRAINT = ("cost_limit", "slack_positive", "slack_negative")
+_CHOICES = {
+    "sample_size_rule": SAMPLE_SIZE_RULES,
+    "conflict_metric": CONFLICT_METRICS,
+    "critic_optimizer": CRITIC_OPTIMIZERS,
+}
+# Where the command line means more than the field.
+_EXTRA_HELP = {"num_iterations": "iterations to run; also "}
+# What None stands for.
+_UNSET = {
+    "num_timesteps": "no such limit",
+    "run_dir": "runs/<task>-<algorithm>-seed<seed>-<time>",
+    "cost_limit": "the task's own",
+    "max_zeta_positive": "zeta-positive",
+    "episode_length": "the task's own",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What a run is of; the rest of its flags are the fields of Config and Hyperparams.
+
+    Args:
+      task: what to train on, see `espo tasks`.
+      algorithm: what to train with.
+      backend: physics, see `espo tasks`.
+      preset: where settings that are not given come from.
+      seed: of all randomness.
+      num_timesteps: stop when this many samples are taken, if that is before num-iterations.
+      num_eval_episodes: episodes of the final evaluation; 0 leaves it out.
+      run_dir: folder to create for the results.
+    """
+
+    task: str = "safety_reacher"
+    algorithm: str = "espo"
+    backend: str = "spring"
+    preset: str = "paper"
+    seed: int = 0
+    num_timesteps: int | None = None
+    num_eval_episodes: int = 20
+    run_dir: str | None = None
+
+
+class BadInputError(Exception):
+    """Something the user gave is not usable; the message says what and what is."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are BadInputError."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the input."""
+        raise BadInputError(message)
+
+
+def train_flags(defaults: Mapping[str, Any]) -> type:
+    """A dataclass of every flag of `espo train`: RunOptions, and the fields of Config and Hyperparams."""
+    fields: list[tuple[str, Any, Any]] = []
+
+    def add(cls: type, name: str, kind: Any, default: Any) -> None:
+        text = _EXTRA_HELP.get(name, "") + _help(cls)[name]
+        hint = {"help_behavior_hint": f"(default: {_UNSET[name]})"} if default is None else {}
+        arg = tyro.conf.arg(help=text, metavar=_metavar(kind), **hint)
+        fields.append((name, Annotated[kind, arg], dataclasses.field(default=default)))
+
+    for field in dataclasses.fields(RunOptions):
+        add(RunOptions, field.name, typing.get_type_hints(RunOptions)[field.name], field.default)
+    for field in dataclasses.fields(Hyperparams):
+        default = defaults.get(field.name, HYPERPARAM_DEFAULTS.get(field.name))
+        if field.name in _PER_CONSTRAINT:
+            several = tuple[float, ...]
+            if default is None:
+                add(Hyperparams, field.name, several | None, None)
+            else:
+                add(Hyperparams, field.name, several, tuple(np.atleast_1d(default).tolist()))
+        else:
+            add(Hyperparams, field.name, type(default), default)
+    for field in dataclasses.fields(Config):
+        kind = typing.get_type_hints(Config)[field.name]
+        default = defaults.get(field.name, field.default)
+        if field.name in _CHOICES:
+            kind = Literal.__getitem__(_CHOICES[field.name])
+        if field.name == "max_zeta_positive":
+            kind, default = float | None, defaults.get(field.name)
+        add(Config, field.name, kind, default)
+    return dataclasses.make_dataclass("Train", fields)
+
+
+def _help(cls: type) -> dict[str, str]:
+    """The Args section of a class's docstring: name -> text; "a, b: text" holds for both."""
+    section = re.search(r"\nArgs:\n(.*?)(?=\n\S|\Z)", inspect.getdoc(cls) or "", re.DOTALL)
+    texts: dict[str, str] = collections.defaultdict(str)
+    for entry in re.findall(r"^  (\w.*(?:\n    .*)*)", section[1] if section else "", re.MULTILINE):
+        names, text = entry.split(": ", 1)
+        texts.update(dict.fromkeys(names.split(", "), " ".join(text.split())))
+    return texts
+
+
+def parse(cls: type[T], argv: list[str], prog: str, description: str) -> T:
+    """tyro.cli, whose boxed errors become one line."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return tyro.cli(cls, args=argv, prog=prog, description=description)
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise
+    # Rules separate the parts of the box: the error comes first, then suggestions and a hint at --help.
+    rows = [line.strip("│ ") for line in printed.getvalue().splitlines() if line[:1] not in "╭╰"]
+    error = " ".join(rows).split("─" * 5)[0]
+    raise BadInputError(error.strip() + _suggestion(cls, error))
+
+
+def _suggestion(cls: type, error: str) -> str:
+    """The flag that was probably meant by the first of the unrecognized ones."""
+    unknown = re.search(r"Unrecognized options: (--[\w-]+)", error)
+    flags = ["--" + field.name.replace("_", "-") for field in dataclasses.fields(cls)]
+    close = difflib.get_close_matches(unknown[1], flags, n=1) if unknown else []
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _metavar(kind: Any) -> str | None:
+    """FLOAT for `float | None`, where tyro would say {None}|FLOAT; None leaves it to tyro."""
+    parts = typing.get_args(kind)
+    if type(None) not in parts:
+        return None
+    return parts[0].__name__.upper() if isinstance(parts[0], type) else "FLOAT [FLOAT ...]"
