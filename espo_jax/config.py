@@ -27,8 +27,8 @@ class Config:
       episode_length: time limit in control steps; None takes the environment's own.
       action_repeat: control steps for which an action is held (reward and cost are summed).
       reset_each_iteration: restart every episode at each iteration instead of carrying on.
-      sample_size_rule: how many samples next, one of SAMPLE_SIZE_RULES.
-      conflict_metric: in which inner product gradients conflict and are projected, one of CONFLICT_METRICS.
+      sample_size_rule: how many samples next.
+      conflict_metric: in which inner product gradients conflict and are projected.
       standardize_advantages: give the advantages of reward and costs mean 0 and standard deviation 1 each.
       policy_hidden_sizes: widths of the policy's hidden layers.
       critic_hidden_sizes: widths of each critic's hidden layers.
@@ -124,19 +124,19 @@ class Hyperparams:
       slack_negative: [K] h- <= 0, below b + h- only the reward is raised; -inf is legal (never reward only).
       zeta_positive: zeta+ >= 0, relative growth of the sample size after a conflict.
       zeta_negative: zeta- in (-1, 0], relative change of the sample size in every other case.
-      anneal_slack_positive, anneal_slack_negative, anneal_zeta_positive, anneal_zeta_negative: switches of
+      anneal_slack_positive, anneal_slack_negative, anneal_zeta_positive, anneal_zeta_negative: switch of
         Algorithm 1, line 1: each iteration takes 1/num_iterations of the quantity away from it.
       num_iterations: T, the horizon of the annealing.
       warmup_iterations: iterations of reward-only optimisation before the constraints count.
       reward_weight: x_r in [0, 1], weight of the reward in the balance mode; the constraints share 1 - x_r.
       discount, cost_discount: gamma for the reward and for the costs, in [0, 1].
       gae_lambda, cost_gae_lambda: lambda of the advantages, in [0, 1].
-      target_kl: KL radius of a step, in nats.
+      target_kl: delta, KL radius of a step, in nats.
       kl_margin: the line search accepts a KL of up to target_kl times this.
       cg_damping: added to the diagonal of the Fisher matrix.
       accept_ratio: least actual over predicted improvement that the line search accepts.
       critic_l2: weight of the critics' squared parameters in their loss.
-      critic_learning_rate: of the critics (adam).
+      critic_learning_rate: learning rate of the critics (adam).
     """
 
     cost_limit: jax.Array

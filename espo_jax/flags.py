@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import inspect
 import io
+import itertools
 import re
 import typing
 from collections.abc import Mapping
@@ -87,8 +88,8 @@ def train_flags(defaults: Mapping[str, Any]) -> type:
 
     def add(cls: type, name: str, kind: Any, default: Any) -> None:
         text = _EXTRA_HELP.get(name, "") + _help(cls)[name]
-        hint = {"help_behavior_hint": f"(default: {_UNSET[name]})"} if default is None else {}
-        arg = tyro.conf.arg(help=text, metavar=_metavar(kind), **hint)
+        hint = f"(default: {_UNSET[name]})" if default is None else None
+        arg = tyro.conf.arg(help=text, metavar=_metavar(kind), help_behavior_hint=hint)
         fields.append((name, Annotated[kind, arg], dataclasses.field(default=default)))
 
     for field in dataclasses.fields(RunOptions):
@@ -133,10 +134,14 @@ def parse(cls: type[T], argv: list[str], prog: str, description: str) -> T:
     except SystemExit as exit_:
         if not exit_.code:
             raise
-    # Rules separate the parts of the box: the error comes first, then suggestions and a hint at --help.
-    rows = [line.strip("│ ") for line in printed.getvalue().splitlines() if line[:1] not in "╭╰"]
-    error = " ".join(rows).split("─" * 5)[0]
-    raise BadInputError(error.strip() + _suggestion(cls, error))
+    # Parts between rules: the error, suggestions, hints; where stdout is not UTF-8 the box's title comes before.
+    text = printed.getvalue()
+    rows = [line.strip("│ ") for line in text.splitlines() if line[:1] not in ("╭", "╰")]
+    parts = [
+        " ".join(part) for any_text, part in itertools.groupby(rows, lambda row: row.strip("─-") != "") if any_text
+    ]
+    error = parts[0 if "╭" in text else 1]
+    raise BadInputError(error + _suggestion(cls, error))
 
 
 def _suggestion(cls: type, error: str) -> str:

@@ -6,9 +6,10 @@ state = env.step(state, action)   # state.info["cost"]: [64]
 """
 
 from safety_envs import _quiet_mjx  # noqa: F401  (before anything imports Brax)
+from safety_envs.auto_reset import AutoResetWrapper
 from safety_envs.base import BACKENDS, SafetyEnv
 from safety_envs.registry import make, task_names
-from safety_envs.wrappers import AutoResetWrapper, EpisodeWrapper, SafetyWrapper, vectorize, wrap
+from safety_envs.wrappers import EpisodeWrapper, SafetyWrapper, vectorize, wrap
 
 __all__ = [
     "BACKENDS",

@@ -126,3 +126,8 @@ def strongly_typed(tree):
         return x if is_key else jnp.asarray(x, dtype=x.dtype)
 
     return jax.tree.map(strong, tree)
+
+
+def where_env(mask: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Selects whole environments: mask [N], x and y [N, ...]."""
+    return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x, y)

@@ -232,18 +232,6 @@ def next_num_steps(update: Update, iteration: jax.Array, config: Config, hyperpa
     return sample_size.whole_steps(size, config.num_envs, config.max_steps)
 
 
-# Bits of Metrics.nonfinite, and the quantity each one names.
-NONFINITE_QUANTITIES = (
-    "observation",
-    "action",
-    "reward",
-    "cost",
-    "advantage",
-    "policy parameters",
-    "critic parameters",
-)
-
-
 def find_nonfinite(rollout: Rollout, target: jax.Array, learned: TrainState) -> jax.Array:
     """Which of NONFINITE_QUANTITIES are nan or infinite among the samples in use: [] int32 bits."""
     mask = rollout.mask[..., None]

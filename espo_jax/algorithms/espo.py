@@ -16,6 +16,7 @@ from espo_jax.config import Config, Hyperparams
 from espo_jax.natural_gradient import combine, dot
 from espo_jax.networks import Networks
 from espo_jax.rollout import EpisodeEstimate
+from espo_jax.training import loop
 
 
 def make(env: Any, config: Config | None = None) -> Algorithm:
@@ -30,6 +31,24 @@ def make(env: Any, config: Config | None = None) -> Algorithm:
       ValueError: if the environment reports no cost.
     """
     return core.make(env, config or Config(), update)
+
+
+def train(environment: Any, **options: Any) -> loop.TrainResult:
+    """Train ESPO on an environment, in the manner of Brax's train functions.
+
+    Args:
+      environment: as for `make`, with an episode_length and a cost_limit of its own unless options give them.
+      **options: num_timesteps or num_iterations, seed, progress_fn, ..., and any field of Config and Hyperparams;
+        `training.loop.train` has them all.
+
+    Returns:
+      make_inference_fn, params = (normalizer, policy, critics), and the last metrics.
+
+    Raises:
+      ValueError: a setting or the environment is not usable; before any compilation.
+      NonFiniteError: nan or infinity; its state holds the last good parameters.
+    """
+    return loop.train(make, environment, **options)
 
 
 def update(

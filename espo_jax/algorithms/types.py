@@ -20,7 +20,7 @@ class TrainState:
     Args:
       key: PRNG key.
       iteration: [] int32 iterations finished.
-      env_steps: [] int32 samples taken so far.
+      env_steps: [] int32 samples taken so far (up to 2^31 - 1).
       num_steps: [] int32 time steps of the next rollout (sample size / num_envs).
       env_state: of the N environments.
       policy: [P] flat parameters.
@@ -87,6 +87,18 @@ class Update(NamedTuple):
     cg_residual: jax.Array
     slack_positive: jax.Array
     slack_negative: jax.Array
+
+
+# Bits of Metrics.nonfinite, and the quantity each one names.
+NONFINITE_QUANTITIES = (
+    "observation",
+    "action",
+    "reward",
+    "cost",
+    "advantage",
+    "policy parameters",
+    "critic parameters",
+)
 
 
 class Metrics(NamedTuple):

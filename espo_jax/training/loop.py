@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from espo_jax.algorithms.core import NONFINITE_QUANTITIES
-from espo_jax.algorithms.types import Algorithm, Metrics, TrainState
+from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Algorithm, Metrics, TrainState
 from espo_jax.config import Config, Hyperparams
 from espo_jax.presets import resolve
 from espo_jax.training.evaluation import evaluator

@@ -71,8 +71,8 @@ def _cost(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> 
         # An infinite edge of the band is drawn at the edge of the picture.
         band = np.clip(limit[:, k] + low[:, k], 0, top), np.clip(limit[:, k] + high[:, k], 0, top)
         edges = f"[{_edge(limit[-1, k], low[-1, k])}, {_edge(limit[-1, k], high[-1, k])}]"
-        panel.fill_between(steps, *band, color=color, alpha=0.12, linewidth=0, label=f"balance band{name} {edges}")
-        panel.plot(steps, limit[:, k], color=color, linestyle="--", label=f"limit{name} {limit[-1, k]:g}")
+        panel.fill_between(steps, *band, color=color, alpha=0.12, linewidth=0, label=f"balance band{name}: {edges}")
+        panel.plot(steps, limit[:, k], color=color, linestyle="--", label=f"limit{name}: {limit[-1, k]:g}")
         panel.plot(steps, cost[:, k], color=color if several else _LINE, label=f"cost{name}", **_dots(steps))
     if np.nanmax(cost) > top:
         panel.annotate(
@@ -81,7 +81,7 @@ def _cost(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> 
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
         )  # fmt: skip
     panel.set_ylabel("episode cost")
-    panel.legend(loc="upper right", fontsize=9, framealpha=0.9)
+    panel.legend(loc="upper right", fontsize=9, framealpha=0.9, ncols=cost.shape[1])
 
 
 def _sample_size(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]], base_sample_size: int) -> None:

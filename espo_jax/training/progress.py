@@ -4,7 +4,7 @@ import math
 import time
 from typing import Any, Protocol
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -85,7 +85,10 @@ class LiveProgress:
         grid = Table.grid(padding=(0, 2))
         for pair in zip(cells[::2], cells[1::2], strict=True):
             grid.add_row(*(text for name, value in pair for text in (f"[dim]{name}[/dim]", value)))
-        self._live.update(Group(ProgressBar(total=1.0, completed=fraction, width=60), grid))
+        rows = Table.grid()  # a ProgressBar by itself does not end its line
+        rows.add_row(ProgressBar(total=1.0, completed=fraction, width=60))
+        rows.add_row(grid)
+        self._live.update(rows)
 
 
 class _Clock:

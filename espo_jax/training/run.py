@@ -162,20 +162,19 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
 
 def summary(result: Mapping[str, Any], path: Path) -> Group:
     """The table at the end of a run, to print with rich."""
-    table = Table(title="Result", title_justify="left")
-    for column in ("policy", "reward of an episode", "cost of an episode", "limit", "met"):
+    table = Table(title="Reward and cost of an episode", title_justify="left")
+    for column in ("policy", "reward", "cost", "limit", "met"):
         table.add_column(column)
     limit = number(result["cost_limit"])
     training = result["training"]
     finished = training["episodes_finished"]
-    source = f"mean of {finished} episodes" if finished else "running estimate, no episode finished"
     table.add_row(
-        f"as trained, sampled actions\n(V_c of the last iteration: {source})",
+        f"in training, V_c of {finished:g} episodes" if finished else "in training, running V_c (no episode finished)",
         number(training["reward"]), number(training["cost"]), limit, _yes_or_no(result["limit_met"]["training"]),
     )  # fmt: skip
     if evaluation := result.get("evaluation"):
         table.add_row(
-            f"final, deterministic actions\n(evaluated on {evaluation['episodes']} fresh episodes, mean ± sd)",
+            f"deterministic, {evaluation['episodes']} new episodes",
             f"{number(evaluation['reward'])} ± {number(evaluation['reward_std'])}",
             f"{number(evaluation['cost'])} ± {number(evaluation['cost_std'])}",
             limit, _yes_or_no(result["limit_met"]["evaluation"]),

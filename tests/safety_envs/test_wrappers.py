@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safety_envs
-from safety_envs.wrappers import AutoResetWrapper, EpisodeWrapper, SafetyWrapper, any_lane, vectorize, wrap
+from safety_envs.auto_reset import AutoResetWrapper, any_lane
+from safety_envs.wrappers import EpisodeWrapper, SafetyWrapper, vectorize, wrap
 
 from tests.safety_envs.probe_envs import CountingEnv
 

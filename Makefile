@@ -1,0 +1,34 @@
+# `make train` and `make test` each work alone on a machine with Python >= 3.11, pip and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ITERATIONS ?= 150
+PYTEST_ARGS ?= -n 2
+
+.PHONY: train test slow lint bench clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+train: $(VENV)/installed  ## train ESPO on SafetyReacher and meet its cost limit
+	$(BIN)/espo train --task safety_reacher --backend spring --seed 0 --num-iterations $(ITERATIONS)
+
+test: $(VENV)/installed  ## run the tests
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+slow: $(VENV)/installed  ## run the learning tests of minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed  ## measure throughput and the cost of sample sizes
+	$(BIN)/python experiments/benchmarks/sample_size.py
+	$(BIN)/python experiments/benchmarks/throughput.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

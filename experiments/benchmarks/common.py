@@ -1,0 +1,80 @@
+"""Timing shared by the benchmarks: warm up, repeat, block until ready, take the median."""
+
+import os
+import platform
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import safety_envs
+
+import espo_jax
+from espo_jax import policy
+from espo_jax.algorithms.core import whiten
+from espo_jax.presets import preset, resolve
+from espo_jax.rollout import collect
+
+
+def compile_and_time(fn: Callable, *args: Any, repeats: int = 5) -> tuple[float, float]:
+    """Seconds to compile fn(*args), and the median of its runs; two runs warm up."""
+    begin = time.perf_counter()
+    compiled = jax.jit(fn).lower(*args).compile()
+    compile_seconds = time.perf_counter() - begin
+    return compile_seconds, median_seconds(lambda: compiled(*args), repeats)
+
+
+def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:
+    """Median wall time of run(), its result ready, after two runs to warm up."""
+    times = []
+    for _ in range(repeats + 2):
+        begin = time.perf_counter()
+        jax.block_until_ready(run())
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times[2:]))
+
+
+def make(task: str, backend: str, **settings: Any) -> tuple:
+    """Environment, algorithm, hyperparameters of a task with the paper's settings and some changes."""
+    env = safety_envs.make(task, backend=backend)
+    config, hyperparams = resolve({**preset("paper", task), **settings}, env)
+    return env, espo_jax.espo.make(env, config), espo_jax.Hyperparams.create(**hyperparams, config=config)
+
+
+def rollout_fn(algorithm: Any) -> Callable:
+    """(state, num_steps) -> rollout with the state's policy."""
+    config, networks = algorithm.config, algorithm.networks
+
+    def run(state, num_steps):
+        def act(observation, key):
+            distribution = networks.policy(state.policy, whiten(config, state.normalizer, observation))
+            action = policy.sample(key, distribution)
+            return action, policy.log_prob(distribution, action)
+
+        return collect(algorithm.env, act, state.env_state, state.key, num_steps, config.capacity)
+
+    return run
+
+
+def peak_memory() -> str:
+    """Peak memory so far: of the accelerator where it reports one, else of this process."""
+    stats = jax.devices()[0].memory_stats() or {}
+    peak = stats.get("peak_bytes_in_use", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    return f"{peak / 2**20:.0f} MiB"
+
+
+def machine() -> str:
+    """One line on what this ran on."""
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    return (
+        f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, load {load}, jax {jax.__version__}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def table(head: list[str], rows: list[list[Any]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

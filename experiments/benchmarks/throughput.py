@@ -1,0 +1,182 @@
+"""Where the time goes: environment steps per second, compile time, memory, and the parts of an iteration.
+
+    python experiments/benchmarks/throughput.py
+    python experiments/benchmarks/throughput.py --num-envs 16 64 --num-seeds 8
+
+For each number of environments: the bare environment, the rollout with the policy, and whole ESPO iterations with
+the paper's settings. Then one iteration in parts, and several seeds vmapped against one.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import common
+import jax
+import jax.numpy as jnp
+import tyro
+
+from espo_jax import natural_gradient, surrogate
+from espo_jax.algorithms import core, espo
+
+
+@dataclass(frozen=True)
+class Args:
+    """Benchmark throughput.
+
+    Attributes:
+      task: task name.
+      backend: physics pipeline.
+      num_envs: numbers of parallel environments.
+      detail_envs: number of environments of the parts and of the vmapped seeds.
+      num_seeds: seeds vmapped; 0 leaves that part out.
+      repeats: timed runs each.
+      warm_iterations: iterations before the parts are measured.
+    """
+
+    task: str = "safety_reacher"
+    backend: str = "spring"
+    num_envs: tuple[int, ...] = (16, 64, 256, 1024, 4096)
+    detail_envs: int = 16
+    num_seeds: int = 8
+    repeats: int = 5
+    warm_iterations: int = 10
+
+
+def size_for(num_envs: int) -> int:
+    """16,000 samples, or the multiple of num_envs above it."""
+    return -(-16_000 // num_envs) * num_envs
+
+
+def bare_fn(env, num_envs):
+    """(state, num_steps) -> the unwrapped environment, vmapped, under one action."""
+    action = jnp.full((num_envs, env.action_size), 0.1)
+    step = jax.vmap(env.step)
+
+    def run(state, num_steps):
+        return jax.lax.fori_loop(0, num_steps, lambda _, s: step(s, action), state)
+
+    return run
+
+
+def by_num_envs(args: Args) -> str:
+    rows = []
+    for num_envs in args.num_envs:
+        size = size_for(num_envs)
+        env, algorithm, hp = common.make(args.task, args.backend, num_envs=num_envs, base_sample_size=size)
+        state = jax.jit(algorithm.init)(jax.random.key(0), hp)
+        num_steps = jnp.int32(size // num_envs)
+        raw = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), num_envs))
+        _, bare = common.compile_and_time(bare_fn(env, num_envs), raw, num_steps, repeats=args.repeats)
+        _, rollout = common.compile_and_time(common.rollout_fn(algorithm), state, num_steps, repeats=args.repeats)
+        compile_seconds, whole = common.compile_and_time(algorithm.step, state, hp, repeats=args.repeats)
+        speeds = [f"{size / seconds:,.0f}" for seconds in (bare, rollout, whole)]
+        rows.append([num_envs, size, *speeds, f"{compile_seconds:.0f} s", common.peak_memory()])
+    head = [
+        "environments",
+        "samples",
+        "bare env",
+        "with policy",
+        "end to end",
+        "compile iteration",
+        "peak memory so far",
+    ]
+    return common.table(head, rows)
+
+
+def parts(args: Args) -> str:
+    _, algorithm, hp = common.make(args.task, args.backend, num_envs=args.detail_envs)
+    config, networks = algorithm.config, algorithm.networks
+    state = jax.jit(algorithm.init)(jax.random.key(0), hp)
+    step = jax.jit(algorithm.step)
+    for _ in range(args.warm_iterations):
+        state, _ = step(state, hp)
+    num_steps = jnp.int32(config.base_sample_size // config.num_envs)
+    _, rollout, _ = jax.jit(common.rollout_fn(algorithm))(state, num_steps)
+    prepare = lambda rollout: core.prepare_batch(networks, config, state, rollout, hp)  # noqa: E731
+    batch, target = jax.jit(prepare)(rollout)
+
+    def gradients(batch):
+        return surrogate.surrogate_gradients(
+            networks.policy, state.policy, batch.observation, batch.action, batch.log_prob, batch.advantage,
+            batch.mask, batch.blocks,
+        )  # fmt: skip
+
+    gradient = jax.jit(gradients)(batch)
+
+    def conjugate_gradient(batch, gradient):
+        fisher = natural_gradient.fisher_product(
+            networks.policy, state.policy, *espo.every_nth_step(batch, config.fisher_stride), damping=hp.cg_damping
+        )
+        return natural_gradient.conjugate_gradient(fisher, gradient, num_iterations=config.cg_iterations)
+
+    def line_search_trial(batch, gradient):
+        return espo.improvement_and_kl(networks, state.policy, 1e-3 * gradient, jnp.eye(2), batch)
+
+    def critics(batch, target):
+        return core.fit_critics(networks, config, state, batch, target, state.key, hp)
+
+    at_base = dataclasses.replace(state, num_steps=num_steps)
+    measured = {
+        "stepping": common.compile_and_time(common.rollout_fn(algorithm), state, num_steps, repeats=args.repeats)[1],
+        "values, advantages": common.compile_and_time(prepare, rollout, repeats=args.repeats)[1],
+        "gradients": common.compile_and_time(gradients, batch, repeats=args.repeats)[1],
+        "conjugate gradient": common.compile_and_time(conjugate_gradient, batch, gradient, repeats=args.repeats)[1],
+        "line search, per trial": common.compile_and_time(line_search_trial, batch, gradient, repeats=args.repeats)[1],
+        "critics": common.compile_and_time(critics, batch, target, repeats=args.repeats)[1],
+        "whole iteration": common.median_seconds(lambda: step(at_base, hp), args.repeats),
+    }
+    whole = measured["whole iteration"]
+    return common.table(
+        ["part", "ms", "share"], [[k, f"{1e3 * t:.1f}", f"{100 * t / whole:.0f} %"] for k, t in measured.items()]
+    )
+
+
+def vmapped_seeds(args: Args) -> str:
+    seeds, num_envs = args.num_seeds, args.detail_envs
+    _, algorithm, hp = common.make(args.task, args.backend, num_envs=num_envs)
+    keys = jax.random.split(jax.random.key(0), seeds)
+    one = jax.jit(algorithm.init)(keys[0], hp)
+    many = jax.jit(jax.vmap(algorithm.init, in_axes=(0, None)))(keys, hp)
+    num_steps = jnp.int32(algorithm.config.base_sample_size // num_envs)
+    run = common.rollout_fn(algorithm)
+    _, wide_algorithm, wide_hp = common.make(
+        args.task, args.backend, num_envs=seeds * num_envs, base_sample_size=seeds * algorithm.config.base_sample_size
+    )
+    wide = jax.jit(wide_algorithm.init)(keys[0], wide_hp)
+    over_seeds = jax.vmap(run, in_axes=(0, None))
+    steppings = [
+        common.compile_and_time(run, one, num_steps, repeats=args.repeats)[1],
+        common.compile_and_time(over_seeds, many, num_steps, repeats=args.repeats)[1],
+        common.compile_and_time(common.rollout_fn(wide_algorithm), wide, num_steps, repeats=args.repeats)[1],
+    ]
+    wholes = [
+        common.compile_and_time(algorithm.step, one, hp, repeats=args.repeats)[1],
+        common.compile_and_time(jax.vmap(algorithm.step, in_axes=(0, None)), many, hp, repeats=args.repeats)[1],
+    ]
+    rows = [
+        ["one seed", f"{steppings[0]:.3f} s", f"{wholes[0]:.3f} s"],
+        [f"{seeds} seeds vmapped", f"{steppings[1]:.3f} s", f"{wholes[1]:.3f} s"],
+        [f"{seeds} x {num_envs} environments in one lane", f"{steppings[2]:.3f} s", ""],
+        [
+            f"vmapped / ({seeds} x one)",
+            f"{steppings[1] / steppings[0] / seeds:.2f}",
+            f"{wholes[1] / wholes[0] / seeds:.2f}",
+        ],
+        ["vmapped / one wide lane", f"{steppings[1] / steppings[2]:.2f}", ""],
+    ]
+    return common.table(["", "stepping", "whole iteration"], rows)
+
+
+def main(args: Args) -> None:
+    print(common.machine())
+    print(f"{args.task} on {args.backend}, paper's settings; steps per second, medians of {args.repeats} runs\n")
+    print(by_num_envs(args), flush=True)
+    print(f"\nOne iteration of 16,000 samples in parts, {args.detail_envs} environments\n")
+    print(parts(args), flush=True)
+    if args.num_seeds:
+        print(f"\n{args.num_seeds} seeds vmapped, {args.detail_envs} environments each\n")
+        print(vmapped_seeds(args))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
