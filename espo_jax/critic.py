@@ -85,7 +85,8 @@ def fit_lbfgs(
 
     optax's own line searches branch on the data; vmapped over critics and seeds each branch would run for all, so
     every trial point here costs exactly one loss and gradient. A direction that does not descend (bad curvature
-    pairs) restarts from steepest descent; a loss whose step finds no decrease stays where it is.
+    pairs) restarts from steepest descent. A loss that a step lowers by no more than float rounding has converged: it
+    stays where it is, and when all have, the iterations end.
 
     Args:
       loss_fn: params [M, P] -> (loss [M], gradient [M, P]), the losses independent of each other.
@@ -105,8 +106,14 @@ def fit_lbfgs(
     def select(keep: jax.Array, new: Any, old: Any) -> Any:
         return jax.vmap(lambda k, n, o: jax.tree.map(lambda n, o: jnp.where(k, n, o), n, o))(keep, new, old)
 
-    def iteration(_index: int, carry: tuple) -> tuple:
-        params, loss, gradient, memory = carry
+    def running(active: jax.Array) -> jax.Array:
+        return lanes_max(active.any().astype(jnp.int32)) > 0
+
+    def unfinished(carry: tuple) -> jax.Array:
+        return (carry[0] < num_iterations) & running(carry[1])
+
+    def iteration(carry: tuple) -> tuple:
+        index, active, params, loss, gradient, memory = carry
         update, next_memory = jax.vmap(optimizer.update)(gradient, memory, params)
         restart = ~(dot(gradient, update) > 0)
         first, first_memory = jax.vmap(optimizer.update)(gradient, fresh, params)
@@ -114,27 +121,25 @@ def fit_lbfgs(
         slope = -dot(gradient, update)
 
         def searching(trial: tuple) -> jax.Array:
-            index, _, done, *_ = trial
-            return (index < max_halvings) & (lanes_max((~done).any().astype(jnp.int32)) > 0)
+            return (trial[0] < max_halvings) & running(trial[2])
 
         def search(trial: tuple) -> tuple:
-            index, size, done, best, best_loss, best_gradient = trial
+            tried, size, pending, best = trial
             candidate = params - size[:, None] * update
             new_loss, new_gradient = loss_fn(candidate)
             good = new_loss <= loss + sufficient_decrease * size * slope
-            new = good & ~done
-            best, best_loss, best_gradient = select(
-                new, (candidate, new_loss, new_gradient), (best, best_loss, best_gradient)
-            )
-            return index + 1, size / 2, done | good, best, best_loss, best_gradient
+            best = select(good & pending, (candidate, new_loss, new_gradient), best)
+            return tried + 1, size / 2, pending & ~good, best
 
         # At a stationary point, or where nothing is finite, there is no descent to look for.
-        start = (jnp.int32(0), jnp.ones_like(loss), ~(slope < 0), params, loss, gradient)
-        _, _, _, params, loss, gradient = jax.lax.while_loop(searching, search, start)
-        return params, loss, gradient, next_memory
+        start = (jnp.int32(0), jnp.ones_like(loss), active & (slope < 0), (params, loss, gradient))
+        params, new_loss, gradient = jax.lax.while_loop(searching, search, start)[-1]
+        active = active & (loss - new_loss > jnp.finfo(loss.dtype).eps * jnp.abs(loss))
+        return index + 1, active, params, new_loss, gradient, next_memory
 
     loss, gradient = loss_fn(params)
-    params, loss, _, _ = jax.lax.fori_loop(0, num_iterations, iteration, (params, loss, gradient, fresh))
+    start = (jnp.int32(0), jnp.ones(loss.shape, bool), params, loss, gradient, fresh)
+    _, _, params, loss, _, _ = jax.lax.while_loop(unfinished, iteration, start)
     return params, loss
 
 

@@ -137,6 +137,9 @@ def vmapped_seeds(args: Args) -> str:
     keys = jax.random.split(jax.random.key(0), seeds)
     one = jax.jit(algorithm.init)(keys[0], hp)
     many = jax.jit(jax.vmap(algorithm.init, in_axes=(0, None)))(keys, hp)
+    step, step_all = jax.jit(algorithm.step), jax.jit(jax.vmap(algorithm.step, in_axes=(0, None)))
+    for _ in range(args.warm_iterations):
+        one, many = step(one, hp)[0], step_all(many, hp)[0]
     num_steps = jnp.int32(algorithm.config.base_sample_size // num_envs)
     run = common.rollout_fn(algorithm)
     _, wide_algorithm, wide_hp = common.make(
@@ -150,8 +153,8 @@ def vmapped_seeds(args: Args) -> str:
         common.compile_and_time(common.rollout_fn(wide_algorithm), wide, num_steps, repeats=args.repeats)[1],
     ]
     wholes = [
-        common.compile_and_time(algorithm.step, one, hp, repeats=args.repeats)[1],
-        common.compile_and_time(jax.vmap(algorithm.step, in_axes=(0, None)), many, hp, repeats=args.repeats)[1],
+        common.median_seconds(lambda: step(one, hp), args.repeats),
+        common.median_seconds(lambda: step_all(many, hp), args.repeats),
     ]
     rows = [
         ["one seed", f"{steppings[0]:.3f} s", f"{wholes[0]:.3f} s"],

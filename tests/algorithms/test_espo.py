@@ -199,7 +199,8 @@ def test_update_equals_the_dense_reference(x64, metric, mode, opposed):
     hp = jax.tree.map(lambda x: x.astype(float), hp)
     episode = EpisodeEstimate(jnp.zeros(()), jnp.array([0.0 if mode == "reward" else 50.0]), jnp.array(1000.0))
     config = dataclasses.replace(UPDATE_CONFIG, conflict_metric=metric)
-    update = espo.update(p.networks, p.params, batch, episode, jnp.int32(0), config, hp)
+    run = jax.jit(lambda params, batch: espo.update(p.networks, params, batch, episode, jnp.int32(0), config, hp))
+    update = run(p.params, batch)
 
     gradients = np.asarray(
         surrogate.surrogate_gradients(

@@ -23,7 +23,11 @@ def dense_fisher(p, used):
 
 
 def product(p, damping=0.0):
-    return ng.fisher_product(p.networks.policy, p.params, p.observation, p.mask, p.blocks, damping=damping)
+    @jax.jit
+    def apply(params, observation, mask, blocks, v):
+        return ng.fisher_product(p.networks.policy, params, observation, mask, blocks, damping=damping)(v)
+
+    return lambda v: apply(p.params, p.observation, p.mask, p.blocks, v)
 
 
 @pytest.mark.parametrize("used", [5, 24])
