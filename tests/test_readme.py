@@ -6,6 +6,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
+from espo_jax.presets import split
 from tests.training.probe_envs import TINY, PointEnv
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -13,7 +14,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 SMALLER = (
     ('safety_envs.make("safety_reacher", backend="spring")', "PointEnv()"),
     ("num_timesteps=2_000_000", "num_timesteps=128, num_evals=2, num_eval_envs=2, **TINY"),
-    ("Config(num_envs=16, base_sample_size=16_000)", "Config(**TINY)"),
+    ("Config(num_envs=16, base_sample_size=16_000)", "Config(**CONFIG)"),
     ("range(500)", "range(2)"),
 )
 
@@ -21,7 +22,7 @@ SMALLER = (
 def run(block, **names):
     for full, small in SMALLER:
         block = block.replace(full, small)
-    scope = {"PointEnv": PointEnv, "TINY": TINY, **names}
+    scope = {"PointEnv": PointEnv, "TINY": TINY, "CONFIG": split(TINY)[0], **names}
     exec(block, scope)
     return scope
 
