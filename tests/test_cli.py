@@ -70,8 +70,9 @@ def test_result_says_what_was_saved_and_whether_the_limit_is_met(finished):
     result = strict_loads((run_dir / "result.json").read_text())
     assert result["status"] == "finished"
     assert result["fixed_env_steps"] == 4 * 64
-    assert result["evaluation"]["episodes"] == 3
-    assert result["limit_met"]["evaluation"] == (result["evaluation"]["cost"] <= 4.0)
+    for policy in ("stochastic", "deterministic"):
+        assert result["evaluation"][policy]["episodes"] == 3
+        assert result["limit_met"][policy] == (result["evaluation"][policy]["cost"] <= 4.0)
     console = cli.Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(run.summary(result, run_dir))
     text = console.export_text()

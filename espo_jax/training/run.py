@@ -112,8 +112,9 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
 
     Returns:
       What result.json holds: status ("finished", "interrupted" or "nonfinite"), message, iterations, env_steps,
-      fixed_env_steps (what fixed X would have used), training and evaluation (reward, cost, ...), cost_limit,
-      limit_met by each of the two, seconds and compile_seconds.
+      fixed_env_steps (what fixed X would have used), training (reward, cost, ...), evaluation (the same of fresh
+      episodes, by stochastic and deterministic policy), cost_limit,
+      limit_met by each of the three, seconds and compile_seconds.
     """
     train_key, eval_key = jax.random.split(jax.random.key(job.seed))
     directory = job.directory
@@ -154,7 +155,8 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
         result |= _training_result(directory.records, base_sample_size)
         if status == FINISHED and state is not None and job.num_eval_episodes:
             result["evaluation"] = _evaluate(job, state, eval_key)
-            result["limit_met"]["evaluation"] = _met(result["evaluation"]["cost"], result["cost_limit"])
+            for policy, values in result["evaluation"].items():
+                result["limit_met"][policy] = _met(values["cost"], result["cost_limit"])
     directory.write_json("result.json", result)
     directory.close()
     return result
@@ -172,12 +174,12 @@ def summary(result: Mapping[str, Any], path: Path) -> Group:
         f"in training, V_c of {finished:g} episodes" if finished else "in training, running V_c (no episode finished)",
         number(training["reward"]), number(training["cost"]), limit, _yes_or_no(result["limit_met"]["training"]),
     )  # fmt: skip
-    if evaluation := result.get("evaluation"):
+    for policy, evaluation in result.get("evaluation", {}).items():
         table.add_row(
-            f"deterministic, {evaluation['episodes']} new episodes",
+            f"{policy}, {evaluation['episodes']} new episodes",
             f"{number(evaluation['reward'])} ± {number(evaluation['reward_std'])}",
             f"{number(evaluation['cost'])} ± {number(evaluation['cost_std'])}",
-            limit, _yes_or_no(result["limit_met"]["evaluation"]),
+            limit, _yes_or_no(result["limit_met"][policy]),
         )  # fmt: skip
     used, fixed = result["env_steps"], result["fixed_env_steps"]
     difference = f"{abs(1 - used / fixed):.1%} {'fewer' if used <= fixed else 'more'}"
@@ -220,16 +222,21 @@ def _training_result(records: list[dict[str, Any]], base_sample_size: int) -> di
 
 
 def _evaluate(job: Job, state: TrainState, key: jax.Array) -> dict[str, Any]:
-    evaluate = evaluator(
-        job.env,
-        job.algorithm.make_inference_fn,
-        num_episodes=job.num_eval_episodes,
-        episode_length=job.algorithm.config.episode_length,
-        action_repeat=job.algorithm.config.action_repeat,
-    )
-    evaluation = jax.device_get(jax.jit(evaluate)(job.algorithm.params(state), key))
-    values = {name: value.squeeze().tolist() for name, value in evaluation._asdict().items()}
-    return {"policy": "deterministic", "episodes": job.num_eval_episodes, **values}
+    """Fresh episodes of the policy as it was trained (stochastic), and of its mean (deterministic)."""
+    results: dict[str, Any] = {}
+    for policy in ("stochastic", "deterministic"):
+        evaluate = evaluator(
+            job.env,
+            job.algorithm.make_inference_fn,
+            num_episodes=job.num_eval_episodes,
+            episode_length=job.algorithm.config.episode_length,
+            action_repeat=job.algorithm.config.action_repeat,
+            deterministic=policy == "deterministic",
+        )
+        evaluation = jax.device_get(jax.jit(evaluate)(job.algorithm.params(state), key))
+        values = {name: value.squeeze().tolist() for name, value in evaluation._asdict().items()}
+        results[policy] = {"episodes": job.num_eval_episodes, **values}
+    return results
 
 
 def _met(cost: float | list[float], limit: float | list[float]) -> bool:
