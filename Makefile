@@ -1,5 +1,5 @@
 # `make train` and `make test` each work alone on a machine with Python >= 3.11, pip and make.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 ITERATIONS ?= 150

@@ -2,10 +2,10 @@
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,6 +90,11 @@ class Config:
         _require_choice("sample_size_rule", self.sample_size_rule, SAMPLE_SIZE_RULES)
         _require_choice("conflict_metric", self.conflict_metric, CONFLICT_METRICS)
         _require_choice("critic_optimizer", self.critic_optimizer, CRITIC_OPTIMIZERS)
+        if self.base_sample_size * (1 + self.max_zeta_positive) >= 2**31:
+            raise ValueError(
+                f"max_zeta_positive is {self.max_zeta_positive:g}: base_sample_size ({self.base_sample_size}) times "
+                "1 + max_zeta_positive must be less than 2^31"
+            )
         if self.base_sample_size % self.num_envs:
             raise ValueError(
                 f"base_sample_size is {self.base_sample_size}: it must be a multiple of num_envs ({self.num_envs})"
@@ -112,7 +117,8 @@ class Config:
         return -(-self.max_steps // self.steps_per_block) * self.steps_per_block
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Hyperparams:
     """What may change without recompiling; build it with `Hyperparams.create`, which checks and converts.
 
@@ -168,6 +174,8 @@ class Hyperparams:
     ) -> "Hyperparams":
         """Check values, fill in the defaults of `HYPERPARAM_DEFAULTS` and convert to float32 arrays.
 
+        Traced values are converted without a check, so that `jax.vmap` of `create` builds the settings of a sweep.
+
         Args:
           cost_limit: one limit, or one for each constraint; its length is K.
           config: when given, zeta_positive is checked against the capacity it provides.
@@ -180,28 +188,33 @@ class Hyperparams:
         unknown = set(values) - set(HYPERPARAM_DEFAULTS)
         if unknown:
             raise TypeError(f"unknown hyperparameters {sorted(unknown)}: known are {sorted(HYPERPARAM_DEFAULTS)}")
-        merged = {
-            **HYPERPARAM_DEFAULTS,
-            **values,
-            "cost_limit": np.atleast_1d(np.asarray(cost_limit, np.float64)),
-        }
+        merged = {**HYPERPARAM_DEFAULTS, **values, "cost_limit": _at_least_1d(cost_limit)}
         num_constraints = merged["cost_limit"].size
         for name in ("slack_positive", "slack_negative"):
-            merged[name] = np.atleast_1d(np.asarray(merged[name], np.float64))
+            merged[name] = _at_least_1d(merged[name])
             if merged[name].size not in (1, num_constraints):
                 raise ValueError(
                     f"{name} has {merged[name].size} values: it must have 1 or one per limit ({num_constraints})"
                 )
-            merged[name] = np.broadcast_to(merged[name], (num_constraints,))
+        concrete = {name: value for name, value in merged.items() if not isinstance(value, jax.core.Tracer)}
         for name, (low, high, open_low, open_high) in _HYPERPARAM_RANGES.items():
-            for value in np.atleast_1d(merged[name]):
+            for value in np.atleast_1d(concrete.get(name, ())):
                 _require_range(name, float(value), low, high, open_low=open_low, open_high=open_high)
-        if config is not None and float(merged["zeta_positive"]) > config.max_zeta_positive + 1e-9:
+        # Compared as float32, so that a value that comes back from an array passes.
+        zeta_positive = concrete.get("zeta_positive", 0.0)
+        if config is not None and np.float32(zeta_positive) > np.float32(config.max_zeta_positive):
             raise ValueError(
-                f"zeta_positive is {merged['zeta_positive']}: it must be at most max_zeta_positive "
+                f"zeta_positive is {zeta_positive}: it must be at most max_zeta_positive "
                 f"({config.max_zeta_positive}), which sets the capacity of the rollout"
             )
+        for name in ("slack_positive", "slack_negative"):
+            merged[name] = jnp.broadcast_to(merged[name], (num_constraints,))
         return cls(**{name: jnp.asarray(value, jnp.float32) for name, value in merged.items()})
+
+    def replace(self, *, config: Config | None = None, **changes: Any) -> "Hyperparams":
+        """The same settings with some changes, checked and converted as by `create`; this never recompiles."""
+        current = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return Hyperparams.create(config=config, **{**current, **changes})
 
 
 # The lineage's Safety-MuJoCo values (PAPER.md section 6, Table 4); a task's own are in presets.py.
@@ -257,9 +270,13 @@ _HYPERPARAM_RANGES: dict[str, tuple[float, float, bool, bool]] = {
 }
 
 
+def _at_least_1d(value: Any) -> Any:
+    return jnp.atleast_1d(value) if isinstance(value, jax.Array) else np.atleast_1d(np.asarray(value, np.float64))
+
+
 def _require_int(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}: it must be a positive integer")
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= int(value) < 2**31:
+        raise ValueError(f"{name} is {value!r}: it must be a positive integer below 2^31")
 
 
 def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

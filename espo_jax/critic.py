@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from espo_jax.blocks import Blocks, lanes_max
-from espo_jax.natural_gradient import dot
+from espo_jax.linalg import dot
 from espo_jax.policy import MLP
 
 

@@ -1,5 +1,6 @@
 """Generalised advantage estimation, masked, for rewards and costs alike."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -26,7 +27,7 @@ def gae(
       reward: [T] reward or cost received after acting at t.
       value: [T] V(s_t).
       next_value: [T] V(s'_t), s'_t reached before any reset.
-      terminated: [T] bool, the task ended at s'_t.
+      terminated: [T] bool (or 0/1), the task ended at s'_t.
       truncated: [T] bool, the time limit cut the episode at s'_t.
       mask: [T] bool, False for the unused tail, which gets advantage 0.
       discount: scalar in [0, 1].
@@ -37,6 +38,8 @@ def gae(
 
     Reference: Schulman et al. 2016, arXiv:1506.02438, section 3.
     """
+    chex.assert_equal_shape([reward, value, next_value, terminated, truncated, mask])
+    terminated, truncated, mask = (jnp.asarray(x, bool) for x in (terminated, truncated, mask))
     bootstrap = jnp.where(terminated, 0.0, next_value)
     delta = jnp.where(mask, reward + discount * bootstrap - value, 0.0)
     trace = jnp.where(mask & ~terminated & ~truncated, discount * gae_lambda, 0.0)

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -16,11 +17,13 @@ class ModeChoice(NamedTuple):
     Args:
       balance: [] bool, the cost is in the band.
       mode: [] int32, REWARD, COST or ALIGNED (whether a balance conflicts is known once there are gradients).
-      weight: [1 + K] weights of the reward and of the constraints, summing to 1.
+      active: [1 + K] bool, the objectives followed: reward, constraints.
+      weight: [1 + K] their weights, summing to 1; 0 where not active (and where x_r or x_c is 0).
     """
 
     balance: jax.Array
     mode: jax.Array
+    active: jax.Array
     weight: jax.Array
 
 
@@ -51,6 +54,8 @@ def choose_mode(
 
     Reference: ESPO, arXiv:2405.20860, section 4.1 (Algorithm 1 swaps its references to the two balance rules).
     """
+    episode_cost = jnp.asarray(episode_cost)
+    chex.assert_rank(episode_cost, 1)
     num_constraints = episode_cost.shape[0]
     above = episode_cost > cost_limit + slack_positive
     in_band = episode_cost >= cost_limit + slack_negative
@@ -64,11 +69,13 @@ def choose_mode(
     cost_weight = jnp.where(cost_only, worst.astype(share.dtype), jnp.where(balance, share, 0.0))
     weight = jnp.where(cost_only, 0.0, jnp.where(balance, reward_weight, 1.0))
     mode = jnp.where(cost_only, COST, jnp.where(balance, ALIGNED, REWARD)).astype(jnp.int32)
-    return ModeChoice(balance, mode, jnp.concatenate([weight[None], cost_weight]).astype(episode_cost.dtype))
+    active = jnp.concatenate([~cost_only[None], jnp.where(cost_only, worst, balance & in_band)])
+    weights = jnp.concatenate([weight[None], cost_weight]).astype(episode_cost.dtype)
+    return ModeChoice(balance, mode, active, weights)
 
 
 def anneal(
-    value: jax.Array, iteration: jax.Array, num_iterations: jax.Array | float, enabled: jax.Array | bool
+    value: jax.Array | float, iteration: jax.Array | int, num_iterations: jax.Array | float, enabled: jax.Array | bool
 ) -> jax.Array:
     """A slack or zeta at an iteration: x <- x - x/T once per iteration, if enabled; infinite values stay.
 
@@ -83,6 +90,7 @@ def anneal(
 
     Reference: ESPO, arXiv:2405.20860, Algorithm 1, line 1.
     """
+    value = jnp.asarray(value, jnp.result_type(float) if isinstance(value, float | int) else None)
     factor = (1 - 1 / jnp.asarray(num_iterations, value.dtype)) ** (iteration + 1)
     annealed = jnp.where(jnp.isinf(value), value, jnp.where(jnp.isinf(value), 0.0, value) * factor)
     return jnp.where(jnp.asarray(enabled, bool), annealed, value)

@@ -8,18 +8,9 @@ import jax.numpy as jnp
 
 from espo_jax import policy
 from espo_jax.blocks import Blocks
+from espo_jax.linalg import dot
 
 MatVec = Callable[[jax.Array], jax.Array]
-
-
-def dot(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Inner products over the last axis, [..., P] x [..., P] -> [...], without reduced precision."""
-    return jnp.einsum("...p,...p->...", x, y, precision=jax.lax.Precision.HIGHEST)
-
-
-def combine(weight: jax.Array, vectors: jax.Array) -> jax.Array:
-    """Weighted sums of M vectors [M, P] with weights [..., M]: [..., P], without reduced precision."""
-    return jnp.einsum("...m,mp->...p", weight, vectors, precision=jax.lax.Precision.HIGHEST)
 
 
 def fisher_product(
@@ -115,7 +106,7 @@ def kl_scaled_step(direction: jax.Array, curvature: jax.Array, target_kl: jax.Ar
     """
     positive = curvature > 0
     scale = jnp.sqrt(2 * target_kl / jnp.where(positive, curvature, 1.0))
-    return jnp.where(positive, scale, 0.0)[..., None] * direction
+    return jnp.where(positive[..., None], scale[..., None] * direction, 0.0)
 
 
 class LineSearch(NamedTuple):

@@ -8,11 +8,25 @@ from typing import Any
 
 from espo_jax.config import HYPERPARAM_DEFAULTS, Config, Hyperparams
 
-# Safety-MuJoCo, Table 4, and what its code lineage sets; in full, so that other defaults cannot change a preset.
+# Safety-MuJoCo, Table 4, what its code lineage sets, and this project's readings (docs/algorithm.md): all that decides
+# the result, so that other defaults cannot change a preset.
 _SAFETY_MUJOCO: dict[str, Any] = {
     "base_sample_size": 16_000,
     "num_iterations": 500,
+    "num_envs": 16,
     "episode_length": 1000,
+    "action_repeat": 1,
+    "reset_each_iteration": False,
+    "sample_size_rule": "gradient_conflict",
+    "conflict_metric": "natural",
+    "standardize_advantages": True,
+    "fisher_stride": 4,
+    "reward_weight": 0.5,
+    "kl_margin": 1.5,
+    "anneal_slack_positive": False,
+    "anneal_slack_negative": False,
+    "anneal_zeta_positive": False,
+    "anneal_zeta_negative": False,
     "policy_hidden_sizes": (64, 64),
     "critic_hidden_sizes": (64, 64),
     "normalize_observations": True,
@@ -111,6 +125,7 @@ def resolve(settings: Mapping[str, Any], env: Any) -> tuple[Config, dict[str, An
         if limit is None:
             raise ValueError("the environment has no cost_limit of its own; give cost_limit")
         hyperparams["cost_limit"] = limit
-    # A negative zeta_positive is refused by Hyperparams under its own name.
-    config.setdefault("max_zeta_positive", max(0.0, hyperparams["zeta_positive"]))
+    # A zeta_positive out of range is refused by Hyperparams under its own name.
+    zeta_positive = hyperparams["zeta_positive"]
+    config.setdefault("max_zeta_positive", max(0.0, zeta_positive) if math.isfinite(zeta_positive) else 0.0)
     return Config(**config), hyperparams

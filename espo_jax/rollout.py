@@ -21,7 +21,7 @@ class Rollout(NamedTuple):
       next_observation: [T, N, O] that the step led to, before any reset.
       terminated: [T, N] bool, the task ended.
       truncated: [T, N] bool, the time limit cut the episode.
-      mask: [T, N] bool, True for the leading time steps in use; elsewhere the other fields are finite but mean nothing.
+      mask: [T, N] bool, True for the leading time steps in use; elsewhere all fields are 0.
     """
 
     observation: jax.Array
@@ -69,7 +69,7 @@ def collect(
 
     Args:
       env: vectorised, automatically resetting environment as from `safety_envs.wrap`: info has "cost",
-        "truncation", "final_observation", "episode_metrics" and "whole_episode".
+        "truncation", "final_observation", "episode_metrics" and "whole_episode", and `hold` undoes a step.
       policy: (observation [N, O], key) -> (action [N, A], log_prob [N]).
       env_state: its state.
       key: for the actions.
@@ -93,18 +93,19 @@ def collect(
             next_observation=next_state.info["final_observation"],
             terminated=(next_state.done > 0) & ~truncated,
             truncated=truncated,
-            mask=jnp.broadcast_to(time < num_steps, truncated.shape),
+            mask=jnp.ones_like(truncated),
         )
         return next_state, transition
 
     def body(carry: tuple) -> tuple:
         time, state, buffer, totals = carry
         next_state, transition = step(state, time)
-        buffer = jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, time, 0), buffer, transition)
-        # Lanes that need fewer steps than the longest one stand still; what they write lies outside their mask.
+        # Lanes that need fewer steps than the longest one stand still and write zeros.
         running = time < num_steps
+        transition = jax.tree.map(lambda x: jnp.where(running, x, jnp.zeros_like(x)), transition)
+        buffer = jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, time, 0), buffer, transition)
         next_totals = jax.tree.map(jnp.add, totals, _finished(next_state))
-        state, totals = select_running(running, (next_state, next_totals), (state, totals))
+        state, totals = select_running(running, (next_state, next_totals), (env.hold(state, next_state), totals))
         return time + 1, state, buffer, totals
 
     shapes = jax.eval_shape(step, env_state, jnp.int32(0))[1]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -37,6 +38,7 @@ def surrogate(
 
     Reference: Schulman et al. 2015, arXiv:1502.05477, eq. 14; ESPO, section 4.1.
     """
+    chex.assert_equal_shape([old_log_prob, mask, advantage[..., 0]])
     # Masked before the exponential too: an overflow there would reach the gradient as 0 * inf.
     ratio = jnp.exp(jnp.where(mask, policy.log_prob(distribution, action) - old_log_prob, 0.0))
     weighted = jnp.where(mask[..., None], ratio[..., None] * advantage, 0.0)

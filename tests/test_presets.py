@@ -10,7 +10,7 @@ from espo_jax.config import Config, Hyperparams
 
 
 def test_paper_preset_of_reacher_is_tables_4_to_6():
-    assert presets.preset("paper", "safety_reacher") == {
+    published = {
         "zeta_positive": 0.1,
         "zeta_negative": -0.3,
         "cost_limit": 40.0,
@@ -37,6 +37,15 @@ def test_paper_preset_of_reacher_is_tables_4_to_6():
         "observation_clip": 5.0,
         "warmup_iterations": 40,
     }
+    preset = presets.preset("paper", "safety_reacher")
+    assert {name: preset[name] for name in published} == published
+
+
+def test_paper_preset_leaves_nothing_that_decides_the_result_to_the_defaults():
+    """Left to the defaults: the blocks' and the buffer's size, and Adam's settings, which L-BFGS does not use."""
+    known = set(presets._CONFIG_FIELDS) | set(presets._HYPERPARAM_FIELDS)
+    free = {"block_size", "max_zeta_positive", "critic_passes", "critic_minibatch_size", "critic_max_gradient_norm"}
+    assert set(presets.preset("paper", "safety_reacher")) == known - free - {"critic_learning_rate"}
 
 
 @pytest.mark.parametrize(("name", "task"), [(name, task) for name, tasks in presets.PRESETS.items() for task in tasks])

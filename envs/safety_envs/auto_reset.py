@@ -85,6 +85,19 @@ class AutoResetWrapper(Wrapper):
         )
         return _with_reset_info(restarted, next_state.obs, pool._replace(used=pool.used + done))
 
+    def hold(self, state: State, next_state: State) -> State:
+        """The state before a step, for lanes of a vmap that wait for others, without a copy of the reset pool.
+
+        A top-up that the step made is kept, as it does not change what resets come; only their use is undone.
+
+        Args:
+          state: before a step.
+          next_state: what the step returned.
+        """
+        pool: ResetPool = next_state.info["reset_pool"]
+        pool = pool._replace(used=pool.used - next_state.done.astype(pool.used.dtype))
+        return state.replace(info={**state.info, "reset_pool": pool})
+
     def _top_up(self, pool: ResetPool) -> ResetPool:
         def redraw(carry):
             _, pool = carry

@@ -137,7 +137,7 @@ class EpisodeWrapper(Wrapper):
 
     def reset(self, key: jax.Array) -> State:
         """Initial states of N environments; key: [N]."""
-        state = strongly_typed(self.env.reset(key))
+        state = _with_float_cost(strongly_typed(self.env.reset(key)))
         totals = {
             "sum_reward": jnp.zeros_like(state.reward),
             "cost": jnp.zeros_like(state.info["cost"]),
@@ -200,7 +200,7 @@ class EpisodeWrapper(Wrapper):
 
         def once(state, _):
             alive = ~state.done.astype(bool)
-            next_state = strongly_typed(self.env.step(state, action))
+            next_state = _with_float_cost(strongly_typed(self.env.step(state, action)))
             totals = {
                 "sum_reward": next_state.reward,
                 "cost": next_state.info["cost"],
@@ -224,6 +224,11 @@ class _RandomizedVmapWrapper(DomainRandomizationVmapWrapper):
     def v_env_fn(self, new_sys: base.System):
         with super().v_env_fn(new_sys):
             yield self.env
+
+
+def _with_float_cost(state: State) -> State:
+    """Costs as floats: summing the indicators of a bool cost would be a logical or."""
+    return state.replace(info={**state.info, "cost": state.info["cost"].astype(jnp.result_type(float))})
 
 
 def _with_cost(state: State, cost: jax.Array) -> State:

@@ -99,7 +99,7 @@ def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
             episode=episode,
             mode_counts=state.mode_counts.at[update.mode].add(1),
         )
-        nonfinite = find_nonfinite(rollout, target, learned)
+        nonfinite = find_nonfinite(rollout, target, learned, critic_loss, update)
         # After nan or infinity nothing is learned, so that what was learned before stays usable.
         kept = dataclasses.replace(state, key=key, iteration=learned.iteration, env_steps=learned.env_steps)
         next_state = jax.tree.map(lambda new, old: jnp.where(nonfinite == 0, new, old), learned, kept)
@@ -232,11 +232,15 @@ def next_num_steps(update: Update, iteration: jax.Array, config: Config, hyperpa
     return sample_size.whole_steps(size, config.num_envs, config.max_steps)
 
 
-def find_nonfinite(rollout: Rollout, target: jax.Array, learned: TrainState) -> jax.Array:
+def find_nonfinite(
+    rollout: Rollout, target: jax.Array, learned: TrainState, critic_loss: jax.Array, update: Update
+) -> jax.Array:
     """Which of NONFINITE_QUANTITIES are nan or infinite among the samples in use: [] int32 bits."""
     mask = rollout.mask[..., None]
     samples = (rollout.next_observation, rollout.action, rollout.reward[..., None], rollout.cost, target)
-    quantities = (*(jnp.where(mask, x, 0.0) for x in samples), learned.policy, learned.critics)
+    outcome = jnp.stack([update.kl, update.conflict_angle, update.cg_residual])
+    parameters = (learned.policy, learned.critics)
+    quantities = (*(jnp.where(mask, x, 0.0) for x in samples), *parameters, critic_loss, outcome)
     bits = [(~jnp.all(jnp.isfinite(q))).astype(jnp.int32) << i for i, q in enumerate(quantities)]
     return jnp.sum(jnp.stack(bits))
 

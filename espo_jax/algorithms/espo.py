@@ -3,7 +3,7 @@
 Reference: Gu et al. 2024, arXiv:2405.20860, Algorithm 1.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,12 @@ from espo_jax.algorithms import core
 from espo_jax.algorithms.types import Algorithm, Batch, Update
 from espo_jax.blocks import Blocks
 from espo_jax.config import Config, Hyperparams
-from espo_jax.natural_gradient import combine, dot
+from espo_jax.linalg import combine, dot
 from espo_jax.networks import Networks
 from espo_jax.rollout import EpisodeEstimate
-from espo_jax.training import loop
+
+if TYPE_CHECKING:
+    from espo_jax.training.loop import TrainResult
 
 
 def make(env: Any, config: Config | None = None) -> Algorithm:
@@ -33,13 +35,13 @@ def make(env: Any, config: Config | None = None) -> Algorithm:
     return core.make(env, config or Config(), update)
 
 
-def train(environment: Any, **options: Any) -> loop.TrainResult:
+def train(environment: Any, **options: Any) -> "TrainResult":
     """Train ESPO on an environment, in the manner of Brax's train functions.
 
     Args:
       environment: as for `make`, with an episode_length and a cost_limit of its own unless options give them.
       **options: num_timesteps or num_iterations, seed, progress_fn, ..., and any field of Config and Hyperparams;
-        `training.loop.train` has them all.
+        `training.loop.train` has them all. `presets.preset("paper", task)` holds the paper's for a task.
 
     Returns:
       make_inference_fn, params = (normalizer, policy, critics), and the last metrics.
@@ -48,6 +50,8 @@ def train(environment: Any, **options: Any) -> loop.TrainResult:
       ValueError: a setting or the environment is not usable; before any compilation.
       NonFiniteError: nan or infinity; its state holds the last good parameters.
     """
+    from espo_jax.training import loop  # training is built on the algorithms: imported only to run
+
     return loop.train(make, environment, **options)
 
 
@@ -102,26 +106,27 @@ def update(
             accept_ratio=hp.accept_ratio,
             num_steps=config.line_search_steps,
         )
-        return search.fraction[:, None] * step, search
+        accepted = search.fraction[:, None]
+        return jnp.where(accepted > 0, accepted * step, 0.0), search
 
-    followed = choice.weight > 0
     if config.conflict_metric == "natural":
         vectors, search = trust_region(direction, image, jnp.eye(gradient.shape[0]))
         gram = conflict.gram(vectors)
-        step = combine(conflict.projection(gram, choice.weight), vectors)
+        step = combine(conflict.projection(gram, choice.weight, choice.active), vectors)
         _, kl = improvement_and_kl(networks, params, step[None], choice.weight[None], batch)
-        fraction = jnp.min(jnp.where(followed, search.fraction, 1.0))
+        fraction = jnp.min(jnp.where(choice.active, search.fraction, 1.0))
     else:
         gram = conflict.gram(gradient) if config.conflict_metric == "euclidean" else conflict.gram(gradient, direction)
-        coefficients = conflict.projection(gram, choice.weight)[None]
+        coefficients = conflict.projection(gram, choice.weight, choice.active)[None]
         steps, search = trust_region(combine(coefficients, direction), combine(coefficients, image), coefficients)
         step, kl, fraction = steps[0], search.kl, search.fraction[0]
 
-    conflicting = choice.balance & conflict.in_conflict(gram, followed)
+    conflicting = choice.balance & conflict.in_conflict(gram, choice.active)
+    compared = choice.active | ~choice.balance  # outside of the band the angle is only reported
     return Update(
         step=step,
         mode=jnp.where(conflicting, modes.CONFLICT, choice.mode).astype(jnp.int32),
-        conflict_angle=conflict.conflict_angle(gram),
+        conflict_angle=conflict.conflict_angle(gram, compared),
         kl=kl[0],
         step_fraction=fraction,
         cg_residual=jnp.max(residual),

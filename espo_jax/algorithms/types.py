@@ -98,6 +98,8 @@ NONFINITE_QUANTITIES = (
     "advantage",
     "policy parameters",
     "critic parameters",
+    "critic loss",
+    "policy update",
 )
 
 

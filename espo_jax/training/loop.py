@@ -113,7 +113,7 @@ def train(
     Metrics are numbers, or arrays [K] with several constraints:
       eval/       episode_reward, episode_cost, episode_length, each also with _std: fresh whole episodes
       training/   sps (steps per second), walltime (seconds of training, compilation excluded), and every field
-                  of `algorithms.core.Metrics` for the last iteration, such as mode, conflict_angle, sample_size
+                  of `algorithms.types.Metrics` for the last iteration, such as mode, conflict_angle, sample_size
 
     Args:
       make: (env, config) -> Algorithm, such as `espo.make`.
@@ -126,7 +126,7 @@ def train(
       num_eval_envs: episodes of an evaluation, run side by side.
       deterministic_eval: evaluate the policy's mean instead of sampling.
       **settings: fields of Config and Hyperparams; cost_limit defaults to the environment's own, and the horizon of
-        the annealing to the iterations that the budget allows.
+        the annealing to the most iterations that the budget allows.
 
     Returns:
       TrainResult: make_inference_fn, params, metrics.
@@ -137,7 +137,8 @@ def train(
     """
     budget = Budget.create(num_iterations, num_timesteps)
     config, hyperparam_values = resolve(settings, environment)
-    iterations = num_iterations or math.ceil((num_timesteps or 0) / config.base_sample_size)
+    fewest = config.base_sample_size * (1 + hyperparam_values["zeta_negative"])  # samples of an iteration
+    iterations = num_iterations or max(1, math.ceil((num_timesteps or 0) / max(1.0, fewest)))
     hyperparams = Hyperparams.create(**{**hyperparam_values, "num_iterations": iterations}, config=config)
     algorithm = make(environment, config)
     evaluate = jax.jit(

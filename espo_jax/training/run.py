@@ -122,6 +122,8 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
     state: TrainState | None = None
     compile_seconds = 0.0
     console.print(f"{job.title}: compiling; run directory {directory.path}", highlight=False, soft_wrap=True)
+    if (warmup := float(job.hyperparams.warmup_iterations)) >= float(job.hyperparams.num_iterations):
+        console.print(f"note: all iterations are warm-up (warmup_iterations is {warmup:g}); the limit will not count")
     begin = time.perf_counter()
     with finish_on_interrupt() as interrupted:
         try:

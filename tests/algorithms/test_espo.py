@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from espo_jax import espo, modes, natural_gradient, surrogate
+from espo_jax import espo, linalg, modes, natural_gradient, surrogate
 from espo_jax.algorithms import core
 from espo_jax.algorithms.espo import every_nth_step, improvement_and_kl
 from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Batch, Update
@@ -143,13 +143,13 @@ def trpo_update(networks, params, batch, episode, iteration, config, hyperparams
         networks.policy, params, *every_nth_step(batch, config.fisher_stride), damping=hyperparams.cg_damping
     )
     direction = natural_gradient.conjugate_gradient(fisher, gradient, num_iterations=config.cg_iterations)
-    curvature = natural_gradient.dot(direction, fisher(direction))
+    curvature = linalg.dot(direction, fisher(direction))
     full = natural_gradient.kl_scaled_step(direction, curvature, hyperparams.target_kl)
     reward_only = batch._replace(advantage=batch.advantage[..., :1])
     search = natural_gradient.line_search(
         lambda change: improvement_and_kl(networks, params, change, jnp.ones((1, 1)), reward_only),
         full,
-        natural_gradient.dot(gradient, full),
+        linalg.dot(gradient, full),
         max_kl=hyperparams.kl_margin * hyperparams.target_kl,
         accept_ratio=hyperparams.accept_ratio,
         num_steps=config.line_search_steps,
@@ -184,7 +184,8 @@ UPDATE_CONFIG = Config(
 @pytest.mark.parametrize("metric", ["natural", "euclidean", "fisher"])
 @pytest.mark.parametrize("mode", ["reward", "cost", "balance"])
 @pytest.mark.parametrize("opposed", [False, True])
-def test_update_equals_the_dense_reference(x64, metric, mode, opposed):
+@pytest.mark.parametrize("weight", [0.3, 1.0])
+def test_update_equals_the_dense_reference(x64, metric, mode, opposed, weight):
     """One whole update against dense linear algebra, with a radius so small that every full step is accepted."""
     p = make_problem(24)
     cost_advantage = (-p.advantage[..., 0] if opposed else p.advantage[..., 0]) + 0.5 * p.advantage[..., 1]
@@ -194,7 +195,7 @@ def test_update_equals_the_dense_reference(x64, metric, mode, opposed):
     slacks = {"reward": (np.inf, 0.0), "cost": (0.0, 0.0), "balance": (np.inf, -np.inf)}[mode]
     hp = Hyperparams.create(
         cost_limit=40.0, slack_positive=slacks[0], slack_negative=slacks[1], warmup_iterations=0, target_kl=1e-6,
-        cg_damping=0.01, reward_weight=0.3,
+        cg_damping=0.01, reward_weight=weight,
     )  # fmt: skip
     hp = jax.tree.map(lambda x: x.astype(float), hp)
     episode = EpisodeEstimate(jnp.zeros(()), jnp.array([0.0 if mode == "reward" else 50.0]), jnp.array(1000.0))
@@ -208,7 +209,6 @@ def test_update_equals_the_dense_reference(x64, metric, mode, opposed):
         )
     )
     fisher = np.asarray(dense_fisher(p, 24)) + 0.01 * np.eye(p.params.size)
-    weight = 0.3
     if metric == "natural":
         vectors = np.stack([references.trpo_step(g, fisher, 1e-6) for g in gradients])
         expected, conflict = references.espo_direction(mode, *vectors, weight)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from espo_jax import conflict
-from espo_jax.natural_gradient import combine
+from espo_jax.linalg import combine
 from tests import references
 
 pytestmark = pytest.mark.usefixtures("strict_ranks")
+
+BOTH = jnp.array([True, True])
 
 
 def pair(angle_degrees, norm_r=2.0, norm_c=0.5):
@@ -17,29 +19,30 @@ def pair(angle_degrees, norm_r=2.0, norm_c=0.5):
     return norm_r * basis[:, 0], norm_c * (np.cos(angle) * basis[:, 0] + np.sin(angle) * basis[:, 1])
 
 
-def combined(g_r, g_c, weight):
+def combined(g_r, g_c, weight, active=None):
     vectors = jnp.asarray(np.stack([g_r, g_c]))
-    coefficients = conflict.projection(conflict.gram(vectors), jnp.asarray(weight, vectors.dtype))
+    active = jnp.ones(2, bool) if active is None else jnp.asarray(active)
+    coefficients = conflict.projection(conflict.gram(vectors), jnp.asarray(weight, vectors.dtype), active)
     return coefficients, combine(coefficients, vectors)
 
 
 @pytest.mark.parametrize("angle", [0.0, 30.0, 89.0, 91.0, 120.0, 180.0])
 def test_angle_is_that_of_the_vectors(x64, angle):
     gram = conflict.gram(jnp.asarray(np.stack(pair(angle))))
-    assert float(jnp.degrees(conflict.conflict_angle(gram))) == pytest.approx(angle, abs=1e-5)
-    assert bool(conflict.in_conflict(gram, jnp.array([True, True]))) == (angle > 90)
+    assert float(jnp.degrees(conflict.conflict_angle(gram, BOTH))) == pytest.approx(angle, abs=1e-5)
+    assert bool(conflict.in_conflict(gram, BOTH)) == (angle > 90)
     assert not bool(conflict.in_conflict(gram, jnp.array([True, False])))
 
 
 def test_angle_with_a_zero_vector_is_a_right_angle():
     gram = conflict.gram(jnp.array([[1.0, 2.0], [0.0, 0.0]]))
-    assert float(jnp.degrees(conflict.conflict_angle(gram))) == pytest.approx(90)
-    assert not bool(conflict.in_conflict(gram, jnp.array([True, True])))
-    chex.assert_trees_all_equal(conflict.projection(gram, jnp.array([0.5, 0.5])), jnp.array([0.5, 0.5]))
+    assert float(jnp.degrees(conflict.conflict_angle(gram, BOTH))) == pytest.approx(90)
+    assert not bool(conflict.in_conflict(gram, BOTH))
+    chex.assert_trees_all_equal(conflict.projection(gram, jnp.array([0.5, 0.5]), BOTH), jnp.array([0.5, 0.5]))
 
 
 @pytest.mark.parametrize("angle", [10.0, 90.0, 91.0, 135.0, 179.0])
-@pytest.mark.parametrize("x_r", [0.5, 0.2, 0.9])
+@pytest.mark.parametrize("x_r", [0.5, 0.2, 0.9, 0.0, 1.0])
 def test_projection_equals_the_paper(x64, angle, x_r):
     g_r, g_c = pair(angle)
     coefficients, ours = combined(g_r, g_c, [x_r, 1 - x_r])
@@ -60,10 +63,10 @@ def test_projection_harms_neither_to_first_order(x64, angle):
     assert g_c @ direction >= -1e-12
 
 
-def test_a_vector_of_weight_zero_takes_no_part():
+def test_an_inactive_vector_takes_no_part():
     g_r, g_c = pair(150.0)
-    chex.assert_trees_all_equal(combined(g_r, g_c, [1.0, 0.0])[0], jnp.array([1.0, 0.0]))
-    chex.assert_trees_all_equal(combined(g_r, g_c, [0.0, 1.0])[0], jnp.array([0.0, 1.0]))
+    chex.assert_trees_all_equal(combined(g_r, g_c, [1.0, 0.0], [True, False])[0], jnp.array([1.0, 0.0]))
+    chex.assert_trees_all_equal(combined(g_r, g_c, [0.0, 1.0], [False, True])[0], jnp.array([0.0, 1.0]))
 
 
 def test_fisher_gram_is_the_fisher_inner_product(x64):
@@ -85,7 +88,7 @@ def test_projection_in_the_fisher_product_harms_neither_objective(x64):
     g_c = -g_r + 0.3 * rng.normal(size=6)
     gradients = np.stack([g_r, g_c])
     directions = jnp.asarray(np.linalg.solve(fisher, gradients.T).T)
-    coefficients = conflict.projection(conflict.gram(jnp.asarray(gradients), directions), jnp.array([0.5, 0.5]))
+    coefficients = conflict.projection(conflict.gram(jnp.asarray(gradients), directions), jnp.array([0.5, 0.5]), BOTH)
     step = combine(coefficients, directions)
     assert (gradients @ step >= -1e-10).all()
 
@@ -94,5 +97,5 @@ def test_duplicated_constraint_changes_nothing(x64):
     g_r, g_c = pair(130.0)
     one = combined(g_r, g_c, [0.5, 0.5])[1]
     vectors = jnp.asarray(np.stack([g_r, g_c, g_c]))
-    coefficients = conflict.projection(conflict.gram(vectors), jnp.array([0.5, 0.25, 0.25]))
+    coefficients = conflict.projection(conflict.gram(vectors), jnp.array([0.5, 0.25, 0.25]), jnp.ones(3, bool))
     chex.assert_trees_all_close(combine(coefficients, vectors), one, rtol=1e-10)

@@ -32,6 +32,7 @@ def test_mode_table_on_its_boundaries(cost, high, low):
     assert bool(choice.balance) == (expected == "balance")
     weights = {"cost": [0.0, 1.0], "reward": [1.0, 0.0], "balance": [0.5, 0.5]}
     chex.assert_trees_all_equal(choice.weight, jnp.array(weights[expected]))
+    chex.assert_trees_all_equal(choice.active, choice.weight > 0)
 
 
 def test_warmup_follows_the_reward_whatever_the_cost():
@@ -46,6 +47,9 @@ def test_several_constraints():
     chex.assert_trees_all_equal(most_violated.weight, jnp.array([0.0, 0.0, 1.0, 0.0]))
     in_band = choose([40.0, 10.0, 0.0], limit=[40.0, 10.0, 5.0], reward_weight=0.6)
     chex.assert_trees_all_close(in_band.weight, jnp.array([0.6, 0.2, 0.2, 0.0]))
+    chex.assert_trees_all_equal(in_band.active, jnp.array([True, True, True, False]))
+    one_sided = choose([40.0, 10.0, 0.0], limit=[40.0, 10.0, 5.0], reward_weight=1.0)
+    chex.assert_trees_all_equal(one_sided.active, in_band.active)
     assert int(choose([1.0, 1.0], limit=[40.0, 10.0]).mode) == modes.REWARD
     zero_limits = choose([1.0, 2.0], limit=[0.0, 0.0])
     chex.assert_trees_all_equal(zero_limits.weight, jnp.array([0.0, 0.0, 1.0]))

@@ -113,3 +113,26 @@ def test_staggered_episodes_are_not_counted_until_they_are_whole():
     assert (float(totals.episodes), float(totals.cost[0])) == (1.0, 8.0)
     _, _, totals = collect(wrapped, counting_action, state, jax.random.key(0), jnp.int32(16), CAPACITY)
     assert float(totals.cost[0]) == 8 * float(totals.episodes) == 8 * 5
+
+
+def test_unused_entries_are_zero_also_in_lanes_that_wait():
+    wrapped, state = start(TugOfWar())
+    run = lambda n: collect(wrapped, acting, state, jax.random.key(0), n, CAPACITY)[1]  # noqa: E731
+    rollout = jax.vmap(run)(jnp.array([3, 20], jnp.int32))
+    for leaf in rollout:
+        assert not leaf[0, 3:].any()
+        assert not leaf[1, 20:].any()
+
+
+def test_waiting_lanes_neither_copy_the_reset_pool_nor_change_what_resets_come():
+    wrapped, state = start(CountingEnv(lifetime=5, episode_length=100))
+    run = lambda n: collect(wrapped, counting_action, state, jax.random.key(0), n, CAPACITY)  # noqa: E731
+    waited, _, _ = jax.vmap(run)(jnp.array([4, 23], jnp.int32))
+    waited = jax.tree.map(lambda x: x[0], waited)
+    alone, _, _ = run(jnp.int32(4))
+    resume = lambda s: collect(wrapped, counting_action, s, jax.random.key(1), jnp.int32(24), CAPACITY)[1]  # noqa: E731
+    chex.assert_trees_all_equal(resume(waited).observation, resume(alone).observation)
+    starts = state.info["reset_pool"].starts["obs"].shape
+    program = jax.jit(jax.vmap(run)).lower(jnp.array([4, 23], jnp.int32)).compile().as_text()
+    shape = "f32[" + ",".join(map(str, (2, *starts))) + "]"
+    assert not [line for line in program.splitlines() if "select(" in line and shape in line.split("=")[1][:60]]

@@ -292,3 +292,13 @@ def test_wrap_is_the_composition_of_the_public_wrappers():
     wrapped = wrap(CountingEnv(None, episode_length=6))
     chex.assert_trees_all_equal(rollout(wrapped, keys(), 20)[1], expected)
     assert safety_envs.wrap is wrap
+
+
+@pytest.mark.parametrize("cost", [True, 1, 1.0])
+@pytest.mark.parametrize("action_repeat", [1, 2])
+def test_indicator_costs_are_summed_whatever_their_type(cost, action_repeat):
+    wrapped = wrap(CountingEnv(lifetime=1000, cost=cost, episode_length=8), action_repeat=action_repeat)
+    state = wrapped.reset(jax.random.split(jax.random.key(0), 2))
+    for _ in range(8 // action_repeat):
+        state = wrapped.step(state, jnp.zeros((2, 1)))
+    assert (state.info["episode_metrics"]["cost"] == 8).all()
