@@ -1,7 +1,7 @@
 """Critics: value networks of reward and costs, stacked, and their fits (L-BFGS, or Adam on minibatches)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -83,10 +83,11 @@ def fit_lbfgs(
 ) -> tuple[jax.Array, jax.Array]:
     """Minimise M losses at once by L-BFGS (optax) with an Armijo backtracking line search.
 
-    optax's own line searches branch on the data; vmapped over critics and seeds each branch would run for all, so
-    every trial point here costs exactly one loss and gradient. A direction that does not descend (bad curvature
-    pairs) restarts from steepest descent. A loss that a step lowers by no more than float rounding has converged: it
-    stays where it is, and when all have, the iterations end.
+    optax's own line searches branch on the data; vmapped over critics and seeds each branch would run for all. Here
+    every turn of the loop costs exactly one loss and gradient, and each fit goes on to its next iteration when its own
+    step is accepted, so the slowest fit decides, not the slowest of every iteration. A direction that does not descend
+    (bad curvature pairs) restarts from steepest descent. A fit has ended after num_iterations, or where a step lowers
+    the loss by no more than float rounding, or none of its halvings lowers it.
 
     Args:
       loss_fn: params [M, P] -> (loss [M], gradient [M, P]), the losses independent of each other.
@@ -106,41 +107,54 @@ def fit_lbfgs(
     def select(keep: jax.Array, new: Any, old: Any) -> Any:
         return jax.vmap(lambda k, n, o: jax.tree.map(lambda n, o: jnp.where(k, n, o), n, o))(keep, new, old)
 
-    def running(active: jax.Array) -> jax.Array:
-        return lanes_max(active.any().astype(jnp.int32)) > 0
+    def direct(params: jax.Array, gradient: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
+        """Next direction (to subtract), from steepest descent again where the one from memory does not descend."""
+        first = jax.vmap(optimizer.update)(gradient, fresh, params)
+        update, memory = jax.vmap(optimizer.update)(gradient, memory, params)
+        return select(dot(gradient, update) > 0, (update, memory), first)
 
-    def unfinished(carry: tuple) -> jax.Array:
-        return (carry[0] < num_iterations) & running(carry[1])
+    def unfinished(carry: _Fit) -> jax.Array:
+        return lanes_max(carry.active.any().astype(jnp.int32)) > 0
 
-    def iteration(carry: tuple) -> tuple:
-        index, active, params, loss, gradient, memory = carry
-        update, next_memory = jax.vmap(optimizer.update)(gradient, memory, params)
-        restart = ~(dot(gradient, update) > 0)
-        first, first_memory = jax.vmap(optimizer.update)(gradient, fresh, params)
-        update, next_memory = select(restart, (first, first_memory), (update, next_memory))
-        slope = -dot(gradient, update)
-
-        def searching(trial: tuple) -> jax.Array:
-            return (trial[0] < max_halvings) & running(trial[2])
-
-        def search(trial: tuple) -> tuple:
-            tried, size, pending, best = trial
-            candidate = params - size[:, None] * update
-            new_loss, new_gradient = loss_fn(candidate)
-            good = new_loss <= loss + sufficient_decrease * size * slope
-            best = select(good & pending, (candidate, new_loss, new_gradient), best)
-            return tried + 1, size / 2, pending & ~good, best
-
+    def trial(fit: _Fit) -> _Fit:
+        """One trial point of every fit: accepted, it starts the next iteration; else the step is halved."""
+        slope = -dot(fit.gradient, fit.update)
+        candidate = fit.params - fit.size[:, None] * fit.update
+        loss, gradient = loss_fn(candidate)
+        good = fit.active & (loss <= fit.loss + sufficient_decrease * fit.size * slope)
+        lowered = fit.loss - loss > jnp.finfo(loss.dtype).eps * jnp.abs(fit.loss)
+        params, loss, gradient = select(good, (candidate, loss, gradient), (fit.params, fit.loss, fit.gradient))
+        update, memory = select(good, direct(params, gradient, fit.memory), (fit.update, fit.memory))
+        iteration = fit.iteration + good
+        halvings = jnp.where(good, 0, fit.halvings + 1)
         # At a stationary point, or where nothing is finite, there is no descent to look for.
-        start = (jnp.int32(0), jnp.ones_like(loss), active & (slope < 0), (params, loss, gradient))
-        params, new_loss, gradient = jax.lax.while_loop(searching, search, start)[-1]
-        active = active & (loss - new_loss > jnp.finfo(loss.dtype).eps * jnp.abs(loss))
-        return index + 1, active, params, new_loss, gradient, next_memory
+        going_on = jnp.where(good, lowered & (iteration < num_iterations), halvings < max_halvings)
+        active = fit.active & going_on & (dot(gradient, update) > 0)
+        return _Fit(
+            active, iteration, halvings, 0.5 ** halvings.astype(loss.dtype), params, loss, gradient, update, memory
+        )
 
     loss, gradient = loss_fn(params)
-    start = (jnp.int32(0), jnp.ones(loss.shape, bool), params, loss, gradient, fresh)
-    _, _, params, loss, _, _ = jax.lax.while_loop(unfinished, iteration, start)
-    return params, loss
+    update, memory = direct(params, gradient, fresh)
+    zeros = jnp.zeros(loss.shape, jnp.int32)
+    active = (dot(gradient, update) > 0) & (num_iterations > 0)
+    start = _Fit(active, zeros, zeros, jnp.ones_like(loss), params, loss, gradient, update, memory)
+    end = jax.lax.while_loop(unfinished, trial, start)
+    return end.params, end.loss
+
+
+class _Fit(NamedTuple):
+    """M fits under way, each at an iteration and a halving of its own; leading axis M throughout."""
+
+    active: jax.Array
+    iteration: jax.Array
+    halvings: jax.Array
+    size: jax.Array
+    params: jax.Array
+    loss: jax.Array
+    gradient: jax.Array
+    update: jax.Array
+    memory: Any
 
 
 def adam(learning_rate: jax.Array | float, max_gradient_norm: float) -> optax.GradientTransformation:

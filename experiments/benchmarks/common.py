@@ -28,12 +28,18 @@ def compile_and_time(fn: Callable, *args: Any, repeats: int = 5) -> tuple[float,
 
 def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:
     """Median wall time of run(), its result ready, after two runs to warm up."""
-    times = []
+    return interleaved_median_seconds({"": run}, repeats)[""]
+
+
+def interleaved_median_seconds(runs: dict[Any, Callable[[], Any]], repeats: int) -> dict[Any, float]:
+    """Medians of several runs taken in turns, so that a busy moment of the machine falls on all of them."""
+    times: dict[Any, list[float]] = {name: [] for name in runs}
     for _ in range(repeats + 2):
-        begin = time.perf_counter()
-        jax.block_until_ready(run())
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times[2:]))
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            jax.block_until_ready(run())
+            times[name].append(time.perf_counter() - begin)
+    return {name: float(np.median(values[2:])) for name, values in times.items()}
 
 
 def make(task: str, backend: str, **settings: Any) -> tuple:

@@ -31,7 +31,7 @@ class Args:
     task: str = "safety_reacher"
     backend: str = "spring"
     num_envs: int = 16
-    repeats: int = 9
+    repeats: int = 15
     warm_iterations: int = 10
     shares: tuple[float, ...] = (0.25, 0.5, 1.0, 1.1)
 
@@ -45,14 +45,14 @@ def main(args: Args) -> None:
         state, _ = step(state, hp)
 
     stepping = jax.jit(common.rollout_fn(algorithm))
-    seconds = {}
+    runs = {}
     for share in args.shares:
         num_steps = jnp.int32(round(share * config.base_sample_size / config.num_envs))
         sized = dataclasses.replace(state, num_steps=num_steps)
-        seconds[share] = (
-            common.median_seconds(lambda s=sized, n=num_steps: stepping(s, n), args.repeats),
-            common.median_seconds(lambda s=sized: step(s, hp), args.repeats),
-        )
+        runs[share, "stepping"] = lambda s=sized, n=num_steps: stepping(s, n)
+        runs[share, "iteration"] = lambda s=sized: step(s, hp)
+    medians = common.interleaved_median_seconds(runs, args.repeats)
+    seconds = {share: [medians[share, part] for part in ("stepping", "iteration")] for share in args.shares}
     rows = [
         [f"{share} X", round(share * config.base_sample_size)]
         + [f"{t:.3f} s ({t / base:.2f})" for t, base in zip(seconds[share], seconds[1.0], strict=True)]

@@ -146,16 +146,20 @@ def vmapped_seeds(args: Args) -> str:
         args.task, args.backend, num_envs=seeds * num_envs, base_sample_size=seeds * algorithm.config.base_sample_size
     )
     wide = jax.jit(wide_algorithm.init)(keys[0], wide_hp)
-    over_seeds = jax.vmap(run, in_axes=(0, None))
-    steppings = [
-        common.compile_and_time(run, one, num_steps, repeats=args.repeats)[1],
-        common.compile_and_time(over_seeds, many, num_steps, repeats=args.repeats)[1],
-        common.compile_and_time(common.rollout_fn(wide_algorithm), wide, num_steps, repeats=args.repeats)[1],
-    ]
-    wholes = [
-        common.median_seconds(lambda: step(one, hp), args.repeats),
-        common.median_seconds(lambda: step_all(many, hp), args.repeats),
-    ]
+    over_seeds, widely = jax.jit(jax.vmap(run, in_axes=(0, None))), jax.jit(common.rollout_fn(wide_algorithm))
+    run = jax.jit(run)
+    medians = common.interleaved_median_seconds(
+        {
+            "one": lambda: run(one, num_steps),
+            "many": lambda: over_seeds(many, num_steps),
+            "wide": lambda: widely(wide, num_steps),
+            "whole one": lambda: step(one, hp),
+            "whole many": lambda: step_all(many, hp),
+        },
+        args.repeats,
+    )
+    steppings = [medians[name] for name in ("one", "many", "wide")]
+    wholes = [medians[name] for name in ("whole one", "whole many")]
     rows = [
         ["one seed", f"{steppings[0]:.3f} s", f"{wholes[0]:.3f} s"],
         [f"{seeds} seeds vmapped", f"{steppings[1]:.3f} s", f"{wholes[1]:.3f} s"],
