@@ -30,6 +30,8 @@ RESULTS = Path(__file__).parent.parent / "docs" / "results" / "reacher"
 # The omnisafe setting's critics (Table 7).
 _ADAM = {"critic_optimizer": "adam", "critic_passes": 10, "critic_minibatch_size": 128, "critic_learning_rate": 1e-3}
 
+BASE_SAMPLE_SIZE = preset("paper", "safety_reacher")["base_sample_size"]
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "espo": {},
     "zeta0": {"zeta_positive": 0.0, "zeta_negative": 0.0},
@@ -112,7 +114,9 @@ def summarize(path: Path) -> list[str]:
     return [
         path.stem,
         str(num_seeds),
+        str(len(data["seconds"])),
         mean(data["env_steps"][-1] / 1e6, 2),
+        f"{100 * np.mean(data['env_steps'][-1]) / (BASE_SAMPLE_SIZE * len(data['seconds'])):.0f} %",
         mean(data["episode_reward"][-20:].mean(axis=0)),
         mean(final_cost),
         f"{final_cost.max():.1f}",
@@ -126,7 +130,9 @@ def table(_: Table) -> None:
     head = [
         "variant",
         "seeds",
+        "iterations",
         "samples (M)",
+        "of fixed X",
         "reward",
         "cost",
         "worst seed's cost",
