@@ -52,7 +52,7 @@ def in_conflict(gram_matrix: jax.Array, active: jax.Array) -> jax.Array:
     return jnp.any((gram_matrix < 0) & active[:, None] & active[None, :])
 
 
-def projection(gram_matrix: jax.Array, weight: jax.Array, active: jax.Array) -> jax.Array:
+def projection(gram_matrix: jax.Array, weight: jax.Array, active: jax.Array | None = None) -> jax.Array:
     """Coefficients of the weighted sum of vectors, each projected off those it conflicts with.
 
         sum_i x_i v_i',   v_i' = v_i - (v_i.v_j / v_j.v_j) v_j   for each j with v_i.v_j < 0
@@ -65,7 +65,7 @@ def projection(gram_matrix: jax.Array, weight: jax.Array, active: jax.Array) -> 
     Args:
       gram_matrix: [M, M].
       weight: [M] x_i >= 0, 0 where not active.
-      active: [M] bool, the vectors that take part, if only as what others are projected off.
+      active: [M] bool, the vectors that take part, if only as what others are projected off; None for all.
 
     Returns:
       [M] coefficients y on the vectors v.
@@ -73,6 +73,7 @@ def projection(gram_matrix: jax.Array, weight: jax.Array, active: jax.Array) -> 
     Reference: ESPO, arXiv:2405.20860, section 4.1; Yu et al. 2020, arXiv:2001.06782, algorithm 1.
     """
     num_vectors = gram_matrix.shape[0]
+    active = jnp.ones(num_vectors, bool) if active is None else active
     coefficients = jnp.eye(num_vectors, dtype=gram_matrix.dtype)  # row i: v_i' in terms of the v_j
     for j in range(num_vectors):
         overlap = jnp.einsum("ik,k->i", coefficients, gram_matrix[:, j], precision=jax.lax.Precision.HIGHEST)
