@@ -7,16 +7,21 @@ state = env.step(state, action)   # state.info["cost"]: [64]
 
 from safety_envs import _quiet_mjx  # noqa: F401  (before anything imports Brax)
 from safety_envs.auto_reset import AutoResetWrapper
-from safety_envs.base import BACKENDS, SafetyEnv
-from safety_envs.registry import make, task_names
+from safety_envs.base import SafetyEnv
+from safety_envs.physics import BACKENDS
+from safety_envs.registry import describe, make, task_names
+from safety_envs.task import Readings, Task
 from safety_envs.wrappers import EpisodeWrapper, SafetyWrapper, vectorize, wrap
 
 __all__ = [
     "BACKENDS",
     "AutoResetWrapper",
     "EpisodeWrapper",
+    "Readings",
     "SafetyEnv",
     "SafetyWrapper",
+    "Task",
+    "describe",
     "make",
     "task_names",
     "vectorize",

@@ -1,118 +1,112 @@
-"""What every task shares: a Brax pipeline environment whose steps report a cost."""
+"""The environment that runs a task on a physics: a Brax `Env` whose steps report a cost."""
 
-import abc
 import functools
-import importlib.resources
-import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from brax import base
-from brax.envs.base import PipelineEnv, State
-from brax.io import mjcf
+from brax.envs.base import Env, State
 
-BACKENDS = ("generalized", "spring", "positional", "mjx")
-REWARDS = ("task", "step")
+from safety_envs.physics import BACKENDS, load_physics
+from safety_envs.task import REWARDS, Task
 
 
-class SafetyEnv(PipelineEnv):
-    """Base of the tasks: a subclass says which model, observation, reward, cost and reset.
+class SafetyEnv(Env):
+    """One task on one physics, not vectorised.
 
-    The action reaches `reward` and `cost` raw; only the physics clamps it to the control range. With a
-    clamped action the cost would saturate, and constraints on effort could not be learnt.
+    `state.pipeline_state` is a `PhysicsState`; `info["cost"]` and `metrics["cost"]` the step's cost.
 
     Attributes:
+      task: the description.
+      physics: the `Physics`.
+      sys: what domain randomisation may change, given to the physics at every call.
       cost_limit: published limit b on an episode's summed cost.
       episode_length: published episode length in control steps.
+      settings: published settings of ESPO for the task, by their names in espo_jax.
     """
 
-    cost_limit: float
-    episode_length: int
-
-    def __init__(self, backend: str = "generalized", reward: str = "task"):
+    def __init__(self, task: Task, backend: str | None = None, reward: str = "task"):
         """Loads the model for one physics.
 
         Args:
-          backend: one of `BACKENDS`.
+          task: the description.
+          backend: one of `BACKENDS`; None: `default_backend(task)`.
           reward: "task", what the published agents train on, or "step", the reward Gymnasium's step returns.
 
         Raises:
-          ValueError: an unknown backend or reward.
+          ValueError: an unknown backend or reward, or a backend that cannot run the task.
         """
-        if backend not in BACKENDS:
-            raise ValueError(f"unknown backend {backend!r}; known backends: {', '.join(BACKENDS)}")
         if reward not in REWARDS:
             raise ValueError(f"unknown reward {reward!r}; known rewards: {', '.join(REWARDS)}")
-        system, frame_skip = self.load(backend)
-        super().__init__(sys=system, backend=backend, n_frames=frame_skip)
-        self._reward_fn = self.task_reward if reward == "task" else self.step_reward
-
-    @abc.abstractmethod
-    def load(self, backend: str) -> tuple[base.System, int]:
-        """The model adjusted to a backend, and its physics steps per control step."""
-
-    @abc.abstractmethod
-    def initial(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """A random initial position and velocity (q, qd)."""
-
-    @abc.abstractmethod
-    def observe(self, pipeline_state: base.State) -> jax.Array:
-        """The observation [O] of a physics state."""
-
-    @abc.abstractmethod
-    def task_reward(self, before: base.State, action: jax.Array, after: base.State) -> jax.Array:
-        """The reward that the published agents train on."""
-
-    @abc.abstractmethod
-    def step_reward(self, before: base.State, action: jax.Array, after: base.State) -> jax.Array:
-        """The reward that Gymnasium's step returns."""
-
-    @abc.abstractmethod
-    def cost(self, before: base.State, action: jax.Array, after: base.State) -> jax.Array:
-        """The step's cost, >= 0."""
+        self.task = task
+        self._backend = default_backend(task) if backend is None else backend
+        self.physics = load_physics(task, self._backend)
+        self.sys = self.physics.system
+        self.cost_limit = task.cost_limit
+        self.episode_length = task.episode_length
+        self.settings: Mapping[str, Any] = task.settings
+        self._reward_fn = task.reward if reward == "task" else task.step_reward
 
     @functools.cached_property
     def observation_size(self) -> int:
         """O, found once by tracing a reset, not by running it."""
         return jax.eval_shape(self.reset, jax.random.key(0)).obs.shape[-1]
 
+    @property
+    def action_size(self) -> int:
+        """A."""
+        return self.physics.action_size
+
+    @property
+    def backend(self) -> str:
+        """Name of the physics."""
+        return self._backend
+
+    @property
+    def dt(self) -> float:
+        """Seconds per control step."""
+        return self.physics.dt
+
     def reset(self, key: jax.Array) -> State:
         """A random initial state, with no cost yet."""
-        q, qd = self.initial(key)
-        pipeline_state = self.pipeline_init(q, qd)
-        reward, done, cost, cost_metric = jnp.zeros(4)
+        q, qd = self.task.initial(key, self.physics.q0, self.physics.nv)
+        physics_state = self.physics.init(self.sys, q, qd)
+        readings = physics_state.readings
+        action = jax.ShapeDtypeStruct((self.action_size,), jnp.float32)
+        cost = jax.eval_shape(self.task.cost, readings, action, readings)
         state = State(
-            pipeline_state=pipeline_state,
-            obs=self.observe(pipeline_state),
-            reward=reward,
-            done=done,
-            metrics={"cost": cost_metric},
-            info={"cost": cost},
+            pipeline_state=physics_state,
+            obs=self.task.observe(readings),
+            reward=jnp.zeros(()),
+            done=jnp.zeros(()),
+            metrics={"cost": jnp.zeros(cost.shape)},
+            info={"cost": jnp.zeros(cost.shape)},
         )
         return strongly_typed(state)
 
     def step(self, state: State, action: jax.Array) -> State:
-        """One control step under `action` [A]; `info["cost"]` is its cost."""
-        before = state.pipeline_state
-        after = self.pipeline_step(before, action)
-        cost = self.cost(before, action, after)
+        """One control step under `action` [A], raw: only the physics clamps it."""
+        physics_state = self.physics.step(self.sys, state.pipeline_state, action)
+        before, after = state.pipeline_state.readings, physics_state.readings
+        cost = self.task.cost(before, action, after)
+        done = state.done if self.task.healthy is None else 1.0 - self.task.healthy(after).astype(jnp.float32)
         next_state = state.replace(
-            pipeline_state=after,
-            obs=self.observe(after),
+            pipeline_state=physics_state,
+            obs=self.task.observe(after),
             reward=self._reward_fn(before, action, after),
+            done=done,
             metrics={**state.metrics, "cost": cost},
             info={**state.info, "cost": cost},
         )
         return strongly_typed(next_state)
 
 
-def brax_model(filename: str) -> base.System:
-    """A model from the assets of the installed Brax."""
-    asset = importlib.resources.files("brax") / "envs" / "assets" / filename
-    with importlib.resources.as_file(asset) as path, warnings.catch_warnings():
-        # The tasks use Brax for its State/Env types and its physics only, knowing this.
-        warnings.filterwarnings("ignore", message="Brax System, piplines and environments are not actively")
-        return mjcf.load(path)
+def default_backend(task: Task) -> str:
+    """`mujoco` on a CPU; on an accelerator exact physics that run there, `generalized` where it can."""
+    if jax.default_backend() == "cpu":
+        return "mujoco"
+    return next(b for b in BACKENDS if b in ("generalized", "mjx", "mujoco") and b not in task.refused)
 
 
 def strongly_typed(tree):

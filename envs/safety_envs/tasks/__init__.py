@@ -1,1 +1,1 @@
-"""One module per task: model, observation, reward, cost, reset, and the published limit and length."""
+"""One module per robot: model, observation, reward, cost, health, reset, published limit and settings."""

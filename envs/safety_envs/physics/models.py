@@ -1,0 +1,26 @@
+"""Model files, from the assets of the installed packages."""
+
+import functools
+import importlib.resources
+import warnings
+
+import mujoco
+from brax import base
+from brax.io import mjcf
+
+
+@functools.cache
+def gymnasium_model(filename: str) -> mujoco.MjModel:
+    """A model from the assets of the installed Gymnasium; shared, so not to be changed."""
+    asset = importlib.resources.files("gymnasium") / "envs" / "mujoco" / "assets" / filename
+    with importlib.resources.as_file(asset) as path:
+        return mujoco.MjModel.from_xml_path(str(path))
+
+
+def brax_model(filename: str) -> base.System:
+    """A model from the assets of the installed Brax."""
+    asset = importlib.resources.files("brax") / "envs" / "assets" / filename
+    with importlib.resources.as_file(asset) as path, warnings.catch_warnings():
+        # The tasks use Brax for its State/Env types and its physics only, knowing this.
+        warnings.filterwarnings("ignore", message="Brax System, piplines and environments are not actively")
+        return mjcf.load(path)
