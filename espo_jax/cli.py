@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from espo_jax import presets
 from espo_jax.flags import BadInputError, Parser, RunOptions, parse, train_flags
@@ -60,7 +61,7 @@ def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int
         if env is None:
             import safety_envs
 
-            env = safety_envs.make(options.task, backend=options.backend)
+            env = safety_envs.make(options.task, backend=options.backend, reward=options.reward)
         from espo_jax.training import run
 
         job = run.prepare(
@@ -73,7 +74,7 @@ def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int
             num_timesteps=options.num_timesteps,
             num_eval_episodes=options.num_eval_episodes,
             run_dir=options.run_dir,
-            origin={"backend": options.backend, "preset": options.preset},
+            origin={"backend": env.backend, "reward": options.reward, "preset": options.preset},
         )
     except (ValueError, OSError) as error:
         raise BadInputError(str(error)) from error
@@ -91,14 +92,36 @@ def tasks() -> int:
     """List what can be trained."""
     import safety_envs
 
-    table = Table("task", "observation", "action", "cost limit", "episode length")
+    table = Table(
+        Column("task", no_wrap=True),
+        "obs.",
+        "act.",
+        "cost of a step",
+        "limit",
+        "backends",
+        box=box.SIMPLE,
+        pad_edge=False,
+    )
     for name in safety_envs.task_names():
-        env = safety_envs.make(name)
-        sizes = (env.observation_size, env.action_size, env.cost_limit, env.episode_length)
-        table.add_row(name, *(f"{size:g}" for size in sizes))
+        env = safety_envs.make(name, backend="mujoco")
+        backends = [b for b in safety_envs.BACKENDS if b not in env.task.refused]
+        table.add_row(
+            name,
+            str(env.observation_size),
+            str(env.action_size),
+            env.task.cost_formula.replace("[", r"\["),
+            f"{env.cost_limit:g}",
+            "all" if len(backends) == len(safety_envs.BACKENDS) else ", ".join(backends),
+        )
     console = Console()
     console.print(table)
-    console.print(f"backends: {', '.join(safety_envs.BACKENDS)}", highlight=False)
+    console.print(
+        "obs., act.: sizes of observation and action; a: the raw action; limit: on the summed cost of an episode of "
+        f"1000 steps\nbackends: {', '.join(safety_envs.BACKENDS)}; the default here is "
+        f"{safety_envs.make('safety_hopper').backend}",
+        highlight=False,
+        soft_wrap=True,
+    )
     return OK
 
 
@@ -111,12 +134,6 @@ def _train_command(argv: list[str]) -> int:
     try:
         defaults = presets.preset(chosen.preset, chosen.task)
     except ValueError as error:
-        import safety_envs
-
-        if chosen.task not in safety_envs.task_names():
-            raise BadInputError(
-                f"unknown task {chosen.task!r}; known tasks: {', '.join(safety_envs.task_names())}"
-            ) from error
         raise BadInputError(str(error)) from error
     values = vars(
         parse(train_flags(defaults), argv, "espo train", "Train on a task and write a run directory. "

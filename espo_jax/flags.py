@@ -38,6 +38,7 @@ _EXTRA_HELP = {"num_iterations": "iterations to run; also "}
 # What None stands for.
 _UNSET = {
     "num_timesteps": "no such limit",
+    "backend": "mujoco on a CPU, exact physics that run there on an accelerator",
     "run_dir": "runs/<task>-<algorithm>-seed<seed>-<time>",
     "cost_limit": "the task's own",
     "max_zeta_positive": "zeta-positive",
@@ -53,6 +54,7 @@ class RunOptions:
       task: what to train on, see `espo tasks`.
       algorithm: what to train with.
       backend: physics, see `espo tasks`.
+      reward: "task", what the published agents train on, or "step", what Gymnasium's step returns.
       preset: where settings that are not given come from.
       seed: of all randomness.
       num_timesteps: stop when this many samples are taken, if that is before num-iterations.
@@ -62,7 +64,8 @@ class RunOptions:
 
     task: str = "safety_reacher"
     algorithm: str = "espo"
-    backend: str = "spring"
+    backend: str | None = None
+    reward: str = "task"
     preset: str = "paper"
     seed: int = 0
     num_timesteps: int | None = None

@@ -1,5 +1,6 @@
 """Model files, from the assets of the installed packages."""
 
+import contextlib
 import functools
 import importlib.resources
 import warnings
@@ -13,14 +14,30 @@ from brax.io import mjcf
 def gymnasium_model(filename: str) -> mujoco.MjModel:
     """A model from the assets of the installed Gymnasium; shared, so not to be changed."""
     asset = importlib.resources.files("gymnasium") / "envs" / "mujoco" / "assets" / filename
-    with importlib.resources.as_file(asset) as path:
+    with importlib.resources.as_file(asset) as path, _without_deprecations():
         return mujoco.MjModel.from_xml_path(str(path))
 
 
 def brax_model(filename: str) -> base.System:
     """A model from the assets of the installed Brax."""
     asset = importlib.resources.files("brax") / "envs" / "assets" / filename
-    with importlib.resources.as_file(asset) as path, warnings.catch_warnings():
+    with importlib.resources.as_file(asset) as path, warnings.catch_warnings(), _without_deprecations():
         # The tasks use Brax for its State/Env types and its physics only, knowing this.
         warnings.filterwarnings("ignore", message="Brax System, piplines and environments are not actively")
         return mjcf.load(path)
+
+
+@contextlib.contextmanager
+def _without_deprecations():
+    """MuJoCo prints, and writes to a log file, that the packages' own models use deprecated attributes."""
+
+    def warn(message: str) -> None:
+        if "is deprecated" not in message:
+            warnings.warn(message, stacklevel=2)
+
+    previous = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(warn)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(previous)

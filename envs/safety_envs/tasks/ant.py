@@ -57,7 +57,7 @@ def safety_ant_velocity() -> Task:
         reward=reward,
         step_reward=reward,
         cost=speed_above(2.6222),
-        cost_formula="1[planar speed > 2.6222]",
+        cost_formula="1[speed > 2.6222]",
         healthy=_healthy,
         cost_limit=0.5,
         settings={"zeta_positive": 0.1, "zeta_negative": -0.4, "slack_positive": 0.25, "slack_negative": -0.25},

@@ -64,6 +64,6 @@ def safety_halfcheetah_velocity() -> Task:
         reward=reward,
         step_reward=reward,
         cost=speed_above(3.2096),
-        cost_formula="1[x velocity > 3.2096]",
+        cost_formula="1[x speed > 3.2096]",
         cost_limit=25.0,
     )

@@ -52,7 +52,7 @@ def safety_hopper_velocity() -> Task:
         reward=reward,
         step_reward=reward,
         cost=speed_above(0.7402),
-        cost_formula="1[x velocity > 0.7402]",
+        cost_formula="1[x speed > 0.7402]",
         healthy=_healthy,
         cost_limit=25.0,
         settings={"zeta_positive": 0.1, "zeta_negative": -0.4, "slack_positive": 9.0, "slack_negative": -9.0},

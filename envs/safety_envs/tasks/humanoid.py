@@ -59,7 +59,7 @@ def safety_humanoid_velocity() -> Task:
         reward=reward,
         step_reward=reward,
         cost=speed_above(1.4149),
-        cost_formula="1[planar speed > 1.4149]",
+        cost_formula="1[speed > 1.4149]",
         healthy=_healthy,
         cost_limit=25.0,
     )

@@ -37,7 +37,7 @@ def safety_humanoidstandup() -> Task:
         reward=reward,
         step_reward=lambda before, action, after: reward(before, action, after) - cost(before, action, after) + 1.0,
         cost=cost,
-        cost_formula="0.1 sum a^2 + min(0.5e-6 sum cfrc_ext^2, 10)",
+        cost_formula="0.1 sum a^2 + impact",
         cost_limit=1400.0,
         settings={"zeta_positive": 0.0, "zeta_negative": -0.5, "slack_positive": 300.0, "slack_negative": 0.0},
     )

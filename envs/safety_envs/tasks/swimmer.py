@@ -31,7 +31,7 @@ def safety_swimmer_velocity() -> Task:
         reward=reward,
         step_reward=reward,
         cost=speed_above(0.2282),
-        cost_formula="1[x velocity > 0.2282]",
+        cost_formula="1[x speed > 0.2282]",
         cost_limit=25.0,
         refused={"generalized": _NO_FLUID, "spring": "it has no fluid forces", "positional": "it has no fluid forces"},
     )

@@ -60,7 +60,7 @@ def safety_walker2d_velocity() -> Task:
         reward=reward,
         step_reward=reward,
         cost=speed_above(2.3415),
-        cost_formula="1[x velocity > 2.3415]",
+        cost_formula="1[x speed > 2.3415]",
         healthy=healthy,
         cost_limit=25.0,
         settings={},
