@@ -7,6 +7,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+import safety_envs
 
 from espo_jax import cli
 from espo_jax.algorithms import espo
@@ -55,7 +56,7 @@ def test_config_is_enough_to_run_again(finished):
     config = strict_loads((finished[2] / "config.json").read_text())
     assert config["task"] == "point"
     assert config["algorithm"] == "espo"
-    assert config["backend"] == "spring"
+    assert (config["backend"], config["reward"], config["preset"]) == (PointEnv().backend, "task", "paper")
     assert config["seed"] == 0
     assert config["config"]["max_zeta_positive"] == config["hyperparams"]["zeta_positive"] == 0.1
     assert config["hyperparams"]["cost_limit"] == 4.0
@@ -136,9 +137,14 @@ FAKE_RECORDS = """\
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--task chess", "unknown task 'chess'; known tasks: safety_reacher"),
-        ("--task=chess --preset none", "unknown task 'chess'; known tasks: safety_reacher"),
+        ("--task chess", "unknown task 'chess'; known tasks: safety_ant"),
+        ("--task=chess --preset none", "unknown task 'chess'; known tasks: safety_ant"),
         ("--backend magic", "unknown backend 'magic'; known backends: generalized, spring"),
+        (
+            "--task safety_swimmer_velocity --backend spring",
+            "safety_swimmer_velocity cannot run on backend 'spring': it has no fluid forces; use one of mjx, mujoco",
+        ),
+        ("--reward shaped", "unknown reward 'shaped'; known rewards: task, step"),
         ("--algorithm magic", "unknown algorithm 'magic'; known algorithms: espo"),
         ("--preset magic", "unknown preset 'magic'; known presets: paper, none"),
         ("--num-envs 7", "base_sample_size is 16000: it must be a multiple of num_envs (7)"),
@@ -209,8 +215,11 @@ def test_flags_take_negative_and_infinite_numbers():
 def test_tasks_lists_what_can_be_trained(capsys):
     assert cli.main(["tasks"]) == 0
     text = capsys.readouterr().out
-    assert "safety_reacher" in text
-    assert "spring" in text
+    for name in safety_envs.task_names():
+        assert name in text, "names are not cut"
+    assert " 376 " in text
+    assert "0.1 sum a^2" in text
+    assert "the default here is mujoco" in text
 
 
 def test_version(capsys):

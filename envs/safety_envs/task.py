@@ -33,11 +33,11 @@ class Readings:
     qd: jax.Array
     point: jax.Array
     velocity: jax.Array
-    bodies: jax.Array | None = None
-    com_inertia: jax.Array | None = None
-    com_velocity: jax.Array | None = None
-    actuator_force: jax.Array | None = None
-    contact_force: jax.Array | None = None
+    bodies: Any = None
+    com_inertia: Any = None
+    com_velocity: Any = None
+    actuator_force: Any = None
+    contact_force: Any = None
 
 
 ReadingsFn = Callable[[Readings], jax.Array]
@@ -51,7 +51,8 @@ class BraxModel:
     Attributes:
       file: name among the assets of the installed Brax.
       q_offset: joint number -> what to add to Brax's q for Gymnasium's, where the models' zeros differ.
-      changes: backend -> (frame skip, changes of the system as for Brax's `tree_replace`); "" is the default.
+      changes: backend -> (frame skip, changes of the system as for Brax's `tree_replace`);
+        the others run with the task's frame skip and no changes.
     """
 
     file: str
@@ -82,11 +83,10 @@ class Task:
         "center_of_mass" (horizontal, D = 2).
       bodies: names of the bodies whose positions are read.
       fields: other optional fields of `Readings` that are read.
-      cost_limit: published limit on an episode's summed cost.
+      cost_limit: published limit on an episode's summed cost, or this project's where none is published.
       episode_length: published episode length in control steps.
       settings: published settings of ESPO other than the limit (PAPER.md section 6), by their names in espo_jax.
       refused: backend -> why it cannot run this task.
-      notes: backend -> what differs there from Gymnasium's numbers.
     """
 
     name: str
@@ -107,7 +107,6 @@ class Task:
     episode_length: int = 1000
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def sum_of_squares(x: jax.Array) -> jax.Array:

@@ -1,13 +1,8 @@
-import subprocess
-import sys
-
-import brax.envs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import safety_envs
-from gymnasium.envs.mujoco.reacher_v4 import ReacherEnv
 
 ACTIONS = np.array([[0.3, -0.7], [1.0, 1.0], [3.0, -3.0], [1.0, -1.0]], np.float32)
 
@@ -32,14 +27,6 @@ def rank_promotion():
 @pytest.fixture(scope="module", params=safety_envs.BACKENDS)
 def compiled(request, rank_promotion):
     return Compiled(request.param)
-
-
-@pytest.fixture(scope="module")
-def gymnasium_reacher():
-    env = ReacherEnv()
-    env.reset(seed=0)
-    yield env
-    env.close()
 
 
 def distance(obs):
@@ -92,24 +79,9 @@ def test_never_terminates_and_keeps_foreign_info(compiled):
     assert traced.info["mine"].shape == (3,)
 
 
-@pytest.mark.parametrize("backend", ["generalized", "mjx"])
-def test_observation_is_that_of_gymnasium_v4(backend, gymnasium_reacher):
-    env = safety_envs.make("safety_reacher", backend=backend)
-    rng = np.random.default_rng(0)
-    q = rng.uniform(-0.2, 0.2, (6, 4)) + np.array([1.0, -2.0, 0.0, 0.0])
-    qd = rng.uniform(-2.0, 2.0, (6, 4))
-    states = jax.jit(jax.vmap(env.pipeline_init))(jnp.asarray(q), jnp.asarray(qd))
-    observations = jax.vmap(env.observe)(states)
-    rewards = jax.vmap(env.step_reward)(states, jnp.asarray(qd[:, 2:]), states)
-    for i in range(len(q)):
-        gymnasium_reacher.set_state(q[i], qd[i])
-        np.testing.assert_allclose(observations[i], gymnasium_reacher._get_obs(), atol=1e-5)
-        np.testing.assert_allclose(rewards[i], gymnasium_reacher.step(qd[i, 2:])[1], atol=1e-5)
-
-
 def test_step_reward_option_adds_the_control_penalty(monkeypatch):
     env = safety_envs.make("safety_reacher", backend="spring", reward="step")
-    monkeypatch.setattr(env, "pipeline_step", lambda pipeline_state, action: pipeline_state)
+    monkeypatch.setattr(env.physics, "step", lambda system, state, action: state)
 
     @jax.jit
     def run(key):
@@ -122,7 +94,8 @@ def test_step_reward_option_adds_the_control_penalty(monkeypatch):
 
 def test_reset_distribution():
     env = safety_envs.make("safety_reacher", backend="spring")
-    q, qd = jax.vmap(env.initial)(jax.random.split(jax.random.key(1), 20_000))
+    keys = jax.random.split(jax.random.key(1), 20_000)
+    q, qd = jax.vmap(lambda key: env.task.initial(key, env.physics.q0, env.physics.nv))(keys)
     q, qd = np.asarray(q), np.asarray(qd)
     assert np.all(np.abs(q[:, :2]) <= 0.1)
     assert np.all(np.abs(qd[:, :2]) <= 0.005)
@@ -154,25 +127,3 @@ def test_wrapped_resets_are_fresh_on_real_physics():
     np.testing.assert_allclose(cost[2::3], 1.5)
     targets = np.concatenate([first[None], obs[2::3]])[..., 4:6].reshape(-1, 2)
     assert np.unique(targets, axis=0).shape == (14, 2)
-
-
-def test_registered_with_brax():
-    assert safety_envs.task_names() == ("safety_reacher",)
-    env = brax.envs.get_environment("safety_reacher", backend="positional")
-    assert (env.backend, env.cost_limit) == ("positional", 40.0)
-
-
-def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="unknown task 'reacher'; known tasks: safety_reacher"):
-        safety_envs.make("reacher")
-    known = "generalized, spring, positional, mjx"
-    with pytest.raises(ValueError, match=f"unknown backend 'bullet'; known backends: {known}"):
-        safety_envs.make("safety_reacher", backend="bullet")
-    with pytest.raises(ValueError, match="unknown reward 'shaped'; known rewards: task, step"):
-        safety_envs.make("safety_reacher", reward="shaped")
-
-
-def test_import_prints_nothing_and_needs_no_espo_jax():
-    code = "import safety_envs, sys; assert not any(m.startswith('espo_jax') for m in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == ""

@@ -5,6 +5,7 @@ so that it is the same function of (q, qd) on every backend, and independent of 
 """
 
 import copy
+import dataclasses
 import importlib
 
 import jax
@@ -27,8 +28,7 @@ class BraxPipeline:
     def __init__(self, task: Task, backend: str):
         """Loads the model and changes it as the task says for this backend."""
         system = brax_model(task.brax.file)
-        default = (task.frame_skip, {})
-        frame_skip, changes = task.brax.changes.get(backend, task.brax.changes.get("", default))
+        frame_skip, changes = task.brax.changes.get(backend, (task.frame_skip, {}))
         self.system = system.tree_replace({name: jnp.asarray(value) for name, value in changes.items()})
         self._frame_skip = frame_skip
         self._pipeline = importlib.import_module(f"brax.{backend}.pipeline")
@@ -53,7 +53,9 @@ class BraxPipeline:
         engine = self._pipeline.init(system, brax_q, qd)
         action = jnp.zeros(self.action_size)
         readings = self._readings(system, engine, action, at_reset=True)
-        return PhysicsState(engine=engine, readings=readings.replace(velocity=jnp.zeros_like(readings.point)))
+        return PhysicsState(
+            engine=engine, readings=dataclasses.replace(readings, velocity=jnp.zeros_like(readings.point))
+        )
 
     def step(self, system: System, state: PhysicsState, action: jax.Array) -> PhysicsState:
         """One control step under `action` [A]."""
@@ -64,7 +66,7 @@ class BraxPipeline:
         engine, _ = jax.lax.scan(once, state.engine, length=self._frame_skip)
         readings = self._readings(system, engine, action, at_reset=False)
         velocity = (readings.point - state.readings.point) / self.dt
-        return PhysicsState(engine=engine, readings=readings.replace(velocity=velocity))
+        return PhysicsState(engine=engine, readings=dataclasses.replace(readings, velocity=velocity))
 
     def _from_brax(self, q: jax.Array) -> jax.Array:
         return q if self._offset is None else q + self._offset
@@ -73,12 +75,14 @@ class BraxPipeline:
         q, qd = self._from_brax(engine.q), engine.qd
         readings = self._kinematics(q, qd)
         if self._actuator_force:
-            readings = readings.replace(actuator_force=actuator.to_tau(system, action, engine.q, engine.qd))
+            readings = dataclasses.replace(
+                readings, actuator_force=actuator.to_tau(system, action, engine.q, engine.qd)
+            )
         if self._contact_force:
             rows = jnp.zeros((self._kinematics.num_bodies, 6))
             if self._mjx and not at_reset:
                 rows = rows.at[self._kinematics.rows_of(system)].set(_contact_force(system, engine))
-            readings = readings.replace(contact_force=rows)
+            readings = dataclasses.replace(readings, contact_force=rows)
         return readings
 
 

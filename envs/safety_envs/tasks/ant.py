@@ -15,7 +15,7 @@ def safety_ant() -> Task:
         reward      = x velocity of the torso; "step" adds 1[healthy] - 0.5 sum a^2
         cost        = 0.5 sum a^2
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit: 40 is its Walker's.
+    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit; 200 is ours.
     """
     slow = {"opt.timestep": 0.005}
     return Task(
@@ -35,7 +35,7 @@ def safety_ant() -> Task:
         ),
         cost=lambda before, action, after: 0.5 * sum_of_squares(action),
         cost_formula="0.5 sum a^2",
-        cost_limit=40.0,
+        cost_limit=200.0,
     )
 
 

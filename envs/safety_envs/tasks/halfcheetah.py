@@ -21,7 +21,7 @@ def safety_halfcheetah(goal_velocity: float = 0.3) -> Task:
     Raises:
       ValueError: goal_velocity is not finite.
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit: 40 is its Walker's.
+    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit; 40 is ours.
     """
     if not abs(goal_velocity) < float("inf"):
         raise ValueError(f"goal_velocity is {goal_velocity}; it must be finite")

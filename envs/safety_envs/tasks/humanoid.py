@@ -20,7 +20,7 @@ def safety_humanoid() -> Task:
         reward      = 1.25 x velocity of the centre of mass; "step" adds 5 1[healthy] - 0.1 sum a^2
         cost        = 0.1 sum a^2 + 1[not 1 < z < 2]
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit: 40 is its Walker's.
+    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit; 400 is ours.
     """
     return Task(
         name="safety_humanoid",
@@ -37,7 +37,7 @@ def safety_humanoid() -> Task:
         ),
         cost=lambda before, action, after: 0.1 * sum_of_squares(action) + 1.0 - _healthy(after).astype(jnp.float32),
         cost_formula="0.1 sum a^2 + 1[unhealthy]",
-        cost_limit=40.0,
+        cost_limit=400.0,
     )
 
 
