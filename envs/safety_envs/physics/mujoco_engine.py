@@ -181,12 +181,13 @@ class MujocoEngine:
         for name in self._fields:
             raw[name] = np.empty((count, *self._shapes[name]))
         flat_changes = {k: v.reshape(count, *v.shape[len(batch_shape) :]) for k, v in changes.items()}
-        work = functools.partial(self._run_rows, advance, rows, states, raw, flat_changes)
+        # Threads take small chunks as they get free: rows with many contacts take longer. An iterator's next is atomic.
         workers = min(_num_threads(), count)
-        bounds = [count * i // workers for i in range(workers + 1)]
-        first, *rest = itertools.pairwise(bounds)
-        others = [_pool().submit(work, *chunk) for chunk in rest]
-        work(*first)
+        size = -(-count // (8 * workers))
+        chunks = iter([range(start, min(start + size, count)) for start in range(0, count, size)])
+        work = functools.partial(self._run_rows, advance, rows, states, raw, flat_changes, chunks)
+        others = [_pool().submit(work) for _ in range(workers - 1)]
+        work()
         for other in others:
             other.result()
         readings = self._pack(states, raw, point_before)
@@ -195,13 +196,13 @@ class MujocoEngine:
             readings.reshape(*batch_shape, self._readings_size),
         )
 
-    def _run_rows(self, advance, rows, states, raw, changes, start, stop) -> None:
+    def _run_rows(self, advance, rows, states, raw, changes, chunks) -> None:
         spec, size, get_state = int(_STATE), self._physics_size, mujoco.mj_getState
         with self._model_and_data(bool(changes)) as (model, data):
             copies = [(raw[name], getattr(data, _DATA_FIELDS[name])) for name in self._fields]
             if "x" in raw:
                 copies.append((raw["x"], data.xipos if self._point == "center_of_mass" else data.xpos))
-            for i in range(start, stop):
+            for i in itertools.chain.from_iterable(chunks):
                 for name, values in changes.items():
                     _field(model, name)[...] = values[i]
                 advance(model, data, rows[i])

@@ -1,0 +1,165 @@
+"""Control steps per second of tasks on every physics, and of what else steps the same models on this machine.
+
+    python experiments/benchmarks/physics.py
+    python experiments/benchmarks/physics.py --tasks safety_hopper --backends mujoco spring --num-envs 64
+
+For each task, backend and number of environments: the masked rollout of a policy of two hidden layers of 64, resets
+included, inside one jitted program. Beside them, on the models that Gymnasium has: MuJoCo's own `mujoco.rollout` with
+one thread per core and constant controls ("bare engine": no policy, no resets, no observations), Gymnasium's
+vector environments and, where it is installed, envpool, stepped from Python with random actions.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import common
+import gymnasium
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import safety_envs
+import tyro
+from mujoco import rollout
+
+GYMNASIUM = {
+    "ant": "Ant-v4",
+    "halfcheetah": "HalfCheetah-v4",
+    "hopper": "Hopper-v4",
+    "humanoid": "Humanoid-v4",
+    "humanoidstandup": "HumanoidStandup-v4",
+    "pusher": "Pusher-v5",
+    "reacher": "Reacher-v4",
+    "swimmer": "Swimmer-v4",
+    "walker2d": "Walker2d-v4",
+}
+
+
+@dataclass(frozen=True)
+class Args:
+    """Benchmark physics.
+
+    Attributes:
+      tasks: task names.
+      backends: backends; those that cannot run a task are left out.
+      num_envs: numbers of parallel environments.
+      rivals: whether to step the same models with the bare engine, Gymnasium and envpool.
+      rival_envs: their number of environments.
+      seconds: length of a timed run.
+      repeats: timed runs each, of which the median counts.
+    """
+
+    tasks: tuple[str, ...] = safety_envs.task_names()
+    backends: tuple[str, ...] = safety_envs.BACKENDS
+    num_envs: tuple[int, ...] = (1, 16, 64, 256, 1024)
+    rivals: bool = True
+    rival_envs: int = 64
+    seconds: float = 1.0
+    repeats: int = 5
+
+
+def steps_per_second(run: Callable[[int], None], num_envs: int, args: Args, most: int = 10**9) -> float:
+    """Environments times control steps per second of run(num_steps), in runs of about args.seconds; warms up twice."""
+    trial = min(most, max(2, 256 // num_envs))
+    run(trial)
+    begin = time.perf_counter()
+    run(trial)
+    num_steps = int(np.clip(trial * args.seconds / (time.perf_counter() - begin), 1, most))
+    return num_envs * num_steps / common.median_seconds(lambda: run(num_steps), args.repeats)
+
+
+def jitted(task: str, backend: str, num_envs: int, args: Args) -> tuple[float, float]:
+    """Steps per second inside the jitted rollout, and seconds to compile it."""
+    capacity = 20_000 if num_envs == 1 else max(256, 65_536 // num_envs)
+    sizes = {"num_envs": num_envs, "base_sample_size": capacity * num_envs, "zeta_positive": 0.0}
+    _, algorithm, hp = common.make(task, backend, **sizes)
+    state = jax.jit(algorithm.init)(jax.random.key(0), hp)
+    begin = time.perf_counter()
+    compiled = jax.jit(common.rollout_fn(algorithm)).lower(state, jnp.int32(1)).compile()
+    compile_seconds = time.perf_counter() - begin
+    run = lambda num_steps: jax.block_until_ready(compiled(state, jnp.int32(num_steps)))  # noqa: E731
+    return steps_per_second(run, num_envs, args, most=capacity), compile_seconds
+
+
+def bare_engine(task: str, args: Args) -> float:
+    """The C engine on one thread per core, whole trajectories at a time."""
+    env = safety_envs.make(task, backend="mujoco")
+    model, frame_skip, count = env.sys.model, env.task.frame_skip, args.rival_envs
+    data = mujoco.MjData(model)
+    full = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
+    start = np.empty(mujoco.mj_stateSize(model, full))
+    mujoco.mj_getState(model, data, start, full)
+    threads = [mujoco.MjData(model) for _ in range(len(os.sched_getaffinity(0)))]
+    control = np.random.default_rng(0).uniform(-1, 1, (count, 1, model.nu))
+    with rollout.Rollout(nthread=len(threads)) as pool:
+
+        def run(num_steps):
+            steps = num_steps * frame_skip
+            pool.rollout(model, threads, np.tile(start, (count, 1)), np.repeat(control, steps, axis=1), nstep=steps)
+
+        return steps_per_second(run, count, args, most=2000)
+
+
+def python_vector(envs, count: int, args: Args) -> float:
+    """A Gymnasium-like vector environment stepped from Python."""
+    envs.reset()
+    shape = envs.action_space.shape
+    actions = np.random.default_rng(0).uniform(-0.4, 0.4, (8, count, shape[-1]))
+
+    def run(num_steps):
+        for t in range(num_steps):
+            envs.step(actions[t % len(actions)])
+
+    try:
+        return steps_per_second(run, count, args)
+    finally:
+        envs.close()
+
+
+def rivals(task: str, args: Args) -> dict[str, float]:
+    """Steps per second of everything else that steps the task's model."""
+    name, count = GYMNASIUM[task.split("_")[1]], args.rival_envs
+    speeds = {"bare engine": bare_engine(task, args)}
+    for mode in ("sync", "async"):
+        envs = gymnasium.make_vec(name, num_envs=count, vectorization_mode=mode)
+        speeds[f"Gymnasium {mode}"] = python_vector(envs, count, args)
+    try:
+        import envpool
+    except ImportError:
+        return speeds
+    envs = envpool.make_gymnasium(name.replace("-v5", "-v4"), num_envs=count)
+    speeds["envpool"] = python_vector(envs, count, args)
+    return speeds
+
+
+def main(args: Args) -> None:
+    print(common.machine())
+    print(f"control steps per second, medians of {args.repeats} runs of about {args.seconds:g} s\n")
+    print(f"| task | backend | {' | '.join(map(str, args.num_envs))} | compile |")
+    print("|---" * (len(args.num_envs) + 3) + "|", flush=True)
+    for task in args.tasks:
+        for backend in args.backends:
+            if backend in safety_envs.describe(task).refused:
+                continue
+            results = [jitted(task, backend, num_envs, args) for num_envs in args.num_envs]
+            speeds = " | ".join(f"{speed:,.0f}" for speed, _ in results)
+            print(f"| {task} | {backend} | {speeds} | {max(c for _, c in results):.0f} s |", flush=True)
+    if not args.rivals:
+        return
+    print(f"\n{args.rival_envs} environments of the same model; share: mujoco in the jitted rollout / bare engine\n")
+    head = None
+    for task in args.tasks:
+        inside, _ = jitted(task, "mujoco", args.rival_envs, args)
+        speeds = {"mujoco, jitted": inside, **rivals(task, args)}
+        if head is None:
+            head = list(speeds)
+            print(f"| task | {' | '.join(head)} | share |")
+            print("|---" * (len(head) + 2) + "|")
+        share = f"{100 * inside / speeds['bare engine']:.0f} %"
+        print(f"| {task} | {' | '.join(f'{speeds[k]:,.0f}' for k in head)} | {share} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
