@@ -17,6 +17,7 @@ import tyro
 
 from espo_jax import natural_gradient, surrogate
 from espo_jax.algorithms import core, espo
+from espo_jax.presets import preset
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Args:
     warm_iterations: int = 10
 
 
-def size_for(num_envs: int) -> int:
-    """16,000 samples, or the multiple of num_envs above it."""
-    return -(-16_000 // num_envs) * num_envs
+def size_for(task: str, num_envs: int) -> int:
+    """The paper's X for the task, or the multiple of num_envs above it."""
+    return -(-preset("paper", task)["base_sample_size"] // num_envs) * num_envs
 
 
 def bare_fn(env, num_envs):
@@ -61,7 +62,7 @@ def bare_fn(env, num_envs):
 def by_num_envs(args: Args) -> str:
     rows = []
     for num_envs in args.num_envs:
-        size = size_for(num_envs)
+        size = size_for(args.task, num_envs)
         env, algorithm, hp = common.make(args.task, args.backend, num_envs=num_envs, base_sample_size=size)
         state = jax.jit(algorithm.init)(jax.random.key(0), hp)
         num_steps = jnp.int32(size // num_envs)
@@ -178,7 +179,7 @@ def main(args: Args) -> None:
     print(common.machine())
     print(f"{args.task} on {args.backend}, paper's settings; steps per second, medians of {args.repeats} runs\n")
     print(by_num_envs(args), flush=True)
-    print(f"\nOne iteration of 16,000 samples in parts, {args.detail_envs} environments\n")
+    print(f"\nOne iteration of X samples in parts, {args.detail_envs} environments\n")
     print(parts(args), flush=True)
     if args.num_seeds:
         print(f"\n{args.num_seeds} seeds vmapped, {args.detail_envs} environments each\n")
