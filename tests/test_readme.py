@@ -1,16 +1,21 @@
-"""The README's Python examples run, at a smaller size."""
+"""The Python examples of the README and of docs/tasks.md run, at a smaller size."""
 
 import re
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import pytest
+import safety_envs
 
 from espo_jax.presets import split
 from tests.training.probe_envs import TINY, PointEnv
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS, TASKS_BLOCKS = (
+    re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) for text in (README, (ROOT / "docs/tasks.md").read_text())
+)
 SMALLER = (
     ('safety_envs.make("safety_reacher", backend="spring")', "PointEnv()"),
     ("num_timesteps=2_000_000", "num_timesteps=128, num_evals=2, num_eval_envs=2, **TINY"),
@@ -29,7 +34,7 @@ def run(block, **names):
 
 @pytest.fixture(scope="module")
 def blocks():
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     for full, _ in SMALLER:
         assert full in README
     return BLOCKS
@@ -57,3 +62,19 @@ def test_one_piece_on_plain_arrays(blocks):
     assert bool(scope["fight"])
     assert float(scope["next_size"]) == pytest.approx(17_600)
     assert (jnp.stack([scope["g_r"], scope["g_c"]]) @ scope["update"] >= -1e-6).all()
+
+
+def test_tasks_on_the_engine(blocks, capsys):
+    run(blocks[3])
+    assert capsys.readouterr().out == "(64, 17) (64,)\n", "what the comment says"
+
+
+def test_examples_of_the_tasks_page():
+    assert len(TASKS_BLOCKS) == 2
+    names = {"jax": jax, "safety_envs": safety_envs, "key": jax.random.key(0)}
+    first = run(TASKS_BLOCKS[0], action=jnp.zeros((64, 3)), **names)
+    assert first["state"].info["cost"].shape == (64,)
+    second = run(TASKS_BLOCKS[1], num_envs=3, **names)
+    env = second["env"]
+    state = jax.jit(lambda keys: env.step(env.reset(keys), jnp.ones((3, 3))))(jnp.stack([names["key"]] * 3))
+    assert len({float(x) for x in state.pipeline_state.qd[:, 1]}) == 3, "each environment has a mass of its own"

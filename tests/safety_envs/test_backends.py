@@ -140,3 +140,15 @@ def test_contact_forces_exist_on_mjx():
     names = [model.body(int(i)).name for i in rows]
     assert names == [system.mj_model.body(i).name for i in range(system.mj_model.nbody)]
     assert set(range(model.nbody)) - set(rows.tolist()) == {model.body(n).id for n in ("right_foot", "left_foot")}
+
+
+def test_domain_randomisation_of_a_brax_pipeline(key):
+    def stronger(system):
+        batched = system.tree_replace({"actuator.gear": jnp.array([[25.0, 25.0], [50.0, 50.0]])})
+        return batched, jax.tree.map(lambda x: None, system).tree_replace({"actuator.gear": 0})
+
+    env = safety_envs.wrap(safety_envs.make("safety_reacher", backend="spring"), randomization_fn=stronger)
+    state = jax.jit(lambda keys: env.step(env.reset(keys), jnp.ones((2, 2))))(jnp.stack([key, key]))
+    speed = jnp.linalg.norm(state.pipeline_state.qd, axis=-1)
+    np.testing.assert_allclose(speed[1] / speed[0], 2.0, rtol=0.2)
+    np.testing.assert_array_equal(state.info["cost"], 2.0)
