@@ -116,7 +116,7 @@ def test_a_hundred_random_steps_stay_finite(name, backend):
         return start, state, obs, reward, cost
 
     start, state, obs, reward, cost = run(jax.random.key(0))
-    types = [[(x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(s)] for s in (start, state)]
+    types = [[(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in jax.tree.leaves(s)] for s in (start, state)]
     assert types[0] == types[1]
     for values in (obs, reward, cost):
         assert np.all(np.isfinite(values))
