@@ -103,7 +103,7 @@ def test_actuator_forces_are_the_clamped_controls_times_the_gears(backend):
     ],
 )
 def test_a_hundred_random_steps_stay_finite(name, backend):
-    env = safety_envs.wrap(safety_envs.make(name, backend=backend), pool_size=1)
+    env = safety_envs.vectorize(safety_envs.make(name, backend=backend))
 
     @jax.jit
     def run(key):
