@@ -113,9 +113,10 @@ class SafetyVectorEnv(VectorEnv):
 
       cost: [N] or [N, K], the step's cost, also where the step ended an episode.
       final_obs: [N] objects, where an episode ended the observation [O] that the step led to; None elsewhere.
-      episode: r, c, l: [N] sums of reward and cost, and length, of the episodes that ended; zero elsewhere.
+      episode_totals: reward, cost, length: [N] of the episodes that ended; zero elsewhere. Not "episode", which
+        Gymnasium's RecordEpisodeStatistics wants for itself.
 
-    Each comes with a mask [N] of the environments it says something about (`_cost`, `_final_obs`, `_episode`).
+    Each comes with a mask [N] of the environments it says something about (`_cost`, `_final_obs`, `_episode_totals`).
     """
 
     def __init__(self, env: SafetyEnv, num_envs: int, episode_length: int | None = None):
@@ -145,6 +146,10 @@ class SafetyVectorEnv(VectorEnv):
                 raise ValueError(
                     f"seed has shape {seeds.shape}; it must be one number or one for each of {self.num_envs}"
                 )
+            if seeds.dtype.kind not in "iu" or seeds.min() < 0 or seeds.max() >= 2**32:
+                raise ValueError(f"seed is {seed!r}; it must hold integers in [0, 2^32)")
+            # So that later resets without a seed follow from these too.
+            super().reset(seed=int(np.random.SeedSequence(seeds.tolist()).generate_state(1)[0]))
         self._state = self._reset_fn(jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32)))
         return np.array(self._state.obs), {}
 
@@ -171,9 +176,9 @@ class SafetyVectorEnv(VectorEnv):
             infos["final_obs"] = np.full(self.num_envs, None, dtype=object)
             for i in np.flatnonzero(ended):
                 infos["final_obs"][i] = final[i]
-            names = {"r": "sum_reward", "c": "cost", "l": "length"}
-            infos["episode"] = {short: (totals[name].T * ended).T for short, name in names.items()}
-            infos["_final_obs"], infos["_episode"] = ended, ended.copy()
+            names = {"reward": "sum_reward", "cost": "cost", "length": "length"}
+            infos["episode_totals"] = {name: (totals[key].T * ended).T for name, key in names.items()}
+            infos["_final_obs"], infos["_episode_totals"] = ended, ended.copy()
         rewards = np.array(state.reward, np.float64)
         return np.array(state.obs), rewards, ended & ~truncations, truncations, infos
 
@@ -206,4 +211,8 @@ def _no_options(options: dict[str, Any] | None) -> None:
 
 
 def _seed(seed: Any, generator: np.random.Generator) -> int:
-    return int(generator.integers(2**31)) if seed is None else int(seed)
+    if seed is None:
+        return int(generator.integers(2**31))
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed is {seed}; it must be in [0, 2^32)")
+    return int(seed)

@@ -43,6 +43,9 @@ class PlaygroundEnv(Env):
         """See `from_playground`."""
         keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), _NUM_TRACED))
         states = jax.eval_shape(jax.vmap(env.reset), keys)
+        if not hasattr(states, "data"):
+            name = type(env).__name__
+            raise ValueError(f"{name} is not a MuJoCo Playground environment: its states have no field data")
         _check_vectorized(states.data)
         observations = _named(states.obs)
         if observation not in observations:
@@ -54,6 +57,15 @@ class PlaygroundEnv(Env):
         self._observation = observation
         self._observation_size = shape[0]
         self._example = states  # of Playground's own class, to build others from
+
+    @property
+    def sys(self) -> Any:
+        """What domain randomisation changes: the `mjx.Model`."""
+        return self.env.unwrapped.mjx_model
+
+    @sys.setter
+    def sys(self, model: Any) -> None:
+        self.env.unwrapped._mjx_model = model  # as Playground's own wrapper does; there is no public way
 
     @property
     def observation_size(self) -> int:

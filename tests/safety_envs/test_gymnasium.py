@@ -82,8 +82,8 @@ def test_each_environment_is_the_single_one_with_its_seed(envs, actions):
         assert info["cost"] == infos["cost"][2]
         if terminated or truncated:
             np.testing.assert_array_equal(observation, infos["final_obs"][2])
-            np.testing.assert_allclose(infos["episode"]["r"][2], total, rtol=1e-5)
-            assert infos["episode"]["l"][2] == length
+            np.testing.assert_allclose(infos["episode_totals"]["reward"][2], total, rtol=1e-5)
+            assert infos["episode_totals"]["length"][2] == length
             with pytest.raises(error.ResetNeeded):
                 single.step(action[2])
             observation, _ = single.reset()
@@ -99,9 +99,9 @@ def test_truncation_is_apart_from_termination():
         _, _, terminations, truncations, infos = envs.step(action)
         assert not terminations.any()
         assert truncations.all() == (t % 4 == 0)
-    np.testing.assert_allclose(infos["episode"]["c"], 4 * 0.5)
-    np.testing.assert_array_equal(infos["episode"]["l"], 4)
-    np.testing.assert_array_equal(infos["_episode"], True)
+    np.testing.assert_allclose(infos["episode_totals"]["cost"], 4 * 0.5)
+    np.testing.assert_array_equal(infos["episode_totals"]["length"], 4)
+    np.testing.assert_array_equal(infos["_episode_totals"], True)
 
 
 def test_spaces_types_and_own_arrays(envs):

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from gymnasium import error
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from safety_envs import gymnasium as adapter
 
 NUM_ENVS = 4
@@ -47,19 +49,19 @@ def test_a_vector_of_one_is_the_single_environment_at_time_limits():
 def test_totals_and_masks_speak_of_the_ended_environments_alone(envs):
     envs.reset(seed=0)
     rng = np.random.default_rng(0)
-    totals = {"r": np.zeros(NUM_ENVS), "c": np.zeros(NUM_ENVS), "l": np.zeros(NUM_ENVS)}
+    totals = {name: np.zeros(NUM_ENVS) for name in ("reward", "cost", "length")}
     alone = 0
     for _ in range(100):
         _, rewards, terminations, truncations, infos = envs.step(rng.uniform(-1, 1, (NUM_ENVS, 3)))
         ended = terminations | truncations
-        for name, value in (("r", rewards), ("c", infos["cost"]), ("l", 1)):
+        for name, value in (("reward", rewards), ("cost", infos["cost"]), ("length", 1)):
             totals[name] += value
         if ended.any():
             alone += not ended.all()
-            np.testing.assert_array_equal(infos["_episode"], ended)
+            np.testing.assert_array_equal(infos["_episode_totals"], ended)
             np.testing.assert_array_equal(infos["_final_obs"], ended)
             for name, total in totals.items():
-                np.testing.assert_allclose(infos["episode"][name], np.where(ended, total, 0), rtol=1e-5)
+                np.testing.assert_allclose(infos["episode_totals"][name], np.where(ended, total, 0), rtol=1e-5)
                 total[ended] = 0
     assert alone > NUM_ENVS, "environments were to end one by one"
 
@@ -73,3 +75,30 @@ def test_resets_without_a_seed_follow_from_the_last_seed_and_differ(envs):
         np.testing.assert_array_equal(starts(reset), first)
         for i in range(3):
             assert not np.array_equal(first[i], first[i - 1])
+
+
+def test_resets_follow_from_a_list_of_seeds_too(envs):
+    def starts():
+        return np.stack([envs.reset(seed=[4, 3, 2, 1])[0], envs.reset()[0]])
+
+    np.testing.assert_array_equal(starts(), starts())
+
+
+@pytest.mark.parametrize("seed", [-1, [0, 1, 2, -3], [0.5, 1, 2, 3], 2**32])
+def test_a_seed_out_of_range_is_refused(envs, seed):
+    with pytest.raises((ValueError, error.Error), match="[Ss]eed"):
+        envs.reset(seed=seed)
+
+
+def test_gymnasiums_statistics_wrapper_works_around_a_vector(envs):
+    recorded = RecordEpisodeStatistics(envs)
+    recorded.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        *_, infos = recorded.step(rng.uniform(-1, 1, (NUM_ENVS, 3)))
+        if "episode" in infos:
+            ended = infos["_episode"]
+            np.testing.assert_allclose(
+                infos["episode"]["r"][ended], infos["episode_totals"]["reward"][ended], rtol=1e-5
+            )
+    assert recorded.episode_count > NUM_ENVS

@@ -11,7 +11,7 @@ from safety_envs.playground import from_playground
 
 from espo_jax import Hyperparams, espo
 from espo_jax.presets import resolve
-from tests.training.probe_envs import TINY
+from tests.training.probe_envs import TINY, PointEnv
 
 NUM_ENVS = 3
 LIFETIME = 3
@@ -39,6 +39,15 @@ class FakePlaygroundEnv:
 
     def __init__(self, observations="named"):
         self._observations = observations
+        self._mjx_model = {"gain": jnp.ones(())}
+
+    @property
+    def unwrapped(self):
+        return self
+
+    @property
+    def mjx_model(self):
+        return self._mjx_model
 
     def _observe(self, data, before):
         state = jnp.stack([data["position"], data["count"]])
@@ -55,7 +64,10 @@ class FakePlaygroundEnv:
     def step(self, state, action):
         state.info["rng"], _ = jax.random.split(state.info["rng"])
         state.metrics["moved"] = jnp.abs(action[0])
-        data = {"position": state.data["position"] + action[0], "count": state.data["count"] + 1}
+        data = {
+            "position": state.data["position"] + self._mjx_model["gain"] * action[0],
+            "count": state.data["count"] + 1,
+        }
         before = state.obs["state"][0] if self._observations == "named" else state.obs[0]
         done = (data["count"] >= LIFETIME).astype(float)
         obs = self._observe(data, before)
@@ -199,3 +211,18 @@ def test_warp_is_refused():
 
     with pytest.raises(ValueError, match=r'config_overrides=\{"impl": "jax"\}'):
         from_playground(registry.load("CartpoleBalance", config_overrides={"impl": "warp"}))
+
+
+def test_domain_randomisation_changes_each_environments_model():
+    env = SafetyWrapper(from_playground(FakePlaygroundEnv()), lambda *_: jnp.zeros(()), episode_length=4)
+    gains = jnp.array([1.0, 2.0, 3.0])
+    env = safety_envs.wrap(env, randomization_fn=lambda model: ({"gain": gains * model["gain"]}, {"gain": 0}))
+    start = env.reset(jax.random.split(jax.random.key(0), 3))
+    state = env.step(start, jnp.ones((3, 1)))
+    moved = state.pipeline_state["position"] - start.pipeline_state["position"]
+    np.testing.assert_allclose(moved, gains, rtol=1e-6)
+
+
+def test_another_kind_of_environment_is_refused():
+    with pytest.raises(ValueError, match="PointEnv is not a MuJoCo Playground environment: its states have no field"):
+        from_playground(PointEnv())

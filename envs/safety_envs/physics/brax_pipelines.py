@@ -99,7 +99,7 @@ class _Kinematics:
         self._bodies = [model.body(name).id for name in task.bodies]
         self.num_bodies = model.nbody
         needed = task.bodies or task.point != "x" or {"com_inertia", "com_velocity"} & set(task.fields)
-        self._mjx_model = mjx.put_model(model) if needed else None
+        self._mjx_model = mjx.put_model(model, impl="jax") if needed else None
 
     def __call__(self, q: jax.Array, qd: jax.Array) -> Readings:
         task = self._task
