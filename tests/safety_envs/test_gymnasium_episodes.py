@@ -86,7 +86,7 @@ def test_resets_follow_from_a_list_of_seeds_too(envs):
 
 @pytest.mark.parametrize("seed", [-1, [0, 1, 2, -3], [0.5, 1, 2, 3], 2**32])
 def test_a_seed_out_of_range_is_refused(envs, seed):
-    with pytest.raises((ValueError, error.Error), match="[Ss]eed"):
+    with pytest.raises((ValueError, error.Error), match=r"[Ss]eed"):
         envs.reset(seed=seed)
 
 
