@@ -9,7 +9,9 @@ one thread per core and constant controls ("bare engine": no policy, no resets, 
 vector environments and, where it is installed, envpool, stepped from Python with random actions.
 """
 
+import functools
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,18 +62,25 @@ class Args:
     repeats: int = 5
 
 
-def steps_per_second(run: Callable[[int], None], num_envs: int, args: Args, most: int = 10**9) -> float:
-    """Environments times control steps per second of run(num_steps), in runs of about args.seconds; warms up twice."""
-    trial = min(most, max(2, 256 // num_envs))
-    run(trial)
-    begin = time.perf_counter()
-    run(trial)
-    num_steps = int(np.clip(trial * args.seconds / (time.perf_counter() - begin), 1, most))
-    return num_envs * num_steps / common.median_seconds(lambda: run(num_steps), args.repeats)
+Run = Callable[[int], None]  # steps all environments that many times
 
 
-def jitted(task: str, backend: str, num_envs: int, args: Args) -> tuple[float, float]:
-    """Steps per second inside the jitted rollout, and seconds to compile it."""
+def steps_per_second(runs: dict[str, Run], num_envs: int, args: Args, most: int = 10**9) -> dict[str, float]:
+    """Environments times control steps per second of each run, in turns of about args.seconds; each warms up twice."""
+    turns, sizes = {}, {}
+    for name, run in runs.items():
+        trial = min(most, max(2, 256 // num_envs))
+        run(trial)
+        begin = time.perf_counter()
+        run(trial)
+        sizes[name] = int(np.clip(trial * args.seconds / (time.perf_counter() - begin), 1, most))
+        turns[name] = functools.partial(run, sizes[name])
+    medians = common.interleaved_median_seconds(turns, args.repeats)
+    return {name: num_envs * sizes[name] / seconds for name, seconds in medians.items()}
+
+
+def jitted(task: str, backend: str, num_envs: int) -> tuple[Run, int, float]:
+    """The jitted rollout, the most steps it can take, and seconds to compile it."""
     capacity = 20_000 if num_envs == 1 else max(256, 65_536 // num_envs)
     sizes = {"num_envs": num_envs, "base_sample_size": capacity * num_envs, "zeta_positive": 0.0}
     _, algorithm, hp = common.make(task, backend, **sizes)
@@ -79,59 +88,61 @@ def jitted(task: str, backend: str, num_envs: int, args: Args) -> tuple[float, f
     begin = time.perf_counter()
     compiled = jax.jit(common.rollout_fn(algorithm)).lower(state, jnp.int32(1)).compile()
     compile_seconds = time.perf_counter() - begin
-    run = lambda num_steps: jax.block_until_ready(compiled(state, jnp.int32(num_steps)))  # noqa: E731
-    return steps_per_second(run, num_envs, args, most=capacity), compile_seconds
+    return lambda num_steps: jax.block_until_ready(compiled(state, jnp.int32(num_steps))), capacity, compile_seconds
 
 
-def bare_engine(task: str, args: Args) -> float:
+def bare_engine(task: str, num_envs: int) -> Run:
     """The C engine on one thread per core, whole trajectories at a time."""
     env = safety_envs.make(task, backend="mujoco")
-    model, frame_skip, count = env.sys.model, env.task.frame_skip, args.rival_envs
+    model, frame_skip = env.sys.model, env.task.frame_skip
     data = mujoco.MjData(model)
     full = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
     start = np.empty(mujoco.mj_stateSize(model, full))
     mujoco.mj_getState(model, data, start, full)
     threads = [mujoco.MjData(model) for _ in range(len(os.sched_getaffinity(0)))]
-    control = np.random.default_rng(0).uniform(-1, 1, (count, 1, model.nu))
-    with rollout.Rollout(nthread=len(threads)) as pool:
+    control = np.random.default_rng(0).uniform(-1, 1, (num_envs, 1, model.nu))
+    pool = rollout.Rollout(nthread=len(threads))
 
-        def run(num_steps):
-            steps = num_steps * frame_skip
-            pool.rollout(model, threads, np.tile(start, (count, 1)), np.repeat(control, steps, axis=1), nstep=steps)
+    def run(num_steps):
+        steps = num_steps * frame_skip
+        pool.rollout(model, threads, np.tile(start, (num_envs, 1)), np.repeat(control, steps, axis=1), nstep=steps)
 
-        return steps_per_second(run, count, args, most=2000)
+    return run
 
 
-def python_vector(envs, count: int, args: Args) -> float:
+def python_vector(envs, num_envs: int) -> Run:
     """A Gymnasium-like vector environment stepped from Python."""
     envs.reset()
-    shape = envs.action_space.shape
-    actions = np.random.default_rng(0).uniform(-0.4, 0.4, (8, count, shape[-1]))
+    actions = np.random.default_rng(0).uniform(-0.4, 0.4, (8, num_envs, envs.action_space.shape[-1]))
 
     def run(num_steps):
         for t in range(num_steps):
             envs.step(actions[t % len(actions)])
 
-    try:
-        return steps_per_second(run, count, args)
-    finally:
-        envs.close()
+    return run
 
 
-def rivals(task: str, args: Args) -> dict[str, float]:
-    """Steps per second of everything else that steps the task's model."""
-    name, count = GYMNASIUM[task.split("_")[1]], args.rival_envs
-    speeds = {"bare engine": bare_engine(task, args)}
-    for mode in ("sync", "async"):
-        envs = gymnasium.make_vec(name, num_envs=count, vectorization_mode=mode)
-        speeds[f"Gymnasium {mode}"] = python_vector(envs, count, args)
+def rivals(task: str, num_envs: int, args: Args) -> dict[str, float]:
+    """Steps per second of the jitted rollout on the engine and of everything else that steps the task's model."""
+    name = GYMNASIUM[task.split("_")[1]]
+    inside, most, _ = jitted(task, "mujoco", num_envs)
+    runs = {"mujoco, jitted": inside, "bare engine": bare_engine(task, num_envs)}
+    vectors = {
+        f"Gymnasium {mode}": gymnasium.make_vec(name, num_envs=num_envs, vectorization_mode=mode)
+        for mode in ("sync", "async")
+    }
     try:
         import envpool
-    except ImportError:
-        return speeds
-    envs = envpool.make_gymnasium(name.replace("-v5", "-v4"), num_envs=count)
-    speeds["envpool"] = python_vector(envs, count, args)
-    return speeds
+
+        vectors["envpool"] = envpool.make_gymnasium(name.replace("-v5", "-v4"), num_envs=num_envs)
+    except (ImportError, OSError) as error:  # not installed, or installed without its data
+        print(f"envpool is left out: {error}", file=sys.stderr)
+    runs |= {key: python_vector(envs, num_envs) for key, envs in vectors.items()}
+    try:
+        return steps_per_second(runs, num_envs, args, most)
+    finally:
+        for envs in vectors.values():
+            envs.close()
 
 
 def main(args: Args) -> None:
@@ -143,21 +154,23 @@ def main(args: Args) -> None:
         for backend in args.backends:
             if backend in safety_envs.describe(task).refused:
                 continue
-            results = [jitted(task, backend, num_envs, args) for num_envs in args.num_envs]
-            speeds = " | ".join(f"{speed:,.0f}" for speed, _ in results)
-            print(f"| {task} | {backend} | {speeds} | {max(c for _, c in results):.0f} s |", flush=True)
+            cells, slowest = [], 0.0
+            for num_envs in args.num_envs:
+                run, most, compile_seconds = jitted(task, backend, num_envs)
+                cells.append(f"{steps_per_second({'': run}, num_envs, args, most)['']:,.0f}")
+                slowest = max(slowest, compile_seconds)
+            print(f"| {task} | {backend} | {' | '.join(cells)} | {slowest:.0f} s |", flush=True)
     if not args.rivals:
         return
     print(f"\n{args.rival_envs} environments of the same model; share: mujoco in the jitted rollout / bare engine\n")
     head = None
     for task in args.tasks:
-        inside, _ = jitted(task, "mujoco", args.rival_envs, args)
-        speeds = {"mujoco, jitted": inside, **rivals(task, args)}
+        speeds = rivals(task, args.rival_envs, args)
         if head is None:
             head = list(speeds)
             print(f"| task | {' | '.join(head)} | share |")
             print("|---" * (len(head) + 2) + "|")
-        share = f"{100 * inside / speeds['bare engine']:.0f} %"
+        share = f"{100 * speeds['mujoco, jitted'] / speeds['bare engine']:.0f} %"
         print(f"| {task} | {' | '.join(f'{speeds[k]:,.0f}' for k in head)} | {share} |", flush=True)
 
 

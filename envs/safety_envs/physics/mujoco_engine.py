@@ -181,11 +181,12 @@ class MujocoEngine:
         for name in self._fields:
             raw[name] = np.empty((count, *self._shapes[name]))
         flat_changes = {k: v.reshape(count, *v.shape[len(batch_shape) :]) for k, v in changes.items()}
-        # Threads take small chunks as they get free: rows with many contacts take longer. An iterator's next is atomic.
+        # Threads take the next row as they get free: some take longer. An iterator's next is atomic.
         workers = min(_num_threads(), count)
-        size = -(-count // (8 * workers))
-        chunks = iter([range(start, min(start + size, count)) for start in range(0, count, size)])
-        work = functools.partial(self._run_rows, advance, rows, states, raw, flat_changes, chunks)
+        turns = iter(range(count))
+        # Views made all at once: made one by one they take as long as MuJoCo's call.
+        views = list(rows), list(states[:, : self._physics_size])
+        work = functools.partial(self._run_rows, advance, *views, raw, flat_changes, turns)
         others = [_pool().submit(work) for _ in range(workers - 1)]
         work()
         for other in others:
@@ -196,17 +197,17 @@ class MujocoEngine:
             readings.reshape(*batch_shape, self._readings_size),
         )
 
-    def _run_rows(self, advance, rows, states, raw, changes, chunks) -> None:
-        spec, size, get_state = int(_STATE), self._physics_size, mujoco.mj_getState
+    def _run_rows(self, advance, rows, states, raw, changes, turns) -> None:
+        spec, get_state = int(_STATE), mujoco.mj_getState
         with self._model_and_data(bool(changes)) as (model, data):
             copies = [(raw[name], getattr(data, _DATA_FIELDS[name])) for name in self._fields]
             if "x" in raw:
                 copies.append((raw["x"], data.xipos if self._point == "center_of_mass" else data.xpos))
-            for i in itertools.chain.from_iterable(chunks):
+            for i in turns:
                 for name, values in changes.items():
                     _field(model, name)[...] = values[i]
                 advance(model, data, rows[i])
-                get_state(model, data, states[i, :size], spec)
+                get_state(model, data, states[i], spec)
                 for out, value in copies:
                     out[i] = value
 
