@@ -5,7 +5,11 @@ state = env.reset(jax.random.split(key, 64))
 state = env.step(state, action)   # state.info["cost"]: [64]
 """
 
-from safety_envs import _quiet_mjx  # noqa: F401  (before anything imports Brax)
+from safety_envs import (
+    _quiet_mjx,  # noqa: F401  (before anything imports Brax)
+    gymnasium,
+    playground,
+)
 from safety_envs.auto_reset import AutoResetWrapper
 from safety_envs.base import SafetyEnv
 from safety_envs.physics import BACKENDS
@@ -22,7 +26,9 @@ __all__ = [
     "SafetyWrapper",
     "Task",
     "describe",
+    "gymnasium",
     "make",
+    "playground",
     "task_names",
     "vectorize",
     "wrap",

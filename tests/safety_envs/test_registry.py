@@ -60,6 +60,10 @@ def test_bad_names_and_options_are_refused_with_the_known_ones(name, options, me
 
 
 def test_import_prints_nothing_and_needs_no_espo_jax():
-    code = "import safety_envs, sys; assert not any(m.startswith('espo_jax') for m in sys.modules)"
+    code = """
+import safety_envs, sys
+safety_envs.gymnasium.make_vec, safety_envs.playground.from_playground
+assert not any(m.startswith("espo_jax") or m.startswith("mujoco_playground") for m in sys.modules)
+"""
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == ""
