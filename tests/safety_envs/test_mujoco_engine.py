@@ -124,6 +124,18 @@ def test_domain_randomisation_changes_each_environments_model(key):
         plain.sys.tree_replace({"body_weight": 1.0})
 
 
+def test_changes_of_one_system_do_not_stay_for_another(key):
+    env = safety_envs.make("safety_hopper", backend="mujoco")
+    state = env.reset(key).pipeline_state
+    step = lambda changes: np.asarray(  # noqa: E731
+        env.physics.step(env.sys.tree_replace(changes), state, jnp.zeros(3)).engine.bits
+    )
+    wind = {"opt.wind": jnp.ones(3)}
+    before = step(wind)
+    assert not np.array_equal(step({"opt.gravity": jnp.zeros(3)}), before)
+    np.testing.assert_array_equal(step(wind), before)
+
+
 def test_a_control_or_state_that_is_not_finite_is_seen(key):
     env = safety_envs.make("safety_hopper_velocity", backend="mujoco")
     state = jax.jit(env.reset)(key)

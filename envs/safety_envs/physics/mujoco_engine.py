@@ -27,6 +27,7 @@ from safety_envs.task import Readings, Task
 # The integration state but for what the tasks never set (applied forces, mocap bodies, equality switches).
 _STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS | mujoco.mjtState.mjSTATE_WARMSTART
 _STATE_AND_CONTROL = _STATE | mujoco.mjtState.mjSTATE_CTRL
+_BEHIND_CONTROL = _STATE & ~(2 * mujoco.mjtState.mjSTATE_CTRL - 1)
 
 
 @flax.struct.dataclass
@@ -85,7 +86,8 @@ class MujocoEngine:
         self._fields = task.fields
         self._point = task.point
         # Not one per thread: Python forgets the state of a thread that XLA calls back from after every call.
-        self._idle: dict[bool, list[tuple[mujoco.MjModel, mujoco.MjData]]] = {False: [], True: []}
+        # By the fields that were changed in the model: changes of other fields would stay behind.
+        self._idle: dict[tuple[str, ...], list[tuple[mujoco.MjModel, mujoco.MjData]]] = {}
 
         self.system = EngineSystem(changes={}, model=model)
         self.q0 = jnp.asarray(model.qpos0, jnp.float32)
@@ -115,8 +117,8 @@ class MujocoEngine:
         self._physics_size = mujoco.mj_stateSize(model, int(_STATE))
         self._state_size = self._physics_size + point_size
         self._q_start = mujoco.mj_stateSize(model, int(mujoco.mjtState.mjSTATE_TIME))
-        # The control is appended to the state: nothing may come after it.
-        assert mujoco.mj_stateSize(model, int(_STATE_AND_CONTROL)) == self._physics_size + model.nu, task.model
+        # A control is appended to a state's numbers, so what MuJoCo puts behind the control must be empty.
+        assert mujoco.mj_stateSize(model, int(_BEHIND_CONTROL)) == 0, task.model
 
     def init(self, system: EngineSystem, q: jax.Array, qd: jax.Array) -> PhysicsState:
         """The state at q [nq], qd [nv], as after Gymnasium's `set_state` on a fresh `MjData`."""
@@ -199,7 +201,7 @@ class MujocoEngine:
 
     def _run_rows(self, advance, rows, states, raw, changes, turns) -> None:
         spec, get_state = int(_STATE), mujoco.mj_getState
-        with self._model_and_data(bool(changes)) as (model, data):
+        with self._model_and_data(tuple(changes)) as (model, data):
             copies = [(raw[name], getattr(data, _DATA_FIELDS[name])) for name in self._fields]
             if "x" in raw:
                 copies.append((raw["x"], data.xipos if self._point == "center_of_mass" else data.xpos))
@@ -237,13 +239,13 @@ class MujocoEngine:
         return readings
 
     @contextlib.contextmanager
-    def _model_and_data(self, own_model: bool) -> Iterator[tuple[mujoco.MjModel, mujoco.MjData]]:
+    def _model_and_data(self, changed: tuple[str, ...]) -> Iterator[tuple[mujoco.MjModel, mujoco.MjData]]:
         """A model and an `MjData` that no other thread uses; a model that will be changed is a copy."""
-        idle = self._idle[own_model]
+        idle = self._idle.setdefault(changed, [])
         try:
             taken = idle.pop()
         except IndexError:
-            model = copy.copy(self._model) if own_model else self._model
+            model = copy.copy(self._model) if changed else self._model
             taken = model, mujoco.MjData(model)
         try:
             yield taken
