@@ -54,7 +54,7 @@ class RunOptions:
       task: what to train on, see `espo tasks`.
       algorithm: what to train with.
       backend: physics, see `espo tasks`.
-      reward: "task", what the published agents train on, or "step", what Gymnasium's step returns.
+      reward: "task", what the published agents train on, or "step", with Gymnasium's healthy and control terms.
       preset: where settings that are not given come from.
       seed: of all randomness.
       num_timesteps: stop when this many samples are taken, if that is before num-iterations.

@@ -26,3 +26,12 @@ def strict_ranks():
     """Implicit rank promotion raises (Brax itself relies on it, so tests that step physics cannot use this)."""
     with jax.numpy_rank_promotion("raise"):
         yield
+
+
+@pytest.fixture
+def quick_compile():
+    """XLA without its optimisations: half the time to compile, where little is run."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

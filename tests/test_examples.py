@@ -3,19 +3,9 @@
 import runpy
 from pathlib import Path
 
-import jax
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "experiments" / "examples"
-
-
-@pytest.fixture
-def quick_compile():
-    """XLA without its optimisations: half the time to compile, where little is run."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def check(script, capsys, **settings):

@@ -32,7 +32,8 @@ class SafetyEnv(Env):
         Args:
           task: the description.
           backend: one of `BACKENDS`; None: `default_backend(task)`.
-          reward: "task", what the published agents train on, or "step", the reward Gymnasium's step returns.
+          reward: "task", what the published agents train on, or "step", with the healthy and control terms of
+            Gymnasium's step.
 
         Raises:
           ValueError: an unknown backend or reward, or a backend that cannot run the task.

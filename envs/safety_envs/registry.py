@@ -65,7 +65,8 @@ def make(name: str, backend: str | None = None, reward: str = "task", **options)
       name: one of `task_names()`.
       backend: one of `BACKENDS`, the physics; None: `mujoco` on a CPU, exact physics that run on the device
         elsewhere.
-      reward: "task", what the published agents train on, or "step", the reward Gymnasium's step returns.
+      reward: "task", what the published agents train on, or "step", with the healthy and control terms of
+            Gymnasium's step.
       **options: the task's own, such as `goal_velocity` of safety_halfcheetah.
 
     Returns:

@@ -75,7 +75,7 @@ class Task:
       initial: (key, q0 [nq], nv) -> random initial (q [nq], qd [nv]); q0 is the model's reference position.
       observe: readings -> observation [O], as in Gymnasium v4.
       reward: (before, action, after) -> what the published agents train on (`reward="task"`).
-      step_reward: the same, what Gymnasium's step returns (`reward="step"`).
+      step_reward: the same, with the healthy and control terms of Gymnasium's step (`reward="step"`).
       cost: the same, the step's cost >= 0, a scalar or [K].
       cost_formula: the cost in words or letters, for tables.
       healthy: readings -> bool, False ends the episode; None: no episode terminates.

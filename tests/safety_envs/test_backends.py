@@ -132,7 +132,7 @@ def test_swimmer_is_refused_with_the_reason(backend):
         safety_envs.make("safety_swimmer_velocity", backend=backend)
 
 
-def test_contact_forces_exist_on_mjx():
+def test_contact_forces_on_mjx_go_to_gymnasiums_bodies():
     env = safety_envs.make("safety_humanoidstandup", backend="mjx")
     system = env.physics.system
     rows = np.asarray(env.physics._kinematics.rows_of(system))
@@ -140,6 +140,24 @@ def test_contact_forces_exist_on_mjx():
     names = [model.body(int(i)).name for i in rows]
     assert names == [system.mj_model.body(i).name for i in range(system.mj_model.nbody)]
     assert set(range(model.nbody)) - set(rows.tolist()) == {model.body(n).id for n in ("right_foot", "left_foot")}
+
+
+@SLOW
+def test_contact_forces_on_mjx_carry_the_weight(key):
+    env = safety_envs.make("safety_humanoidstandup", backend="mjx")
+    model = safety_envs.make("safety_humanoidstandup", backend="mujoco").sys.model
+
+    @jax.jit
+    def lie_down(key):
+        def step(state, _):
+            state = env.step(state, jnp.zeros(env.action_size))
+            return state, state.pipeline_state.readings.contact_force
+
+        return jax.lax.scan(step, env.reset(key), length=200)[1]
+
+    forces = np.asarray(lie_down(key))[100:, :, 3:].sum(axis=1).mean(axis=0)  # newtons, over all bodies
+    np.testing.assert_allclose(forces[2], 9.81 * model.body_mass.sum(), rtol=0.05)
+    np.testing.assert_allclose(forces[:2], 0.0, atol=0.05 * forces[2])
 
 
 def test_domain_randomisation_of_a_brax_pipeline(key):

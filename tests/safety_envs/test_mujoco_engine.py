@@ -124,6 +124,26 @@ def test_domain_randomisation_changes_each_environments_model(key):
         plain.sys.tree_replace({"body_weight": 1.0})
 
 
+def test_a_changed_field_reads_back_and_its_shape_is_checked(key):
+    env = safety_envs.make("safety_hopper", backend="mujoco")
+    system = env.sys.tree_replace({"opt.gravity": 2 * env.sys.opt.gravity, "body_mass": 3 * env.sys.body_mass})
+    np.testing.assert_allclose(system.opt.gravity, [0, 0, -19.62], rtol=1e-6)
+    np.testing.assert_allclose(system.body_mass, 3 * env.sys.model.body_mass, rtol=1e-6)
+    assert system.opt.timestep == env.sys.model.opt.timestep
+    with pytest.raises(AttributeError, match="no field 'body_weight'"):
+        _ = system.body_weight
+    q, qd = env.physics.q0, jnp.zeros(env.physics.nv)
+    for value, shape in ((2.0, r"\(\)"), (jnp.ones(3), r"\(3,\)")):
+        with pytest.raises(ValueError, match=rf"body_mass has shape {shape}; the model's is \(5,\)"):
+            jax.eval_shape(env.physics.init, env.sys.tree_replace({"body_mass": value}), q, qd)
+
+
+def test_an_action_of_the_wrong_shape_is_refused(key):
+    env = safety_envs.make("safety_hopper", backend="mujoco")
+    with pytest.raises(ValueError, match=r"action has shape \(6,\); it must be \(3,\)"):
+        jax.eval_shape(lambda key: env.step(env.reset(key), jnp.zeros(6)), key)
+
+
 def test_changes_of_one_system_do_not_stay_for_another(key):
     env = safety_envs.make("safety_hopper", backend="mujoco")
     state = env.reset(key).pipeline_state
@@ -143,6 +163,8 @@ def test_a_control_or_state_that_is_not_finite_is_seen(key):
     assert np.isnan(broken.obs).all()
     assert np.isnan(broken.reward)
     assert broken.done == 1
+    later = jax.jit(env.step)(broken, jnp.zeros(3))
+    assert np.isnan(later.obs).all(), "it stays broken"
 
 
 def run_python(code, *, timeout, **env):
@@ -173,20 +195,33 @@ def test_one_visible_cpu_and_large_batches_do_not_hang():
     assert run_python(ONE_CPU, timeout=300).strip() == "(1024, 376)"
 
 
-def test_several_devices_share_the_engine():
+def test_several_devices_share_the_engine_and_refuse_what_would_deadlock():
     code = """
     import jax, jax.numpy as jnp, numpy as np, safety_envs
     from jax.sharding import NamedSharding, PartitionSpec, Mesh
     assert jax.device_count() == 2
-    env = safety_envs.make("safety_hopper", backend="mujoco")
+    env = safety_envs.make("safety_humanoid", backend="mujoco")
     mesh = Mesh(jax.devices(), ("envs",))
-    keys = jax.random.split(jax.random.key(0), 4)
-    run = jax.jit(lambda keys: jax.vmap(env.step)(jax.vmap(env.reset)(keys), jnp.ones((4, 3))).obs)
-    alone = run(keys)
-    shared = run(jax.device_put(keys, NamedSharding(mesh, PartitionSpec("envs"))))
+    step = jax.vmap(env.step)
+
+    @jax.jit
+    def run(keys):
+        actions = jnp.ones((len(keys), 17))
+        return jax.lax.fori_loop(0, 3, lambda i, s: step(s, actions), jax.vmap(env.reset)(keys)).obs
+
+    def sharded(count):
+        keys = jax.random.split(jax.random.key(0), count)
+        return keys, jax.device_put(keys, NamedSharding(mesh, PartitionSpec("envs")))
+
+    alone, shared = map(run, sharded(128))
     np.testing.assert_array_equal(alone, shared)
+    try:
+        run(sharded(1024)[1])
+    except ValueError as error:
+        print(error)
     """
-    run_python(code, timeout=300, XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    printed = run_python(code, timeout=300, XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    assert "would deadlock on several CPU devices" in printed
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")

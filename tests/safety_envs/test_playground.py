@@ -176,15 +176,6 @@ def test_what_cannot_be_used_is_an_error_at_once(env, observation, message):
         from_playground(env, observation)
 
 
-@pytest.fixture
-def quick_compile():
-    """XLA without its optimisations: half the time to compile, where little is run."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 @pytest.mark.usefixtures("quick_compile")
 def test_cartpole_trains(key):
     pytest.importorskip("mujoco_playground")

@@ -61,6 +61,13 @@ def test_cost_is_of_the_raw_action_and_physics_sees_it_clamped(compiled):
     assert np.max(np.abs(compiled.first.obs[0] - compiled.first.obs[clamped])) > 1e-3
 
 
+def test_velocity_is_that_of_the_point_over_the_control_step(compiled):
+    before, after = compiled.start.pipeline_state, compiled.first.pipeline_state
+    np.testing.assert_array_equal(before.readings.velocity, 0.0)
+    np.testing.assert_allclose(after.readings.velocity[:, 0], (after.q[:, 0] - before.q[:, 0]) / 0.02, rtol=1e-3)
+    assert np.all(np.abs(np.asarray(after.readings.velocity)[[0, 2]]) > 0.1)
+
+
 def test_reward_is_the_distance_before_the_step(compiled):
     second = compiled.step(compiled.first, ACTIONS)
     np.testing.assert_allclose(compiled.first.reward, -distance(compiled.start.obs), rtol=1e-5)

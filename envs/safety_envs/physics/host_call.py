@@ -13,6 +13,8 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
+_LARGEST_ARGUMENT = 100_000  # bytes; JAX copies what is smaller at once
+
 NumpyFn = Callable[..., tuple[np.ndarray, ...]]
 
 _host_call_p = Primitive("host_call")
@@ -69,10 +71,21 @@ def _pure_callback(*args, fn, results):
     return jax.pure_callback(lambda *xs: fn(*map(np.asarray, xs)), shapes, *args)
 
 
+def _refuse_deadlock(ctx) -> None:
+    """On several CPU devices `jax.pure_callback` of large arrays waits for a transfer that waits for it."""
+    largest = max((aval.size * aval.dtype.itemsize for aval in ctx.avals_in), default=0)
+    if "cpu" in ctx.module_context.platforms and largest > _LARGEST_ARGUMENT:
+        raise ValueError(
+            f"a batch of {largest:,} bytes for a function on the host would deadlock on several CPU devices of one "
+            f"process, where at most {_LARGEST_ARGUMENT:,} are possible; use fewer environments, or one device"
+        )
+
+
 def _lower(ctx, *args, fn, results):
     module = ctx.module_context
     single = getattr(module.axis_context, "num_devices", None) in (None, 1)
     if not single or tuple(module.platforms) not in (("cpu",), ("cuda",)):
+        _refuse_deadlock(ctx)
         # How several devices or a TPU share a callback is for JAX to say.
         return mlir.lower_fun(functools.partial(_pure_callback, fn=fn, results=results), multiple_results=True)(
             ctx, *args

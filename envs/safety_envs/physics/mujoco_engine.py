@@ -11,7 +11,6 @@ import functools
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import flax.struct
 import jax
@@ -19,6 +18,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from safety_envs.physics.engine_system import EngineSystem, model_field
 from safety_envs.physics.host_call import host_call
 from safety_envs.physics.models import gymnasium_model
 from safety_envs.physics.types import PhysicsState
@@ -35,41 +35,6 @@ class EngineState:
     """Attributes: bits: [2 S] uint32, the bits of the S float64 numbers of the state and the task's point."""
 
     bits: jax.Array
-
-
-@flax.struct.dataclass
-class EngineSystem:
-    """What domain randomisation may change: fields of MuJoCo's model, used as `brax.base.System` is.
-
-        system.tree_replace({"body_mass": mass, "opt.gravity": gravity})
-
-    Fields are set as given; what MuJoCo derives from them when it compiles a model (`dof_invweight0`) stays.
-
-    Attributes:
-      changes: field -> value that replaces the model's.
-      model: the model.
-    """
-
-    changes: dict[str, Any]
-    model: mujoco.MjModel = flax.struct.field(pytree_node=False)
-
-    def tree_replace(self, params: dict[str, Any]) -> "EngineSystem":
-        """The system with other values of some fields.
-
-        Raises:
-          ValueError: the model has no such field.
-        """
-        for name in params:
-            if not isinstance(_field(self.model, name), np.ndarray):
-                raise ValueError(f"MuJoCo's model has no array field {name!r} to change")
-        return self.replace(changes={**self.changes, **params})
-
-    def __getattr__(self, name: str) -> Any:
-        """A model's field, such as `body_mass`, as changed."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        value = self.changes[name] if name in self.changes else getattr(self.model, name)
-        return jnp.asarray(value) if isinstance(value, np.ndarray) else value
 
 
 class MujocoEngine:
@@ -126,6 +91,8 @@ class MujocoEngine:
 
     def step(self, system: EngineSystem, state: PhysicsState, action: jax.Array) -> PhysicsState:
         """One control step under `action` [A], as Gymnasium's `do_simulation`."""
+        if action.shape != (self.action_size,):
+            raise ValueError(f"action has shape {action.shape}; it must be {(self.action_size,)}")
         return self._call("step", system, state.engine.bits, action.astype(jnp.float32))
 
     def _call(self, name: str, system: EngineSystem, *args: jax.Array) -> PhysicsState:
@@ -133,6 +100,7 @@ class MujocoEngine:
             jax.ShapeDtypeStruct((2 * self._state_size,), jnp.uint32),
             jax.ShapeDtypeStruct((self._readings_size,), jnp.float32),
         )
+        system.check_shapes()
         fields = tuple(system.changes)
         bits, flat = host_call(
             _HostFunction(self, name, fields), results, *args, *(jnp.asarray(system.changes[f]) for f in fields)
@@ -169,11 +137,12 @@ class MujocoEngine:
             if post_constraint:  # as Gymnasium does; a reset leaves cfrc_ext zero
                 mujoco.mj_rnePostConstraint(model, data)
 
-        bits, readings = self._run(advance, rows, states[:, self._physics_size :], changes, bits.shape[:-1])
-        # MuJoCo takes a control that is not finite for zero; here it is the policy's error, to be seen.
+        next_bits, readings = self._run(advance, rows, states[:, self._physics_size :], changes, bits.shape[:-1])
+        # MuJoCo takes a control that is not finite for zero; here it is the policy's error, to be seen from now on.
         broken = ~np.isfinite(actions).all(axis=1).reshape(bits.shape[:-1])
+        next_bits.view(np.float64)[broken] = np.nan
         readings[broken] = np.nan
-        return bits, readings
+        return next_bits, readings
 
     def _run(self, advance, rows, point_before, changes, batch_shape) -> tuple[np.ndarray, ...]:
         """Advances every row on the thread pool, and packs what comes out."""
@@ -190,7 +159,10 @@ class MujocoEngine:
         views = list(rows), list(states[:, : self._physics_size])
         work = functools.partial(self._run_rows, advance, *views, raw, flat_changes, turns)
         others = [_pool().submit(work) for _ in range(workers - 1)]
-        work()
+        try:
+            work()
+        finally:  # the arguments are XLA's, and gone when this function returns
+            concurrent.futures.wait(others)
         for other in others:
             other.result()
         readings = self._pack(states, raw, point_before)
@@ -207,7 +179,7 @@ class MujocoEngine:
                 copies.append((raw["x"], data.xipos if self._point == "center_of_mass" else data.xpos))
             for i in turns:
                 for name, values in changes.items():
-                    _field(model, name)[...] = values[i]
+                    model_field(model, name)[...] = values[i]
                 advance(model, data, rows[i])
                 get_state(model, data, states[i], spec)
                 for out, value in copies:
@@ -277,12 +249,6 @@ class _HostFunction:
 
     def __hash__(self) -> int:
         return hash(self._key)
-
-
-def _field(model: mujoco.MjModel, name: str) -> Any:
-    for part in name.split("."):
-        model = getattr(model, part, None)
-    return model
 
 
 def _num_threads() -> int:

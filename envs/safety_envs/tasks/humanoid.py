@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from safety_envs.task import BraxModel, Readings, Task, noisy_start, speed_above, sum_of_squares
 
 HUMANOID_FIELDS = ("com_inertia", "com_velocity", "actuator_force", "contact_force")
-# Brax's own settings of its approximate pipelines, and of MJX's solver for Humanoid.
+# Brax's own settings of its approximate pipelines.
 _APPROXIMATE = (10, {"opt.timestep": 0.0015, "actuator.gear": (350.0,) * 11 + (100.0,) * 6})
 HUMANOID_CHANGES = {"spring": _APPROXIMATE, "positional": _APPROXIMATE}
 
