@@ -5,10 +5,24 @@ state = algorithm.init(key, hyperparams)
 state, metrics = algorithm.step(state, hyperparams)
 """
 
-from espo_jax.algorithms import espo
+from espo_jax.algorithms import crpo, cup, espo, pcpo, pcrpo, ppo_lagrangian, trpo
 from espo_jax.algorithms.types import Algorithm, Metrics, TrainState
-from espo_jax.config import Config, Hyperparams
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
 
 __version__ = "0.1.0"
 
-__all__ = ["Algorithm", "Config", "Hyperparams", "Metrics", "TrainState", "espo"]
+__all__ = [
+    "Algorithm",
+    "Config",
+    "Hyperparams",
+    "Metrics",
+    "TrainState",
+    "crpo",
+    "cup",
+    "espo",
+    "pcpo",
+    "pcrpo",
+    "ppo_lagrangian",
+    "trpo",
+]

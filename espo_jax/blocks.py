@@ -86,6 +86,10 @@ class Blocks:
 
     def map(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
         """fn of every block in use, joined along time; zeros for the others. Differentiable, linearisable."""
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), self.stack(fn, data))
+
+    def stack(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
+        """fn of every block in use, stacked along a new first axis; zeros for the others. Differentiable."""
         capacity = jax.tree.leaves(data)[0].shape[0]
         shape = jax.eval_shape(fn, self._block(data, 0))
 
@@ -95,8 +99,7 @@ class Blocks:
 
             return jax.lax.cond(index < self.count, lambda: fn(self._block(data, index)), unused)
 
-        mapped = jax.lax.map(one, jnp.arange(capacity // self.size))
-        return jax.tree.map(lambda x: x.reshape(capacity, *x.shape[2:]), mapped)
+        return jax.lax.map(one, jnp.arange(capacity // self.size))
 
     def _block(self, data: Any, index: Any) -> Any:
         return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, index * self.size, self.size), data)

@@ -1,7 +1,6 @@
 """The `espo` command."""
 
 import dataclasses
-import importlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -11,11 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from espo_jax import presets
+from espo_jax import algorithms, presets
 from espo_jax.flags import BadInputError, Parser, RunOptions, parse, train_flags
-
-# Modules with make(env, config); imported when chosen, as are the tasks: physics take seconds to import.
-ALGORITHMS = {"espo": "espo_jax.algorithms.espo"}
 
 OK, BAD_INPUT, NONFINITE, INTERRUPTED = 0, 2, 3, 130
 
@@ -55,9 +51,7 @@ def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int
       BadInputError: before anything is compiled.
     """
     try:
-        if options.algorithm not in ALGORITHMS:
-            known = ", ".join(ALGORITHMS)
-            raise ValueError(f"unknown algorithm {options.algorithm!r}; known algorithms: {known}")
+        algorithm = algorithms.load(options.algorithm)
         if env is None:
             import safety_envs
 
@@ -66,7 +60,7 @@ def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int
 
         job = run.prepare(
             env,
-            importlib.import_module(ALGORITHMS[options.algorithm]).make,
+            algorithm.make,
             settings,
             task=options.task,
             algorithm=options.algorithm,
@@ -129,15 +123,16 @@ def _train_command(argv: list[str]) -> int:
     """Parse the flags of `espo train`, whose defaults are those of the task's preset, and train."""
     peek = Parser(add_help=False, allow_abbrev=False)
     peek.add_argument("--task", default=RunOptions.task)
+    peek.add_argument("--algorithm", default=RunOptions.algorithm)
     peek.add_argument("--preset", default=RunOptions.preset)
     chosen, _ = peek.parse_known_args(argv)
     try:
-        defaults = presets.preset(chosen.preset, chosen.task)
+        defaults = presets.preset(chosen.preset, chosen.task, chosen.algorithm)
     except ValueError as error:
         raise BadInputError(str(error)) from error
     values = vars(
         parse(train_flags(defaults), argv, "espo train", "Train on a task and write a run directory. "
-               f"The defaults shown are those of preset {chosen.preset} for {chosen.task}.")
+               f"The defaults shown are those of preset {chosen.preset} for {chosen.task} and {chosen.algorithm}.")
     )  # fmt: skip
     options = RunOptions(**{field.name: values[field.name] for field in dataclasses.fields(RunOptions)})
     return train(options, {name: value for name, value in values.items() if name not in vars(options)})

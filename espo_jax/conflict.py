@@ -82,3 +82,120 @@ def projection(gram_matrix: jax.Array, weight: jax.Array, active: jax.Array | No
         square = jnp.maximum(gram_matrix[j, j], jnp.finfo(gram_matrix.dtype).tiny)
         coefficients = coefficients.at[:, j].add(jnp.where(conflicts, -overlap / square, 0.0))
     return jnp.einsum("i,ij->j", weight, coefficients, precision=jax.lax.Precision.HIGHEST)
+
+
+def min_norm(gram_matrix: jax.Array, active: jax.Array | None = None) -> jax.Array:
+    """Coefficients of the shortest vector in the convex hull of the active vectors (MGDA).
+
+        min_w |sum_i w_i v_i|^2   over w >= 0, sum w = 1
+
+    No active vector is harmed: each has an inner product of at least the minimum's squared length with it. For two
+    vectors one step of the search below is the closed form w_1 = clip(v_2.(v_2 - v_1) / |v_1 - v_2|^2, 0, 1).
+
+    Args:
+      gram_matrix: [M, M].
+      active: [M] bool; None for all.
+
+    Returns:
+      [M] coefficients, 0 where not active.
+
+    Reference: Desideri 2012, C. R. Acad. Sci. Paris 350; Sener & Koltun 2018, arXiv:1810.04650, algorithm 2.
+    """
+
+    def best_step(weight: jax.Array, direction: jax.Array, longest: jax.Array) -> jax.Array:
+        image = _product(gram_matrix, direction)
+        curvature, slope = dot(direction, image), dot(weight, image)
+        return jnp.where(curvature > 0, jnp.clip(-slope / jnp.where(curvature > 0, curvature, 1.0), 0.0, longest), 0.0)
+
+    return _minimize_on_simplex(lambda weight: _product(gram_matrix, weight), best_step, gram_matrix, active)
+
+
+def cagrad(
+    gram_matrix: jax.Array, weight: jax.Array, active: jax.Array | None = None, *, radius: jax.Array | float
+) -> jax.Array:
+    """Coefficients of the direction that is best for the worst-off vector, near the weighted sum g_0.
+
+        max_d min_i <v_i, d>   subject to |d - g_0| <= c |g_0|,   g_0 = sum_i x_i v_i
+
+    By duality d = g_0 + c |g_0| g_w / |g_w| with g_w = sum_i w_i v_i and w the minimum over the simplex of
+    g_w.g_0 + c |g_0| |g_w|. Where g_w vanishes nothing is best for all, and d = g_0.
+
+    Args:
+      gram_matrix: [M, M].
+      weight: [M] x_i >= 0.
+      active: [M] bool; None for all.
+      radius: c in [0, 1).
+
+    Returns:
+      [M] coefficients, 0 where neither active nor weighted.
+
+    Reference: Liu et al. 2021, arXiv:2110.14048, section 3 (their rescaling of d is left out).
+    """
+    towards = _product(gram_matrix, weight)  # v_i.g_0
+    reach = radius * _length(gram_matrix, weight)
+
+    def value(simplex: jax.Array) -> jax.Array:
+        return dot(simplex, towards) + reach * _length(gram_matrix, simplex)
+
+    def slope(simplex: jax.Array) -> jax.Array:
+        length = jnp.maximum(_length(gram_matrix, simplex), jnp.finfo(gram_matrix.dtype).tiny)
+        return towards + reach * _product(gram_matrix, simplex) / length
+
+    def best_step(simplex: jax.Array, direction: jax.Array, longest: jax.Array) -> jax.Array:
+        def narrow(_: int, bracket: tuple) -> tuple:
+            low, high = bracket
+            third = (high - low) / 3
+            left, right = low + third, high - third
+            lower_left = value(simplex + left * direction) <= value(simplex + right * direction)
+            return jnp.where(lower_left, low, left), jnp.where(lower_left, right, high)
+
+        low, high = jax.lax.fori_loop(0, 50, narrow, (jnp.zeros_like(longest), longest))
+        inner = (low + high) / 2
+        # The whole way where that is best, so that the vertex left behind has no weight at all.
+        step = jnp.where(value(simplex + longest * direction) <= value(simplex + inner * direction), longest, inner)
+        return jnp.where(value(simplex + step * direction) < value(simplex), step, 0.0)
+
+    simplex = _minimize_on_simplex(slope, best_step, gram_matrix, active)
+    length = _length(gram_matrix, simplex)
+    significant = length > jnp.sqrt(jnp.finfo(gram_matrix.dtype).eps) * jnp.sqrt(jnp.max(jnp.diagonal(gram_matrix)))
+    return weight + jnp.where(significant, reach / jnp.where(significant, length, 1.0), 0.0) * simplex
+
+
+def resolve(
+    resolution: str, gram_matrix: jax.Array, weight: jax.Array, active: jax.Array, *, cagrad_radius: jax.Array | float
+) -> jax.Array:
+    """Coefficients [M] on the vectors by the named resolution: projection, weighted, min_norm or cagrad."""
+    if resolution == "projection":
+        return projection(gram_matrix, weight, active)
+    if resolution == "min_norm":
+        return min_norm(gram_matrix, active)
+    if resolution == "cagrad":
+        return cagrad(gram_matrix, weight, active, radius=cagrad_radius)
+    return weight
+
+
+def _minimize_on_simplex(slope_fn, best_step_fn, gram_matrix: jax.Array, active: jax.Array | None) -> jax.Array:
+    """Frank-Wolfe with pairwise steps: weight moves from the steepest vertex in use to the least steep one."""
+    num_vectors = gram_matrix.shape[0]
+    active = jnp.ones(num_vectors, bool) if active is None else active
+    start = active / jnp.maximum(jnp.sum(active), 1).astype(gram_matrix.dtype)
+    vertices = jnp.eye(num_vectors, dtype=gram_matrix.dtype)
+
+    def move(_: int, weight: jax.Array) -> jax.Array:
+        slope = slope_fn(weight)
+        best = jnp.argmin(jnp.where(active, slope, jnp.inf))
+        worst = jnp.argmax(jnp.where(active & (weight > 0), slope, -jnp.inf))
+        direction = vertices[best] - vertices[worst]
+        return jnp.maximum(weight + best_step_fn(weight, direction, weight[worst]) * direction, 0.0)
+
+    # From the middle of an edge one exact step reaches its minimum.
+    return jax.lax.fori_loop(0, 1 if num_vectors == 2 else 50 * num_vectors, move, start)
+
+
+def _product(gram_matrix: jax.Array, weight: jax.Array) -> jax.Array:
+    return jnp.einsum("ij,j->i", gram_matrix, weight, precision=jax.lax.Precision.HIGHEST)
+
+
+def _length(gram_matrix: jax.Array, weight: jax.Array) -> jax.Array:
+    """|sum_i w_i v_i|."""
+    return jnp.sqrt(jnp.maximum(dot(weight, _product(gram_matrix, weight)), 0.0))

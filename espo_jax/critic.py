@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from espo_jax import minibatch
 from espo_jax.blocks import Blocks, lanes_max
 from espo_jax.linalg import dot
 from espo_jax.policy import MLP
@@ -157,11 +158,6 @@ class _Fit(NamedTuple):
     memory: Any
 
 
-def adam(learning_rate: jax.Array | float, max_gradient_norm: float) -> optax.GradientTransformation:
-    """Adam on gradients clipped to a global norm; the learning rate may be traced."""
-    return optax.chain(optax.clip_by_global_norm(max_gradient_norm), optax.adam(learning_rate))
-
-
 def fit_adam(
     apply_fn: Callable[[jax.Array, jax.Array], jax.Array],
     params: jax.Array,
@@ -194,41 +190,27 @@ def fit_adam(
     Returns:
       params [M, P], optimizer_state, mean loss of the last pass [M].
     """
-    observation, target = (x.reshape(-1, x.shape[-1]) for x in (observation, target))
-    used = mask.reshape(-1)
-    count = jnp.sum(used)
-    num_minibatches = lanes_max((count + minibatch_size - 1) // minibatch_size)
-    capacity = used.size
 
-    def one_pass(index: jax.Array, carry: tuple) -> tuple:
-        params, state, _ = carry
-        noise = jax.random.uniform(jax.random.fold_in(key, index), (capacity,))
-        # Unused samples sort last, so the first `count` entries are a permutation of those in use.
-        order = jnp.pad(jnp.argsort(jnp.where(used, noise, 2.0)), (0, minibatch_size))
+    def fit_minibatch(carry: tuple, samples: tuple, real: jax.Array) -> tuple:
+        params, state, total = carry
+        observation, target = samples
+        size = jnp.sum(real)
 
-        def minibatch(i: jax.Array, carry: tuple) -> tuple:
-            params, state, total = carry
-            rows = jax.lax.dynamic_slice_in_dim(order, i * minibatch_size, minibatch_size)
-            real = i * minibatch_size + jnp.arange(minibatch_size) < count
-            size = jnp.sum(real)
+        def one(p: jax.Array, s: Any, y: jax.Array) -> tuple:
+            def loss_fn(p: jax.Array) -> jax.Array:
+                error = squared_error(apply_fn, p, observation, y, real)
+                return error / jnp.maximum(size, 1) + l2 * dot(p, p)
 
-            def one(p: jax.Array, s: Any, y: jax.Array) -> tuple:
-                def loss_fn(p: jax.Array) -> jax.Array:
-                    error = squared_error(apply_fn, p, observation[rows], y, real)
-                    return error / jnp.maximum(size, 1) + l2 * dot(p, p)
+            loss, gradient = jax.value_and_grad(loss_fn)(p)
+            updates, s = optimizer.update(gradient, s, p)
+            return optax.apply_updates(p, updates), s, loss * size
 
-                loss, gradient = jax.value_and_grad(loss_fn)(p)
-                updates, s = optimizer.update(gradient, s, p)
-                return optax.apply_updates(p, updates), s, loss * size
+        params, state, loss = jax.vmap(one, in_axes=(0, 0, -1))(params, state, target)
+        return params, state, total + loss
 
-            new_params, new_state, loss = jax.vmap(one, in_axes=(0, 0, -1))(params, state, target[rows])
-            # A lane that has run out of samples must not move on its momentum.
-            kept = jax.tree.map(lambda n, o: jnp.where(size > 0, n, o), (new_params, new_state), (params, state))
-            return *kept, total + loss
-
-        total = jnp.zeros(params.shape[0], params.dtype)
-        params, state, total = jax.lax.fori_loop(0, num_minibatches, minibatch, (params, state, total))
-        return params, state, total / jnp.maximum(count, 1)
-
-    start = (params, optimizer_state, jnp.zeros(params.shape[0], params.dtype))
-    return jax.lax.fori_loop(0, num_passes, one_pass, start)
+    zeros = jnp.zeros(params.shape[0], params.dtype)
+    (params, optimizer_state, total), _ = minibatch.passes(
+        fit_minibatch, (params, optimizer_state, zeros), key, (observation, target), mask,
+        num_passes=num_passes, minibatch_size=minibatch_size, begin_fn=lambda carry: (*carry[:2], zeros),
+    )  # fmt: skip
+    return params, optimizer_state, total / jnp.maximum(jnp.sum(mask), 1)

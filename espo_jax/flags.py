@@ -18,12 +18,13 @@ import tyro
 
 from espo_jax.config import (
     CONFLICT_METRICS,
+    CONFLICT_RESOLUTIONS,
     CRITIC_OPTIMIZERS,
-    HYPERPARAM_DEFAULTS,
+    MULTIPLIER_OPTIMIZERS,
     SAMPLE_SIZE_RULES,
     Config,
-    Hyperparams,
 )
+from espo_jax.hyperparams import HYPERPARAM_DEFAULTS, Hyperparams
 
 T = TypeVar("T")
 
@@ -31,7 +32,9 @@ _PER_CONSTRAINT = ("cost_limit", "slack_positive", "slack_negative")
 _CHOICES = {
     "sample_size_rule": SAMPLE_SIZE_RULES,
     "conflict_metric": CONFLICT_METRICS,
+    "conflict_resolution": CONFLICT_RESOLUTIONS,
     "critic_optimizer": CRITIC_OPTIMIZERS,
+    "multiplier_optimizer": MULTIPLIER_OPTIMIZERS,
 }
 # Where the command line means more than the field.
 _EXTRA_HELP = {"num_iterations": "iterations to run; also "}

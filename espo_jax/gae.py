@@ -52,7 +52,7 @@ def gae(
     return advantage
 
 
-def standardize(x: jax.Array, mask: jax.Array) -> jax.Array:
+def standardize(x: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Shift and scale x to mean 0 and standard deviation 1 over the samples where mask holds; 0 elsewhere.
 
     Constant data (no variance beyond float rounding) becomes 0, not noise.
@@ -62,11 +62,11 @@ def standardize(x: jax.Array, mask: jax.Array) -> jax.Array:
       mask: [T, N] bool.
 
     Returns:
-      [T, N] standardised values.
+      [T, N] standardised values, and the standard deviation [] they were divided by.
     """
     count = jnp.maximum(jnp.sum(mask), 1)
     mean = jnp.sum(jnp.where(mask, x, 0.0)) / count
     centred = jnp.where(mask, x - mean, 0.0)
     std = jnp.sqrt(jnp.sum(jnp.square(centred)) / count)
     rounding = 8 * jnp.finfo(x.dtype).eps * jnp.abs(mean)
-    return jnp.where(std > rounding, centred / jnp.maximum(std, jnp.finfo(x.dtype).tiny), 0.0)
+    return jnp.where(std > rounding, centred / jnp.maximum(std, jnp.finfo(x.dtype).tiny), 0.0), std

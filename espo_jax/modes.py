@@ -16,13 +16,11 @@ class ModeChoice(NamedTuple):
 
     Args:
       balance: [] bool, the cost is in the band.
-      mode: [] int32, REWARD, COST or ALIGNED (whether a balance conflicts is known once there are gradients).
       active: [1 + K] bool, the objectives followed: reward, constraints.
       weight: [1 + K] their weights, summing to 1; 0 where not active (and where x_r or x_c is 0).
     """
 
     balance: jax.Array
-    mode: jax.Array
     active: jax.Array
     weight: jax.Array
 
@@ -68,10 +66,27 @@ def choose_mode(
     share = jnp.where(in_band, (1 - reward_weight) / jnp.maximum(jnp.sum(in_band), 1), 0.0)
     cost_weight = jnp.where(cost_only, worst.astype(share.dtype), jnp.where(balance, share, 0.0))
     weight = jnp.where(cost_only, 0.0, jnp.where(balance, reward_weight, 1.0))
-    mode = jnp.where(cost_only, COST, jnp.where(balance, ALIGNED, REWARD)).astype(jnp.int32)
     active = jnp.concatenate([~cost_only[None], jnp.where(cost_only, worst, balance & in_band)])
     weights = jnp.concatenate([weight[None], cost_weight]).astype(episode_cost.dtype)
-    return ModeChoice(balance, mode, active, weights)
+    return ModeChoice(balance, active, weights)
+
+
+def only(objective: int | jax.Array, num_constraints: int) -> ModeChoice:
+    """The choice of one objective: 0 is the reward, k the k-th constraint."""
+    active = jnp.arange(1 + num_constraints) == objective
+    return ModeChoice(jnp.array(False), active, active.astype(jnp.result_type(float)))
+
+
+def mode_of(active: jax.Array, conflicting: jax.Array) -> jax.Array:
+    """Mode of an iteration that follows the active objectives [1 + K]: [] int32, see MODE_NAMES.
+
+    Args:
+      active: [1 + K] bool: reward, constraints.
+      conflicting: [] bool, two of them conflict.
+    """
+    balanced = jnp.where(conflicting, CONFLICT, ALIGNED)
+    mode = jnp.where(active[0], jnp.where(jnp.any(active[1:]), balanced, REWARD), COST)
+    return mode.astype(jnp.int32)
 
 
 def anneal(

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from espo_jax.config import HYPERPARAM_DEFAULTS, Config, Hyperparams
+from espo_jax import algorithms
+from espo_jax.config import Config
+from espo_jax.hyperparams import HYPERPARAM_DEFAULTS, Hyperparams
 
 # What both families of the paper's experiments share, and this project's readings (docs/algorithm.md): all that decides
 # the result, so that other defaults cannot change a preset.
@@ -15,8 +17,8 @@ _PAPER: dict[str, Any] = {
     "episode_length": 1000,
     "action_repeat": 1,
     "reset_each_iteration": False,
-    "sample_size_rule": "gradient_conflict",
     "conflict_metric": "natural",
+    "conflict_resolution": "projection",
     "standardize_advantages": True,
     "fisher_stride": 4,
     "reward_weight": 0.5,
@@ -70,6 +72,37 @@ _VELOCITY: dict[str, Any] = {
     "warmup_iterations": 0,
 }
 
+# What an algorithm has of its own: the columns of Table 7. Only ESPO manipulates the sample size.
+_FIXED: dict[str, Any] = {"sample_size_rule": "fixed"}
+_FIRST_ORDER: dict[str, Any] = {
+    **_FIXED,
+    "conflict_metric": "euclidean",  # they know no natural steps to compare
+    "policy_passes": 40,
+    "policy_minibatch_size": 64,
+    "policy_max_gradient_norm": 40.0,
+    "policy_learning_rate": 3e-4,
+    "clip_ratio": 0.2,
+    "multiplier_optimizer": "sgd",
+    "multiplier_init": 0.001,
+    "multiplier_learning_rate": 0.035,
+    "multiplier_max": math.inf,
+}
+_ALGORITHMS: dict[str, dict[str, Any]] = {
+    "espo": {"sample_size_rule": "gradient_conflict"},
+    "pcrpo": _FIXED,
+    "crpo": {**_FIXED, "cost_tolerance": 0.0},
+    "pcpo": _FIXED,
+    "cup": {**_FIRST_ORDER, "target_kl": 0.01},
+    "ppo_lagrangian": {**_FIRST_ORDER, "target_kl": 0.02},
+    "trpo": _FIXED,
+}
+# On the velocity tasks Table 7 gives the critics of these two the settings of their policies.
+_FIRST_ORDER_CRITICS: dict[str, Any] = {
+    "critic_learning_rate": 3e-4,
+    "critic_passes": 40,
+    "critic_minibatch_size": 64,
+}
+
 PAPER = "paper"
 NO_PRESET = "none"  # the defaults of Config and Hyperparams
 
@@ -77,24 +110,27 @@ _CONFIG_FIELDS = tuple(field.name for field in dataclasses.fields(Config))
 _HYPERPARAM_FIELDS = tuple(field.name for field in dataclasses.fields(Hyperparams))
 
 
-def preset(name: str, task: str) -> dict[str, Any]:
-    """The settings that a preset has for a task: flat fields of Config and Hyperparams; preset "none" has none.
+def preset(name: str, task: str, algorithm: str = "espo") -> dict[str, Any]:
+    """The settings that a preset has for a task and algorithm: flat fields of Config and Hyperparams.
 
-    Preset "paper" has the paper's settings for its five tasks. For the others it has the paper's settings of their
-    family (Safety-MuJoCo, or Safety-Gymnasium's velocity tasks) and, for the two that the paper sets task by task,
-    those of HopperVelocity, its slack of 9 on a limit of 25 in proportion.
+    Preset "none" has none. Preset "paper" has the paper's settings for its five tasks. For the others it has the
+    paper's settings of their family (Safety-MuJoCo, or Safety-Gymnasium's velocity tasks) and, for the two that the
+    paper sets task by task, those of HopperVelocity, its slack of 9 on a limit of 25 in proportion. All algorithms
+    share them but for their own columns of Table 7 and the sample-size rule, which is "fixed" for all but ESPO.
 
     Args:
       name: "paper" or "none".
       task: one of `safety_envs.task_names()`.
+      algorithm: one of `algorithms.NAMES`.
 
     Raises:
-      ValueError: naming the known presets or tasks.
+      ValueError: naming the known presets, tasks or algorithms.
 
     Reference: ESPO, arXiv:2405.20860, Tables 4 to 7.
     """
     if name not in (PAPER, NO_PRESET):
         raise ValueError(f"unknown preset {name!r}; known presets: {PAPER}, {NO_PRESET}")
+    algorithms.load(algorithm)
     if name == NO_PRESET:
         return {}
     import safety_envs  # physics take seconds to import
@@ -108,7 +144,10 @@ def preset(name: str, task: str) -> dict[str, Any]:
         "slack_positive": 9 * limit / 25,
         "slack_negative": -9 * limit / 25,
     }
-    return {**family, "cost_limit": limit, **hopper, **description.settings}
+    own = _ALGORITHMS[algorithm]
+    if family is _VELOCITY and "policy_passes" in own:
+        own = {**own, **_FIRST_ORDER_CRITICS}
+    return {**family, "cost_limit": limit, **hopper, **description.settings, **own}
 
 
 def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

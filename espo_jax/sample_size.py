@@ -1,11 +1,17 @@
-"""How many samples next: the rules that set the sample size of the following iteration."""
+"""How many samples next: the rules that set the sample size of the following iteration.
+
+Each rule gives a size of [] float32 samples, before rounding to whole time steps. All but `fixed` stay between
+X(1 + zeta-) and X(1 + zeta+), with zeta- in (-1, 0] and zeta+ >= 0, and are relative to X: they never compound.
+"""
 
 import jax
 import jax.numpy as jnp
 
+from espo_jax.linalg import dot
+
 
 def fixed(base: jax.Array | int) -> jax.Array:
-    """Always the base size X: [] float32 samples."""
+    """Always the base size X."""
     return jnp.asarray(base, jnp.float32)
 
 
@@ -15,22 +21,106 @@ def gradient_conflict(
     zeta_positive: jax.Array | float,
     zeta_negative: jax.Array | float,
 ) -> jax.Array:
-    """X(1 + zeta+) after a conflict in the band, X(1 + zeta-) in every other case; never compounding.
+    """X(1 + zeta+) after a conflict in the band, X(1 + zeta-) in every other case.
 
     Args:
       base: X, samples.
-      conflict: [] bool, the iteration balanced reward and cost whose gradients conflict.
-      zeta_positive: zeta+ >= 0.
-      zeta_negative: zeta- in (-1, 0].
-
-    Returns:
-      [] float32 samples of the next iteration, before rounding to whole time steps.
+      conflict: [] bool, the cost was in the band, and reward and cost gradients conflicted.
+      zeta_positive: zeta+.
+      zeta_negative: zeta-.
 
     Reference: ESPO, arXiv:2405.20860, section 4.2.
     """
     return jnp.asarray(base, jnp.float32) * (1 + jnp.where(conflict, zeta_positive, zeta_negative))
 
 
+def conflict_angle(
+    base: jax.Array | int,
+    balance: jax.Array,
+    angle: jax.Array,
+    zeta_positive: jax.Array | float,
+    zeta_negative: jax.Array | float,
+) -> jax.Array:
+    """`gradient_conflict` made continuous: in the band X(1 + zeta- + (zeta+ - zeta-) angle / pi), else X(1 + zeta-).
+
+    Args:
+      base: X, samples.
+      balance: [] bool, the cost was in the band.
+      angle: [] radians between reward and cost gradients.
+      zeta_positive: zeta+, reached at opposite gradients.
+      zeta_negative: zeta-, reached at parallel ones.
+    """
+    share = jnp.where(balance, angle / jnp.pi, 0.0)
+    return jnp.asarray(base, jnp.float32) * (1 + zeta_negative + (zeta_positive - zeta_negative) * share)
+
+
+def norm_test(
+    base: jax.Array | int,
+    gradient: jax.Array,
+    count: jax.Array,
+    tolerance: jax.Array | float,
+    zeta_positive: jax.Array | float,
+    zeta_negative: jax.Array | float,
+) -> jax.Array:
+    """As many samples as make the error of the gradient small against its length.
+
+        |S| = sum_j Var(g_j) / (theta^2 |g|^2)
+
+    Args:
+      base: X, samples.
+      gradient: [B, P] mean gradients of the direction followed in blocks of samples; anything where count is 0.
+      count: [B] samples of each block.
+      tolerance: theta.
+      zeta_positive, zeta_negative: bounds.
+
+    Reference: Byrd et al. 2012, Mathematical Programming 134, eq. 3.3 and section 4.
+    """
+    mean, deviation = _deviation(gradient, count)
+    variance = _variance(dot(deviation, deviation), count)
+    return _bounded(base, variance, tolerance**2 * dot(mean, mean), zeta_positive, zeta_negative)
+
+
+def inner_product_test(
+    base: jax.Array | int,
+    gradient: jax.Array,
+    count: jax.Array,
+    tolerance: jax.Array | float,
+    zeta_positive: jax.Array | float,
+    zeta_negative: jax.Array | float,
+) -> jax.Array:
+    """As many samples as make a sampled gradient a direction of ascent: `norm_test` along the gradient only.
+
+        |S| = Var(g_i . g) / (theta^2 |g|^4)
+
+    Args: as for `norm_test`.
+
+    Reference: Bollapragada et al. 2018, arXiv:1710.11258, eq. 2.6.
+    """
+    mean, deviation = _deviation(gradient, count)
+    variance = _variance(jnp.square(dot(deviation, mean)), count)
+    return _bounded(base, variance, tolerance**2 * jnp.square(dot(mean, mean)), zeta_positive, zeta_negative)
+
+
 def whole_steps(sample_size: jax.Array, num_envs: int, max_steps: int) -> jax.Array:
     """Time steps of num_envs environments nearest to a sample size, between 1 and the capacity: [] int32."""
     return jnp.clip(jnp.round(sample_size / num_envs), 1, max_steps).astype(jnp.int32)
+
+
+def _deviation(gradient: jax.Array, count: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean gradient [P] over all samples, and each block's deviation from it [B, P]."""
+    weight = (count / jnp.maximum(jnp.sum(count), 1))[:, None]
+    used = jnp.where(count[:, None] > 0, gradient, 0.0)
+    mean = jnp.sum(weight * used, axis=0)
+    return mean, jnp.where(count[:, None] > 0, used - mean, 0.0)
+
+
+def _variance(square: jax.Array, count: jax.Array) -> jax.Array:
+    """Variance of one sample from squared deviations [B] of block means, whose variance is 1/count of it."""
+    return jnp.sum(count * square) / jnp.maximum(jnp.sum(count > 0) - 1, 1)
+
+
+def _bounded(base, variance, square, zeta_positive, zeta_negative) -> jax.Array:
+    """variance / square between X(1 + zeta-) and X(1 + zeta+): the largest where there is no gradient at all."""
+    low, high = base * (1 + jnp.asarray(zeta_negative)), base * (1 + jnp.asarray(zeta_positive))
+    tiny = jnp.finfo(jnp.float32).tiny
+    return jnp.clip(jnp.where(square > tiny, variance / jnp.maximum(square, tiny), jnp.inf), low, high)

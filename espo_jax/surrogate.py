@@ -78,3 +78,67 @@ def surrogate_gradients(
 
     total = blocks.sum(block_gradients, (observation, action, old_log_prob, advantage, mask))
     return total / jnp.maximum(jnp.sum(mask), 1)
+
+
+def block_gradients(
+    apply_fn: ApplyFn,
+    params: jax.Array,
+    observation: jax.Array,
+    action: jax.Array,
+    old_log_prob: jax.Array,
+    advantage: jax.Array,
+    mask: jax.Array,
+    blocks: Blocks,
+) -> tuple[jax.Array, jax.Array]:
+    """Gradient of the mean surrogate of one objective in each block of samples, to estimate its variance.
+
+    Args: as for `surrogate_gradients`, but
+      advantage: [T, N], signed so that more is better.
+
+    Returns:
+      [B, P] gradients and [B] samples of each block; zeros for blocks that are not in use.
+    """
+
+    def block_gradient(block: tuple) -> tuple[jax.Array, jax.Array]:
+        observation, action, log_prob, advantage, mask = block
+        count = jnp.sum(mask)
+
+        def mean_surrogate(p: jax.Array) -> jax.Array:
+            total = surrogate(apply_fn(p, observation), action, log_prob, advantage[..., None], mask)[0]
+            return total / jnp.maximum(count, 1)
+
+        return jax.grad(mean_surrogate)(params), count
+
+    return blocks.stack(block_gradient, (observation, action, old_log_prob, advantage, mask))
+
+
+def clipped_surrogate(
+    distribution: policy.Gaussian,
+    action: jax.Array,
+    old_log_prob: jax.Array,
+    advantage: jax.Array,
+    mask: jax.Array,
+    *,
+    clip_ratio: jax.Array | float,
+) -> jax.Array:
+    """Summed clipped surrogate of one objective, PPO's pessimistic bound on the gain.
+
+        sum_t mask_t min(rho_t A_t, clip(rho_t, 1 - epsilon, 1 + epsilon) A_t),   rho_t = pi(a_t|s_t) / pi_old(a_t|s_t)
+
+    Args:
+      distribution: of the new policy, [..., A].
+      action: [..., A] actions taken.
+      old_log_prob: [...] their log density under the policy that took them.
+      advantage: [...] signed so that more is better.
+      mask: [...] bool.
+      clip_ratio: epsilon.
+
+    Returns:
+      [] sum.
+
+    Reference: Schulman et al. 2017, arXiv:1707.06347, eq. 7.
+    """
+    chex.assert_equal_shape([old_log_prob, mask, advantage])
+    ratio = jnp.exp(jnp.where(mask, policy.log_prob(distribution, action) - old_log_prob, 0.0))
+    clipped = jnp.clip(ratio, 1 - clip_ratio, 1 + clip_ratio)
+    return jnp.sum(jnp.where(mask, jnp.minimum(ratio * advantage, clipped * advantage), 0.0))

@@ -6,7 +6,8 @@ import pytest
 import safety_envs
 
 from espo_jax import presets
-from espo_jax.config import Config, Hyperparams
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
 
 
 def test_paper_preset_of_reacher_is_tables_4_to_6():

@@ -14,13 +14,15 @@ import safety_envs
 from jax.flatten_util import ravel_pytree
 from safety_envs.base import strongly_typed
 
-from espo_jax import critic, modes, normalize, policy, sample_size
-from espo_jax.algorithms.types import Algorithm, Batch, Metrics, TrainState, Update, UpdateRule
+from espo_jax import conflict, critic, minibatch, modes, normalize, policy, sample_size, surrogate
+from espo_jax.algorithms.measurement import find_nonfinite, measure
+from espo_jax.algorithms.types import Algorithm, Batch, Metrics, Problem, TrainState, Update, UpdateRule
 from espo_jax.blocks import Blocks
-from espo_jax.config import Config, Hyperparams
+from espo_jax.config import Config
 from espo_jax.gae import gae, standardize
+from espo_jax.hyperparams import Hyperparams
 from espo_jax.networks import Networks, make_networks
-from espo_jax.rollout import EpisodeEstimate, EpisodeTotals, Rollout, collect, estimate_episodes
+from espo_jax.rollout import EpisodeEstimate, Rollout, collect, estimate_episodes
 
 
 def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
@@ -32,8 +34,10 @@ def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
       update_rule: which direction.
 
     Raises:
-      ValueError: if the environment reports no cost, or has no episode length of its own and config none.
+      ValueError: the environment reports no cost, or has no episode length of its own and config none; or a setting
+        makes no sense for the update rule.
     """
+    config = settle(config, update_rule)
     wrapped = safety_envs.wrap(env, episode_length=config.episode_length, action_repeat=config.action_repeat)
     num_constraints = jax.eval_shape(env.reset, jax.random.key(0)).info["cost"].size
     networks = make_networks(env.observation_size, env.action_size, num_constraints, config)
@@ -50,6 +54,7 @@ def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
                 f"{num_constraints} costs"
             )
         key, env_key, policy_key, critic_key = jax.random.split(key, 4)
+        params = networks.init_policy(policy_key)
         critics = networks.init_critics(critic_key)
         state = TrainState(
             key=key,
@@ -57,7 +62,8 @@ def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
             env_steps=jnp.int32(0),
             num_steps=jnp.int32(config.base_sample_size // config.num_envs),
             env_state=restart(env_key),
-            policy=networks.init_policy(policy_key),
+            policy=params,
+            rule_state=update_rule.init(networks, params, config, hyperparams),
             critics=critics,
             critic_optimizer=jax.vmap(critic_optimizer(config, hyperparams).init)(critics),
             normalizer=normalize.init(env.observation_size),
@@ -71,7 +77,7 @@ def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
         return strongly_typed(state)
 
     def step(state: TrainState, hyperparams: Hyperparams) -> tuple[TrainState, Metrics]:
-        key, reset_key, rollout_key, critic_key = jax.random.split(state.key, 4)
+        key, reset_key, rollout_key, critic_key, update_key = jax.random.split(state.key, 5)
         env_state = restart(reset_key) if config.reset_each_iteration else state.env_state
 
         def act(observation: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -82,7 +88,9 @@ def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
         env_state, rollout, totals = collect(wrapped, act, env_state, rollout_key, state.num_steps, config.capacity)
         episode = estimate_episodes(rollout, totals, state.episode)
         batch, target = prepare_batch(networks, config, state, rollout, hyperparams)
-        update = update_rule(networks, state.policy, batch, episode, state.iteration, config, hyperparams)
+        problem = pose(networks, config, state, batch, episode, update_key, hyperparams)
+        update = update_rule.update(problem, state.rule_state)
+        mode = modes.mode_of(update.active, conflict.in_conflict(update.gram, update.active))
         critics, critic_state, critic_loss = fit_critics(
             networks, config, state, batch, target, critic_key, hyperparams
         )
@@ -90,20 +98,21 @@ def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
             key=key,
             iteration=state.iteration + 1,
             env_steps=state.env_steps + state.num_steps * config.num_envs,
-            num_steps=next_num_steps(update, state.iteration, config, hyperparams),
+            num_steps=next_num_steps(problem, update, state.iteration),
             env_state=env_state,
             policy=state.policy + update.step,
+            rule_state=update.state,
             critics=critics,
             critic_optimizer=critic_state,
             normalizer=normalize.update(state.normalizer, rollout.observation, rollout.mask),
             episode=episode,
-            mode_counts=state.mode_counts.at[update.mode].add(1),
+            mode_counts=state.mode_counts.at[mode].add(1),
         )
         nonfinite = find_nonfinite(rollout, target, learned, critic_loss, update)
         # After nan or infinity nothing is learned, so that what was learned before stays usable.
         kept = dataclasses.replace(state, key=key, iteration=learned.iteration, env_steps=learned.env_steps)
         next_state = jax.tree.map(lambda new, old: jnp.where(nonfinite == 0, new, old), learned, kept)
-        return next_state, measure(next_state, batch, update, totals, critic_loss, nonfinite, hyperparams)
+        return next_state, measure(next_state, problem, update, mode, totals, critic_loss, nonfinite)
 
     def params(state: TrainState) -> tuple[Any, Any, Any]:
         return state.normalizer, networks.unravel_policy(state.policy), jax.vmap(networks.unravel_critic)(state.critics)
@@ -125,6 +134,22 @@ def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
         return act
 
     return Algorithm(init, step, params, make_inference_fn, config, wrapped, networks)
+
+
+def settle(config: Config, update_rule: UpdateRule) -> Config:
+    """The config with the sample-size rule of the algorithm where it names none.
+
+    Raises:
+      ValueError: conflict_resolution for an algorithm that has nothing to resolve.
+    """
+    if config.conflict_resolution != "projection" and not update_rule.balances:
+        raise ValueError(
+            f"conflict_resolution is {config.conflict_resolution!r}: {update_rule.name} has no balance mode in which "
+            "several objectives are combined; espo and pcrpo have"
+        )
+    if config.sample_size_rule is None:
+        config = dataclasses.replace(config, sample_size_rule=update_rule.sample_size_rule)
+    return config
 
 
 def whiten(config: Config, normalizer: Any, observation: jax.Array) -> jax.Array:
@@ -169,8 +194,9 @@ def prepare_batch(
         per_signal(hp.discount, hp.cost_discount), per_signal(hp.gae_lambda, hp.cost_gae_lambda),
     )  # fmt: skip
     target = advantage + value
+    scale = jnp.ones(1 + num_constraints)
     if config.standardize_advantages:
-        advantage = jax.vmap(standardize, in_axes=(-1, None), out_axes=-1)(advantage, rollout.mask)
+        advantage, scale = jax.vmap(standardize, in_axes=(-1, None), out_axes=(-1, 0))(advantage, rollout.mask)
     more_is_better = jnp.array([1.0] + [-1.0] * num_constraints)
     batch = Batch(
         observation=observation,
@@ -178,17 +204,47 @@ def prepare_batch(
         log_prob=rollout.log_prob,
         distribution=distribution,
         advantage=more_is_better * advantage,
+        advantage_scale=scale,
         mask=rollout.mask,
         blocks=blocks,
     )
     return batch, target
 
 
+def pose(
+    networks: Networks,
+    config: Config,
+    state: TrainState,
+    batch: Batch,
+    episode: EpisodeEstimate,
+    key: jax.Array,
+    hyperparams: Hyperparams,
+) -> Problem:
+    """What the update rule is asked: the batch, and where V_c stands (Algorithm 1, lines 1 and 2)."""
+    hp, iteration = hyperparams, state.iteration
+    slack_positive = modes.anneal(hp.slack_positive, iteration, hp.num_iterations, hp.anneal_slack_positive)
+    slack_negative = modes.anneal(hp.slack_negative, iteration, hp.num_iterations, hp.anneal_slack_negative)
+    warmup = iteration < hp.warmup_iterations
+    return Problem(
+        networks=networks,
+        params=state.policy,
+        batch=batch,
+        episode=episode,
+        warmup=warmup,
+        slack_positive=slack_positive,
+        slack_negative=slack_negative,
+        choice=modes.choose_mode(episode.cost, hp.cost_limit, slack_positive, slack_negative, hp.reward_weight, warmup),
+        key=key,
+        config=config,
+        hyperparams=hp,
+    )
+
+
 def critic_optimizer(config: Config, hyperparams: Hyperparams) -> Any:
     """The optimiser of one critic that keeps a state between iterations (L-BFGS starts afresh in each)."""
     if config.critic_optimizer == "lbfgs":
         return optax.identity()
-    return critic.adam(hyperparams.critic_learning_rate, config.critic_max_gradient_norm)
+    return minibatch.adam(hyperparams.critic_learning_rate, config.critic_max_gradient_norm)
 
 
 def fit_critics(
@@ -217,63 +273,28 @@ def fit_critics(
     return critics, state.critic_optimizer, loss
 
 
-def next_num_steps(update: Update, iteration: jax.Array, config: Config, hyperparams: Hyperparams) -> jax.Array:
+def next_num_steps(problem: Problem, update: Update, iteration: jax.Array) -> jax.Array:
     """Time steps of the next iteration by the configured sample-size rule: [] int32."""
-    hp = hyperparams
-    if config.sample_size_rule == "fixed":
-        size = sample_size.fixed(config.base_sample_size)
-    else:
-        size = sample_size.gradient_conflict(
-            config.base_sample_size,
-            update.mode == modes.CONFLICT,
-            modes.anneal(hp.zeta_positive, iteration, hp.num_iterations, hp.anneal_zeta_positive),
-            modes.anneal(hp.zeta_negative, iteration, hp.num_iterations, hp.anneal_zeta_negative),
-        )
-    return sample_size.whole_steps(size, config.num_envs, config.max_steps)
-
-
-def find_nonfinite(
-    rollout: Rollout, target: jax.Array, learned: TrainState, critic_loss: jax.Array, update: Update
-) -> jax.Array:
-    """Which of NONFINITE_QUANTITIES are nan or infinite among the samples in use: [] int32 bits."""
-    mask = rollout.mask[..., None]
-    samples = (rollout.next_observation, rollout.action, rollout.reward[..., None], rollout.cost, target)
-    outcome = jnp.stack([update.kl, update.conflict_angle, update.cg_residual])
-    parameters = (learned.policy, learned.critics)
-    quantities = (*(jnp.where(mask, x, 0.0) for x in samples), *parameters, critic_loss, outcome)
-    bits = [(~jnp.all(jnp.isfinite(q))).astype(jnp.int32) << i for i, q in enumerate(quantities)]
-    return jnp.sum(jnp.stack(bits))
-
-
-def measure(
-    next_state: TrainState,
-    batch: Batch,
-    update: Update,
-    totals: EpisodeTotals,
-    critic_loss: jax.Array,
-    nonfinite: jax.Array,
-    hyperparams: Hyperparams,
-) -> Metrics:
-    """Metrics of the iteration that led to next_state."""
-    samples = jnp.sum(batch.mask)
-    return Metrics(
-        iteration=next_state.iteration,
-        env_steps=next_state.env_steps,
-        sample_size=samples.astype(jnp.int32),
-        mode=update.mode,
-        conflict_angle=jnp.degrees(update.conflict_angle),
-        episode_reward=next_state.episode.reward,
-        episode_cost=next_state.episode.cost,
-        episode_length=next_state.episode.length,
-        episodes_finished=totals.episodes,
-        cost_limit=hyperparams.cost_limit,
-        slack_positive=update.slack_positive,
-        slack_negative=update.slack_negative,
-        kl=update.kl,
-        entropy=jnp.sum(jnp.where(batch.mask, policy.entropy(batch.distribution), 0.0)) / samples,
-        step_fraction=update.step_fraction,
-        cg_residual=update.cg_residual,
-        critic_loss=critic_loss,
-        mode_counts=next_state.mode_counts,
-        nonfinite=nonfinite,
+    config, hp, choice = problem.config, problem.hyperparams, problem.choice
+    rule, base = config.sample_size_rule, config.base_sample_size
+    zetas = (
+        modes.anneal(hp.zeta_positive, iteration, hp.num_iterations, hp.anneal_zeta_positive),
+        modes.anneal(hp.zeta_negative, iteration, hp.num_iterations, hp.anneal_zeta_negative),
     )
+    if rule == "fixed":
+        size = sample_size.fixed(base)
+    elif rule == "gradient_conflict":
+        fight = choice.balance & conflict.in_conflict(update.gram, choice.active)
+        size = sample_size.gradient_conflict(base, fight, *zetas)
+    elif rule == "conflict_angle":
+        angle = conflict.conflict_angle(update.gram, choice.active)
+        size = sample_size.conflict_angle(base, choice.balance, angle, *zetas)
+    else:
+        test = {"norm_test": sample_size.norm_test, "inner_product_test": sample_size.inner_product_test}[str(rule)]
+        batch = problem.batch
+        gradient, count = surrogate.block_gradients(
+            problem.networks.policy, problem.params, batch.observation, batch.action, batch.log_prob,
+            jnp.sum(update.weight * batch.advantage, axis=-1), batch.mask, batch.blocks,
+        )  # fmt: skip
+        size = test(base, gradient, count, hp.variance_tolerance, *zetas)
+    return sample_size.whole_steps(size, config.num_envs, config.max_steps)

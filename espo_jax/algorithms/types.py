@@ -1,13 +1,15 @@
-"""What algorithms pass around: their state, the batch an update rule sees, what it did, and the metrics."""
+"""What algorithms pass around: their state, what an update rule sees and what it did, and the metrics."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
 
 from espo_jax.blocks import Blocks
-from espo_jax.config import Config, Hyperparams
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.modes import ModeChoice
 from espo_jax.networks import Networks
 from espo_jax.policy import Gaussian
 from espo_jax.rollout import EpisodeEstimate
@@ -24,6 +26,7 @@ class TrainState:
       num_steps: [] int32 time steps of the next rollout (sample size / num_envs).
       env_state: of the N environments.
       policy: [P] flat parameters.
+      rule_state: what the update rule carries from one iteration to the next, such as multipliers; () for nothing.
       critics: [1 + K, P'] flat parameters, reward first.
       critic_optimizer: optimiser state of the critics (adam; L-BFGS starts afresh in each iteration).
       normalizer: running observation statistics.
@@ -37,6 +40,7 @@ class TrainState:
     num_steps: jax.Array
     env_state: Any
     policy: jax.Array
+    rule_state: Any
     critics: jax.Array
     critic_optimizer: Any
     normalizer: Any
@@ -53,6 +57,7 @@ class Batch(NamedTuple):
       log_prob: [T, N] under the current policy.
       distribution: the current policy's Gaussians, [T, N, A].
       advantage: [T, N, 1 + K] standardised; of the reward, and the negative of each cost's: more is better.
+      advantage_scale: [1 + K] what they were divided by: reward and cost per episode step behind an advantage of 1.
       mask: [T, N] bool.
       blocks: the part of [T] in use.
     """
@@ -62,8 +67,38 @@ class Batch(NamedTuple):
     log_prob: jax.Array
     distribution: Gaussian
     advantage: jax.Array
+    advantage_scale: jax.Array
     mask: jax.Array
     blocks: Blocks
+
+
+class Problem(NamedTuple):
+    """What an update rule sees of an iteration.
+
+    Args:
+      networks: see Networks.
+      params: [P] the policy's parameters.
+      batch: samples.
+      episode: V_r, V_c and episode length.
+      warmup: [] bool, the constraints do not count yet.
+      slack_positive, slack_negative: [K] as annealed.
+      choice: what the three modes would do about V_c; for ESPO what it does, for every algorithm where its band is.
+      key: for the order of minibatches.
+      config: static settings.
+      hyperparams: traced settings.
+    """
+
+    networks: Networks
+    params: jax.Array
+    batch: Batch
+    episode: EpisodeEstimate
+    warmup: jax.Array
+    slack_positive: jax.Array
+    slack_negative: jax.Array
+    choice: ModeChoice
+    key: jax.Array
+    config: Config
+    hyperparams: Hyperparams
 
 
 class Update(NamedTuple):
@@ -71,22 +106,26 @@ class Update(NamedTuple):
 
     Args:
       step: [P] change of the policy's parameters.
-      mode: [] int32, see modes.MODE_NAMES.
-      conflict_angle: [] radians.
+      active: [1 + K] bool, the objectives followed: reward, constraints.
+      weight: [1 + K] how much each weighs in the objective followed, at least 0.
+      gram: [1 + K, 1 + K] inner products of the objectives' directions in the metric of the conflict.
       kl: [] nats, from the old policy.
-      step_fraction: [] smallest share of a full step accepted among the objectives followed; 0 means no step.
-      cg_residual: [] largest relative residual of the conjugate gradients.
-      slack_positive, slack_negative: [K] as annealed.
+      step_fraction: [] smallest share of a full step accepted among the objectives followed (of the passes, for a
+        first-order update); 0 means no step.
+      cg_residual: [] largest relative residual of the conjugate gradients, 0 without any.
+      multiplier: [K] Lagrange multipliers, 0 without any.
+      state: for the next iteration.
     """
 
     step: jax.Array
-    mode: jax.Array
-    conflict_angle: jax.Array
+    active: jax.Array
+    weight: jax.Array
+    gram: jax.Array
     kl: jax.Array
     step_fraction: jax.Array
     cg_residual: jax.Array
-    slack_positive: jax.Array
-    slack_negative: jax.Array
+    multiplier: jax.Array
+    state: Any = ()
 
 
 # Bits of Metrics.nonfinite, and the quantity each one names.
@@ -118,6 +157,7 @@ class Metrics(NamedTuple):
       kl: nats.   entropy: nats.
       step_fraction: of the line search, 0 when no step was acceptable.
       cg_residual: relative.
+      multiplier: [K] nu, 0 for algorithms without.
       critic_loss: [1 + K] mean squared errors plus L2.
       mode_counts: [4] iterations so far in each mode.
       nonfinite: 0, or bits naming NONFINITE_QUANTITIES; then nothing was learned in this iteration.
@@ -139,25 +179,28 @@ class Metrics(NamedTuple):
     entropy: jax.Array
     step_fraction: jax.Array
     cg_residual: jax.Array
+    multiplier: jax.Array
     critic_loss: jax.Array
     mode_counts: jax.Array
     nonfinite: jax.Array
 
 
-class UpdateRule(Protocol):
-    """Which direction an algorithm takes: pure, and independent of how the samples came about."""
+class UpdateRule(NamedTuple):
+    """Which direction an algorithm takes: pure, and independent of how the samples came about.
 
-    def __call__(
-        self,
-        networks: Networks,
-        params: jax.Array,
-        batch: Batch,
-        episode: EpisodeEstimate,
-        iteration: jax.Array,
-        config: Config,
-        hyperparams: Hyperparams,
-    ) -> Update:
-        """Return the Update of policy parameters [P]."""
+    Args:
+      name: of the algorithm.
+      update: (problem, state) -> Update.
+      init: (networks, params [P], config, hyperparams) -> state.
+      sample_size_rule: the rule in use where the config names none.
+      balances: whether it has a balance mode, for config.conflict_resolution to apply to.
+    """
+
+    name: str
+    update: Callable[[Problem, Any], Update]
+    init: Callable[[Networks, jax.Array, Config, Hyperparams], Any] = lambda *_: ()
+    sample_size_rule: str = "fixed"
+    balances: bool = False
 
 
 class Algorithm(NamedTuple):

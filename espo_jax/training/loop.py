@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Algorithm, Metrics, TrainState
-from espo_jax.config import Config, Hyperparams
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import resolve
 from espo_jax.training.evaluation import evaluator
 

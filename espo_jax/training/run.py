@@ -14,7 +14,7 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from espo_jax.algorithms.types import Algorithm, TrainState
-from espo_jax.config import Hyperparams
+from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import resolve
 from espo_jax.training import plots, run_directory
 from espo_jax.training.evaluation import evaluator
@@ -92,7 +92,7 @@ def prepare(
             "seed": seed,
             "num_timesteps": num_timesteps,
             "num_eval_episodes": num_eval_episodes,
-            "config": dataclasses.asdict(config),
+            "config": dataclasses.asdict(built.config),
             "hyperparams": values,
             **run_directory.surroundings(),
         },

@@ -4,10 +4,10 @@
     python experiments/benchmarks/physics.py --tasks safety_hopper --backends mujoco spring --num-envs 64
 
 For each task, backend and number of environments: the masked rollout of 16,384 samples at most, of a policy of two
-hidden layers of 64, resets included, inside one jitted program. Beside them, on the models that Gymnasium has: MuJoCo's own `mujoco.rollout` with
-one thread per core under controls as a new policy draws them ("bare engine": no policy, no resets but every 1,000
-steps, no observations), Gymnasium's vector environments and, where it is installed, envpool, stepped from Python with
-random actions.
+hidden layers of 64, resets included, inside one jitted program. Beside them, on the models that Gymnasium has: MuJoCo's
+own `mujoco.rollout` with one thread per core under controls as a new policy draws them ("bare engine": no policy, no
+resets but every 1,000 steps, no observations), Gymnasium's vector environments and, where it is installed, envpool,
+stepped from Python with random actions.
 """
 
 import functools

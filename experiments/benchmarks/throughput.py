@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import tyro
 
 from espo_jax import natural_gradient, surrogate
-from espo_jax.algorithms import core, espo
+from espo_jax.algorithms import core, steps
 from espo_jax.presets import preset
 
 
@@ -106,12 +106,13 @@ def parts(args: Args) -> str:
 
     def conjugate_gradient(batch, gradient):
         fisher = natural_gradient.fisher_product(
-            networks.policy, state.policy, *espo.every_nth_step(batch, config.fisher_stride), damping=hp.cg_damping
+            networks.policy, state.policy, *steps.every_nth_step(batch, config.fisher_stride), damping=hp.cg_damping
         )
         return natural_gradient.conjugate_gradient(fisher, gradient, num_iterations=config.cg_iterations)
 
     def line_search_trial(batch, gradient):
-        return espo.improvement_and_kl(networks, state.policy, 1e-3 * gradient, jnp.eye(2), batch)
+        problem = core.pose(networks, config, state, batch, state.episode, state.key, hp)
+        return steps.improvement_and_kl(problem, 1e-3 * gradient, jnp.eye(2))
 
     def critics(batch, target):
         return core.fit_critics(networks, config, state, batch, target, state.key, hp)

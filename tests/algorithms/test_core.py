@@ -1,6 +1,7 @@
 """The wiring of an iteration: what reaches the update rule, the critics, the statistics and the next sample size."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -10,8 +11,8 @@ import pytest
 
 from espo_jax import Config, Hyperparams, espo, modes, normalize, policy
 from espo_jax.algorithms import core
-from espo_jax.algorithms.espo import every_nth_step
-from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Batch, Update
+from espo_jax.algorithms.steps import every_nth_step
+from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Batch
 from espo_jax.blocks import Blocks
 from espo_jax.networks import make_networks
 from espo_jax.rollout import Rollout
@@ -118,23 +119,31 @@ def test_each_slack_anneals_on_its_own_switch(algorithm, step, name, horizon, ke
             np.testing.assert_allclose(getattr(metrics, slack), [expected, expected], rtol=1e-5)
 
 
+def next_steps(hp, *, fights, iteration=0, rule="gradient_conflict"):
+    """What the rule makes of an iteration in the band whose objectives fight, or not."""
+    angle = 2 * np.pi / 3 if fights else np.pi / 3
+    gram = jnp.array([[1.0, np.cos(angle)], [np.cos(angle), 1.0]])
+    choice = modes.ModeChoice(jnp.array(True), jnp.ones(2, bool), jnp.full(2, 0.5))
+    config = dataclasses.replace(CONFIG, sample_size_rule=rule)
+    problem = SimpleNamespace(choice=choice, config=config, hyperparams=hp)
+    return int(core.next_num_steps(problem, SimpleNamespace(gram=gram), jnp.int32(iteration)))
+
+
 @pytest.mark.parametrize("name", ["zeta_positive", "zeta_negative", None])
-def test_each_zeta_anneals_on_its_own_switch(algorithm, name):
+def test_each_zeta_anneals_on_its_own_switch(name):
     switches = {} if name is None else {f"anneal_{name}": True}
     hp = hyperparams(num_iterations=2, zeta_positive=0.2, zeta_negative=-0.5, **switches)
-    update = Update(*[jnp.zeros(())] * 8)
-    for mode, start, zeta in ((modes.CONFLICT, 0.2, "zeta_positive"), (modes.ALIGNED, -0.5, "zeta_negative")):
+    for fights, start, zeta in ((True, 0.2, "zeta_positive"), (False, -0.5, "zeta_negative")):
         for iteration in (0, 1):
             value = references.anneal(start, 2, iteration + 1) if zeta == name else start
-            conflicting = update._replace(mode=jnp.int32(mode))
-            steps = core.next_num_steps(conflicting, jnp.int32(iteration), CONFIG, hp)
-            assert int(steps) == round(48 * (1 + value) / N)
+            assert next_steps(hp, fights=fights, iteration=iteration) == round(48 * (1 + value) / N)
 
 
-def test_fixed_rule_ignores_conflict_and_zeta():
-    config = dataclasses.replace(CONFIG, sample_size_rule="fixed")
-    update = Update(*[jnp.zeros(())] * 8)._replace(mode=jnp.int32(modes.CONFLICT))
-    assert int(core.next_num_steps(update, jnp.int32(0), config, hyperparams(zeta_positive=0.2))) == 16
+def test_rules_apart_from_the_paper_s():
+    hp = hyperparams(zeta_positive=0.2, zeta_negative=-0.4)
+    assert next_steps(hp, fights=True, rule="fixed") == 16
+    for fights, share in ((True, 2 / 3), (False, 1 / 3)):
+        assert next_steps(hp, fights=fights, rule="conflict_angle") == round(16 * (0.6 + 0.6 * share))
 
 
 def test_metrics_of_the_untouched_policy(algorithm, step, key):
@@ -162,7 +171,7 @@ def test_every_nth_step_spreads_over_the_whole_rollout(stride):
     mask = jnp.broadcast_to(jnp.arange(T)[:, None] < USED, (T, N))
     zero = jnp.zeros((T, N, 1))
     blocks = Blocks.covering(jnp.int32(USED), 4)
-    batch = Batch(time, zero, zero[..., 0], policy.Gaussian(zero, zero), zero, mask, blocks)
+    batch = Batch(time, zero, zero[..., 0], policy.Gaussian(zero, zero), zero, jnp.ones(1), mask, blocks)
     observation, thinned, thin_blocks = every_nth_step(batch, stride)
     expected = np.arange(0, USED, stride)
     np.testing.assert_array_equal(observation[np.asarray(thinned[:, 0])][:, 0, 0], expected)

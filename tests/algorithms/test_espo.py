@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -7,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from espo_jax import espo, linalg, modes, natural_gradient, surrogate
+from espo_jax import conflict, espo, linalg, modes, natural_gradient, surrogate
 from espo_jax.algorithms import core
-from espo_jax.algorithms.espo import every_nth_step, improvement_and_kl
-from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Batch, Update
-from espo_jax.config import Config, Hyperparams
+from espo_jax.algorithms.steps import every_nth_step, improvement_and_kl
+from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Batch, Update, UpdateRule
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
 from espo_jax.rollout import EpisodeEstimate
 from tests import references
 from tests.algorithms.probe_envs import TugOfWar
@@ -135,36 +137,38 @@ def test_scan_over_iterations_equals_a_loop(algorithm, step, key):
     chex.assert_trees_all_equal(metrics.env_steps[-1], last.env_steps)
 
 
-def trpo_update(networks, params, batch, episode, iteration, config, hyperparams):
+def trpo_update(problem, state):
     """Unconstrained TRPO from the same parts: what ESPO must be without a cost."""
+    networks, params, batch, hp = problem.networks, problem.params, problem.batch, problem.hyperparams
     args = (batch.observation, batch.action, batch.log_prob, batch.advantage[..., :1], batch.mask, batch.blocks)
     gradient = surrogate.surrogate_gradients(networks.policy, params, *args)
     fisher = natural_gradient.fisher_product(
-        networks.policy, params, *every_nth_step(batch, config.fisher_stride), damping=hyperparams.cg_damping
+        networks.policy, params, *every_nth_step(batch, problem.config.fisher_stride), damping=hp.cg_damping
     )
-    direction = natural_gradient.conjugate_gradient(fisher, gradient, num_iterations=config.cg_iterations)
+    direction = natural_gradient.conjugate_gradient(fisher, gradient, num_iterations=problem.config.cg_iterations)
     curvature = linalg.dot(direction, fisher(direction))
-    full = natural_gradient.kl_scaled_step(direction, curvature, hyperparams.target_kl)
-    reward_only = batch._replace(advantage=batch.advantage[..., :1])
+    full = natural_gradient.kl_scaled_step(direction, curvature, hp.target_kl)
+    reward_only = problem._replace(batch=batch._replace(advantage=batch.advantage[..., :1]))
     search = natural_gradient.line_search(
-        lambda change: improvement_and_kl(networks, params, change, jnp.ones((1, 1)), reward_only),
+        lambda change: improvement_and_kl(reward_only, change, jnp.ones((1, 1))),
         full,
         linalg.dot(gradient, full),
-        max_kl=hyperparams.kl_margin * hyperparams.target_kl,
-        accept_ratio=hyperparams.accept_ratio,
-        num_steps=config.line_search_steps,
+        max_kl=hp.kl_margin * hp.target_kl,
+        accept_ratio=hp.accept_ratio,
+        num_steps=problem.config.line_search_steps,
     )
     zero = jnp.float32(0)
+    reward = jnp.array([True, False])
     return Update(
-        (search.fraction[:, None] * full)[0], jnp.int32(modes.REWARD), zero, search.kl[0], search.fraction[0], zero,
-        hyperparams.slack_positive, hyperparams.slack_negative,
+        (search.fraction[:, None] * full)[0], reward, reward.astype(jnp.float32), jnp.eye(2), search.kl[0],
+        search.fraction[0], zero, jnp.zeros(1),
     )  # fmt: skip
 
 
 def test_without_cost_and_zeta_it_is_trpo_step_for_step(key):
     env = TugOfWar(cost_scale=0.0)
     hp = HP(cost_limit=25.0, slack_negative=0.0, zeta_positive=0.0, zeta_negative=0.0)
-    ours, theirs = espo.make(env, TINY), core.make(env, TINY, trpo_update)
+    ours, theirs = espo.make(env, TINY), core.make(env, TINY, UpdateRule("trpo", trpo_update))
     a, b = ours.init(key, hp), theirs.init(key, hp)
     our_step, their_step = jax.jit(ours.step), jax.jit(theirs.step)
     for _ in range(6):
@@ -191,7 +195,7 @@ def test_update_equals_the_dense_reference(x64, metric, mode, opposed, weight):
     cost_advantage = (-p.advantage[..., 0] if opposed else p.advantage[..., 0]) + 0.5 * p.advantage[..., 1]
     advantage = jnp.stack([p.advantage[..., 0], cost_advantage], axis=-1)
     distribution = p.networks.policy(p.params, p.observation)
-    batch = Batch(p.observation, p.action, p.log_prob, distribution, advantage, p.mask, p.blocks)
+    batch = Batch(p.observation, p.action, p.log_prob, distribution, advantage, jnp.ones(2), p.mask, p.blocks)
     slacks = {"reward": (np.inf, 0.0), "cost": (0.0, 0.0), "balance": (np.inf, -np.inf)}[mode]
     hp = Hyperparams.create(
         cost_limit=40.0, slack_positive=slacks[0], slack_negative=slacks[1], warmup_iterations=0, target_kl=1e-6,
@@ -200,8 +204,16 @@ def test_update_equals_the_dense_reference(x64, metric, mode, opposed, weight):
     hp = jax.tree.map(lambda x: x.astype(float), hp)
     episode = EpisodeEstimate(jnp.zeros(()), jnp.array([0.0 if mode == "reward" else 50.0]), jnp.array(1000.0))
     config = dataclasses.replace(UPDATE_CONFIG, conflict_metric=metric)
-    run = jax.jit(lambda params, batch: espo.update(p.networks, params, batch, episode, jnp.int32(0), config, hp))
-    update = run(p.params, batch)
+    state = SimpleNamespace(policy=p.params, iteration=jnp.int32(0))
+
+    @jax.jit
+    def run(batch):
+        update = espo.update(core.pose(p.networks, config, state, batch, episode, None, hp))
+        fight = conflict.in_conflict(update.gram, update.active)
+        everything = jnp.ones(2, bool)
+        return update, modes.mode_of(update.active, fight), conflict.conflict_angle(update.gram, everything)
+
+    update, reached_mode, reached_angle = run(batch)
 
     gradients = np.asarray(
         surrogate.surrogate_gradients(
@@ -211,26 +223,26 @@ def test_update_equals_the_dense_reference(x64, metric, mode, opposed, weight):
     fisher = np.asarray(dense_fisher(p, 24)) + 0.01 * np.eye(p.params.size)
     if metric == "natural":
         vectors = np.stack([references.trpo_step(g, fisher, 1e-6) for g in gradients])
-        expected, conflict = references.espo_direction(mode, *vectors, weight)
+        expected, fight = references.espo_direction(mode, *vectors, weight)
         angle = vectors
     elif metric == "euclidean":
-        combined, conflict = references.espo_direction(mode, *gradients, weight)
+        combined, fight = references.espo_direction(mode, *gradients, weight)
         expected = references.trpo_step(combined, fisher, 1e-6)
         angle = gradients
     else:  # in coordinates x -> L^T x with F = L L^T the Fisher product is the Euclidean one
         factor = np.linalg.cholesky(fisher)
         whitened = np.linalg.solve(factor, gradients.T).T
-        combined, conflict = references.espo_direction(mode, *whitened, weight)
+        combined, fight = references.espo_direction(mode, *whitened, weight)
         expected = references.trpo_step(factor @ combined, fisher, 1e-6)
         angle = whitened
     cosine = angle[0] @ angle[1] / np.linalg.norm(angle[0]) / np.linalg.norm(angle[1])
     assert float(update.step_fraction) == 1.0
     # conjugate gradients stop at a relative residual of 1e-5
     chex.assert_trees_all_close(update.step, expected, rtol=1e-4, atol=5e-7)
-    assert float(update.conflict_angle) == pytest.approx(np.arccos(cosine), rel=1e-5)
-    assert conflict == (opposed and mode == "balance")
-    names = {"reward": "reward", "cost": "cost", "balance": "conflict" if conflict else "aligned"}
-    assert modes.MODE_NAMES[int(update.mode)] == names[mode]
+    assert float(reached_angle) == pytest.approx(np.arccos(cosine), rel=1e-4)
+    assert fight == (opposed and mode == "balance")
+    names = {"reward": "reward", "cost": "cost", "balance": "conflict" if fight else "aligned"}
+    assert modes.MODE_NAMES[int(reached_mode)] == names[mode]
     assert mode == "balance" or 0.5e-6 < float(update.kl) < 1.01e-6  # the damping takes its share of the radius
 
 

@@ -4,7 +4,8 @@ import chex
 import jax
 import pytest
 
-from espo_jax.config import HYPERPARAM_DEFAULTS, Config, Hyperparams
+from espo_jax.config import Config
+from espo_jax.hyperparams import HYPERPARAM_DEFAULTS, Hyperparams
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,7 @@ from espo_jax.config import HYPERPARAM_DEFAULTS, Config, Hyperparams
         ({"max_zeta_positive": -0.1}, ["max_zeta_positive", "-0.1"]),
         ({"max_zeta_positive": math.nan}, ["max_zeta_positive", "nan"]),
         ({"conflict_metric": "cosine"}, ["conflict_metric", "cosine", "natural, euclidean, fisher"]),
-        ({"sample_size_rule": "none"}, ["sample_size_rule", "none", "gradient_conflict, fixed"]),
+        ({"sample_size_rule": "none"}, ["sample_size_rule", "none", "fixed, gradient_conflict"]),
         ({"critic_optimizer": "sgd"}, ["critic_optimizer", "sgd", "lbfgs, adam"]),
         ({"policy_hidden_sizes": (64, 0)}, ["policy_hidden_sizes", "(64, 0)"]),
         ({"episode_length": 0}, ["episode_length", "0"]),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from espo_jax import critic
+from espo_jax import critic, minibatch
 from tests.core.problems import make_problem
 
 L2 = 1e-3
@@ -80,17 +80,17 @@ def test_lbfgs_stays_where_nothing_is_finite_or_nothing_descends():
         chex.assert_trees_all_equal(x, jnp.ones((1, 3)))
 
 
-def fit_adam(p, passes, minibatch=6, learning_rate=1e-2):
-    optimizer = critic.adam(learning_rate, 40.0)
+def fit_adam(p, passes, size=6, learning_rate=1e-2):
+    optimizer = minibatch.adam(learning_rate, 40.0)
     return critic.fit_adam(
         p.networks.critic, p.critics, optimizer, jax.vmap(optimizer.init)(p.critics), jax.random.key(0),
-        p.observation, p.advantage, p.mask, l2=L2, num_passes=passes, minibatch_size=minibatch,
+        p.observation, p.advantage, p.mask, l2=L2, num_passes=passes, minibatch_size=size,
     )  # fmt: skip
 
 
 def test_adam_fits_and_counts_its_minibatches():
     p = make_problem(10)  # 30 samples: minibatches of 7, 7, 7, 7 and 2
-    params, state, loss = fit_adam(p, 200, minibatch=7)
+    params, state, loss = fit_adam(p, 200, size=7)
     assert (loss < 0.5 * loss_fn(p)(p.critics)[0]).all()
     chex.assert_trees_all_close(loss_fn(p)(params)[0], loss, rtol=0.3)
     counts = [x for x in jax.tree.leaves(state) if x.dtype == jnp.int32]
@@ -98,7 +98,7 @@ def test_adam_fits_and_counts_its_minibatches():
 
 
 def test_adam_ignores_the_unused_samples(x64):
-    full_batch = {"passes": 3, "minibatch": 30}  # one minibatch, so that the order does not matter
+    full_batch = {"passes": 3, "size": 30}  # one minibatch, so that the order does not matter
     masked, sliced = make_problem(10), make_problem(10, capacity=10, block_size=10)
     chex.assert_trees_all_close(fit_adam(masked, **full_batch), fit_adam(sliced, **full_batch), rtol=1e-10)
 

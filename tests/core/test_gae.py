@@ -55,7 +55,8 @@ def test_masked_equals_sliced(used):
 def test_standardize_uses_only_the_samples_in_use():
     x = jax.random.normal(jax.random.key(1), (20, 3)) * 5 + 7
     mask = jnp.arange(20)[:, None] < jnp.full((1, 3), 12)
-    ours = standardize(x, mask)
+    ours, std = standardize(x, mask)
+    assert float(std) == pytest.approx(float(x[:12].std()), rel=1e-5)
     expected = (x[:12] - x[:12].mean()) / x[:12].std()
     chex.assert_trees_all_close(ours[:12], expected, rtol=1e-5, atol=1e-6)
     assert not ours[12:].any()
@@ -63,4 +64,4 @@ def test_standardize_uses_only_the_samples_in_use():
 
 @pytest.mark.parametrize("value", [0.0, 3.7, -1e6])
 def test_constant_advantages_become_zero(value):
-    assert not standardize(jnp.full((100, 4), value), jnp.ones((100, 4), bool)).any()
+    assert not standardize(jnp.full((100, 4), value), jnp.ones((100, 4), bool))[0].any()

@@ -1,0 +1,62 @@
+"""PPO-Lagrangian: the clipped surrogate of reward minus weighted costs, the weights ascending with the violation.
+
+Reference: Ray, Achiam & Amodei 2019, "Benchmarking safe exploration in deep reinforcement learning".
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from espo_jax import policy
+from espo_jax.algorithms import core
+from espo_jax.algorithms.steps import (
+    FirstOrderState,
+    descend,
+    first_order_update,
+    init_first_order,
+    update_multiplier,
+)
+from espo_jax.algorithms.types import Algorithm, Batch, Problem, Update, UpdateRule
+from espo_jax.config import Config
+from espo_jax.surrogate import clipped_surrogate
+
+if TYPE_CHECKING:
+    from espo_jax.training.loop import TrainResult
+
+
+def make(env: Any, config: Config | None = None) -> Algorithm:
+    """PPO-Lagrangian on an environment; arguments and errors as for `espo.make`."""
+    return core.make(env, config or Config(), RULE)
+
+
+def train(environment: Any, **options: Any) -> "TrainResult":
+    """Train PPO-Lagrangian; arguments, result and errors as for `espo.train`."""
+    from espo_jax.training import loop
+
+    return loop.train(make, environment, **options)
+
+
+def update(problem: Problem, state: FirstOrderState) -> Update:
+    """Minibatch ascent on the clipped surrogate of (A_r - sum_k nu_k A_c,k) / (1 + sum_k nu_k)."""
+    multiplier, nu = update_multiplier(problem, state.multiplier)
+    weight = mixture(nu)
+
+    def loss_fn(new: policy.Gaussian, samples: Batch) -> jax.Array:
+        return -clipped_surrogate(
+            new, samples.action, samples.log_prob, jnp.sum(weight * samples.advantage, axis=-1), samples.mask,
+            clip_ratio=problem.hyperparams.clip_ratio,
+        )  # fmt: skip
+
+    params, optimizer_state, passes = descend(
+        problem, loss_fn, problem.params, state.optimizer_state, problem.key, problem.batch.distribution
+    )
+    return first_order_update(problem, params, passes, weight, nu, FirstOrderState(optimizer_state, multiplier))
+
+
+def mixture(multiplier: jax.Array) -> jax.Array:
+    """(1, nu_1, ..., nu_K) / (1 + sum_k nu_k): weights [1 + K] of the reward and of each cost's decrease."""
+    return jnp.concatenate([jnp.ones(1), multiplier]) / (1 + jnp.sum(multiplier))
+
+
+RULE = UpdateRule("ppo_lagrangian", update, init_first_order)

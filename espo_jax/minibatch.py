@@ -1,0 +1,77 @@
+"""Gradient descent on minibatches of the samples in use, in a program that serves every number of samples."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from espo_jax.blocks import lanes_max, select_running
+
+Carry = TypeVar("Carry")
+
+
+def adam(learning_rate: jax.Array | float, max_gradient_norm: float) -> optax.GradientTransformation:
+    """Adam on gradients clipped to a global norm; the learning rate may be traced."""
+    return optax.chain(optax.clip_by_global_norm(max_gradient_norm), optax.adam(learning_rate))
+
+
+def passes(
+    step_fn: Callable[[Carry, Any, jax.Array], Carry],
+    carry: Carry,
+    key: jax.Array,
+    data: Any,
+    mask: jax.Array,
+    *,
+    num_passes: int,
+    minibatch_size: int,
+    begin_fn: Callable[[Carry], Carry] = lambda carry: carry,
+    stop_fn: Callable[[Carry], jax.Array] | None = None,
+) -> tuple[Carry, jax.Array]:
+    """Visit each sample in use once per pass, in random order, in minibatches.
+
+    Args:
+      step_fn: (carry, minibatch, real [B] bool) -> carry; the last minibatch of a pass may not be full.
+      carry: parameters, optimiser state, whatever changes.
+      key: for the order of the samples.
+      data: pytree of [T, N, ...].
+      mask: [T, N] bool, the samples in use.
+      num_passes: passes, at most.
+      minibatch_size: B.
+      begin_fn: carry -> carry, before every pass.
+      stop_fn: carry -> [] bool after a pass: whether it was the last one.
+
+    Returns:
+      carry, and the number of passes made: [] int32.
+    """
+    used = mask.reshape(-1)
+    data = jax.tree.map(lambda x: x.reshape(used.size, *x.shape[mask.ndim :]), data)
+    count = jnp.sum(used)
+    num_minibatches = lanes_max((count + minibatch_size - 1) // minibatch_size)
+
+    def unfinished(state: tuple) -> jax.Array:
+        index, running, _, _ = state
+        return (index < num_passes) & (lanes_max(running.astype(jnp.int32)) > 0)
+
+    def one_pass(state: tuple) -> tuple:
+        index, running, done, carry = state
+        noise = jax.random.uniform(jax.random.fold_in(key, index), used.shape)
+        # Unused samples sort last, so the first `count` entries are a permutation of those in use.
+        order = jnp.pad(jnp.argsort(jnp.where(used, noise, 2.0)), (0, minibatch_size))
+
+        def minibatch(i: jax.Array, carry: Carry) -> Carry:
+            rows = jax.lax.dynamic_slice_in_dim(order, i * minibatch_size, minibatch_size)
+            real = i * minibatch_size + jnp.arange(minibatch_size) < count
+            new = step_fn(carry, jax.tree.map(lambda x: x[rows], data), real)
+            # A lane that has run out of samples must not move on its momentum.
+            return jax.tree.map(lambda n, o: jnp.where(jnp.any(real), n, o), new, carry)
+
+        new = jax.lax.fori_loop(0, num_minibatches, minibatch, begin_fn(carry))
+        carry = select_running(running, new, carry)
+        going_on = running if stop_fn is None else running & ~stop_fn(carry)
+        return index + 1, going_on, done + running, carry
+
+    start = (jnp.int32(0), jnp.array(True), jnp.int32(0), carry)
+    *_, done, carry = jax.lax.while_loop(unfinished, one_pass, start)
+    return carry, done

@@ -1,0 +1,52 @@
+"""Lagrange multipliers of the constraints."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+
+@flax.struct.dataclass
+class Multiplier:
+    """Multipliers and what their optimiser remembers.
+
+    Args:
+      value: [K] nu >= 0.
+      optimizer_state: of optax.
+    """
+
+    value: jax.Array
+    optimizer_state: Any
+
+
+def optimizer(name: str, learning_rate: jax.Array | float) -> optax.GradientTransformation:
+    """ "sgd", the plain step nu + lr (V_c - b), or "adam", whose steps do not depend on the unit of the cost."""
+    return optax.adam(learning_rate) if name == "adam" else optax.sgd(learning_rate)
+
+
+def init(optimizer: optax.GradientTransformation, value: jax.Array | float, num_constraints: int) -> Multiplier:
+    """Multipliers that all start at one value."""
+    start = jnp.full(num_constraints, value, jnp.float32)
+    return Multiplier(start, optimizer.init(start))
+
+
+def update(
+    optimizer: optax.GradientTransformation,
+    multiplier: Multiplier,
+    violation: jax.Array,
+    largest: jax.Array | float = jnp.inf,
+) -> Multiplier:
+    """One step of ascent, nu <- max(0, nu + lr (V_c - b)).
+
+    Args:
+      optimizer: from `optimizer`.
+      multiplier: as it was.
+      violation: [K] V_c - b, undiscounted cost of an episode.
+      largest: upper bound on nu.
+
+    Reference: Ray et al. 2019, "Benchmarking safe exploration in deep reinforcement learning", section 5.
+    """
+    change, state = optimizer.update(-violation, multiplier.optimizer_state, multiplier.value)
+    return Multiplier(jnp.clip(multiplier.value + change, 0.0, largest), state)

@@ -1,0 +1,27 @@
+"""Checks of settings; each error names the field, its value and what is allowed."""
+
+import numbers
+from typing import Any
+
+
+def require_int(name: str, value: Any) -> None:
+    """Refuse what is not a positive integer."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= int(value) < 2**31:
+        raise ValueError(f"{name} is {value!r}: it must be a positive integer below 2^31")
+
+
+def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse what is not one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}: it must be one of {', '.join(choices)}")
+
+
+def require_range(
+    name: str, value: float, low: float, high: float, *, open_low: bool = False, open_high: bool = False
+) -> None:
+    """Refuse what lies outside of low to high, nan included."""
+    above = value > low if open_low else value >= low
+    below = value < high if open_high else value <= high
+    if not (above and below):  # also when value is nan
+        bounds = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+        raise ValueError(f"{name} is {value:g}: it must lie in {bounds}")

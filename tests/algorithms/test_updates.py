@@ -1,0 +1,292 @@
+"""One full update of every algorithm on fixed data, against references written from the papers."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from espo_jax import algorithms, modes, surrogate
+from espo_jax.algorithms import core, crpo
+from espo_jax.algorithms.types import Batch
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.rollout import EpisodeEstimate
+from tests import references
+from tests.core.problems import make_problem
+from tests.core.test_natural_gradient import dense_fisher
+
+RADIUS = 1e-6  # so small that every full step is accepted
+CONFIG = Config(
+    policy_hidden_sizes=(8,), critic_hidden_sizes=(8,), cg_iterations=200, fisher_stride=1, block_size=64,
+    policy_passes=3, policy_minibatch_size=1000,
+)  # fmt: skip
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def pose(cost, *, limit=40.0, copies=None, num_constraints=1, used=24, config=CONFIG, **changes):
+    """A problem on fixed samples with V_c = cost; with `copies` the one constraint that many times."""
+    p = make_problem(used, num_constraints=num_constraints)
+    advantage = p.advantage
+    if copies:
+        advantage = jnp.concatenate([advantage[..., :1], *[advantage[..., 1:]] * copies], axis=-1)
+        num_constraints = copies
+    distribution = p.networks.policy(p.params, p.observation)
+    scale = jnp.ones(1 + num_constraints)
+    batch = Batch(p.observation, p.action, p.log_prob, distribution, advantage, scale, p.mask, p.blocks)
+    settings = {
+        "slack_positive": np.inf, "slack_negative": -np.inf, "warmup_iterations": 0, "target_kl": RADIUS,
+        "cg_damping": 0.01, **changes,
+    }  # fmt: skip
+    hp = Hyperparams.create(cost_limit=np.broadcast_to(limit, num_constraints), **settings)
+    hp = jax.tree.map(lambda x: x.astype(float), hp)
+    episode = EpisodeEstimate(jnp.zeros(()), jnp.broadcast_to(jnp.asarray(cost, float), num_constraints), jnp.ones(()))
+    state = SimpleNamespace(policy=p.params, iteration=jnp.int32(0))
+    networks = p.networks._replace(num_constraints=num_constraints)
+    return core.pose(networks, config, state, batch, episode, jax.random.key(5), hp)
+
+
+def update(name, problem):
+    rule = algorithms.load(name).RULE
+    state = rule.init(problem.networks, problem.params, problem.config, problem.hyperparams)
+
+    @jax.jit
+    def run(batch):
+        posed = problem._replace(batch=batch)
+        result = rule.update(posed, state)
+        return result._replace(state=result.state)
+
+    return run(problem.batch)
+
+
+def dense(problem):
+    """Gradients [M, P] and damped Fisher matrix of all samples."""
+    b = problem.batch
+    gradients = surrogate.surrogate_gradients(
+        problem.networks.policy, problem.params, b.observation, b.action, b.log_prob, b.advantage, b.mask, b.blocks
+    )
+    fisher = dense_fisher(make_problem(24), 24) + 0.01 * jnp.eye(problem.params.size)
+    return np.asarray(gradients), np.asarray(fisher)
+
+
+@pytest.mark.parametrize("name", ["trpo", "crpo"])
+@pytest.mark.parametrize("cost", [30.0, 40.0, 44.9, 45.1, 60.0])
+def test_switch_follows_one_objective(name, cost):
+    problem = pose(cost, cost_tolerance=5.0)
+    followed = references.switch([cost], [40.0], 5.0) if name == "crpo" else 0
+    gradients, fisher = dense(problem)
+    result = update(name, problem)
+    chex.assert_trees_all_close(
+        result.step, references.trpo_step(gradients[followed], fisher, RADIUS), rtol=1e-4, atol=5e-7
+    )
+    assert int(modes.mode_of(result.active, jnp.array(False))) == (modes.COST if followed else modes.REWARD)
+
+
+def test_switch_takes_the_worst_of_several_constraints():
+    limit = jnp.array([40.0, 10.0, 5.0])
+    for cost in ([39.0, 9.0, 4.0], [50.0, 13.0, 5.0], [41.0, 10.0, 6.5], [45.0, 11.0, 6.0]):
+        choice = crpo.switch(jnp.array(cost), limit, 1.0)
+        expected = np.arange(4) == references.switch(cost, limit.tolist(), 1.0)
+        chex.assert_trees_all_equal(choice.active, jnp.asarray(expected))
+        chex.assert_trees_all_close(choice.weight, jnp.asarray(expected, float))
+
+
+@pytest.mark.parametrize(("raises_cost", "violation"), [
+    (False, -50.0), (False, 0.9), (False, 1.5), (False, 3.0), (True, -50.0), (True, -1.1), (True, -0.5), (True, 0.4),
+])  # fmt: skip
+def test_pcpo_step_is_the_papers(raises_cost, violation):
+    """The violation in units of what the reward step changes of the cost, which it lowers on these samples."""
+
+    def turned(cost):
+        problem = pose(cost)
+        sign = jnp.array([1.0, -1.0 if raises_cost else 1.0])
+        return problem._replace(batch=problem.batch._replace(advantage=sign * problem.batch.advantage))
+
+    gradients, fisher = dense(turned(40.0))
+    c = violation * abs(float(gradients[1] @ references.trpo_step(gradients[0], fisher, RADIUS)))
+    problem = turned(40.0 + c)
+    expected = references.pcpo_step(gradients[0], -gradients[1], fisher, c, RADIUS)
+    length = np.sqrt(expected @ fisher @ expected / (2 * RADIUS))
+    result = update("pcpo", problem)
+    projected = np.abs(expected - references.trpo_step(gradients[0], fisher, RADIUS)).max() > 1e-5
+    assert projected == (violation > (-1 if raises_cost else 1))
+    chex.assert_trees_all_close(result.step, expected / max(1.0, length), rtol=2e-4, atol=1e-6)
+    assert float(result.kl) < 1.01 * RADIUS
+
+
+def test_pcpo_keeps_to_the_trust_region_far_outside_of_the_limit():
+    result = update("pcpo", pose(4000.0))
+    assert 0.5 * RADIUS < float(result.kl) < 1.5 * RADIUS
+    gradients, fisher = dense(pose(4000.0))
+    expected = references.trpo_step(gradients[1], fisher, RADIUS)  # what is left is the cost's own step
+    chex.assert_trees_all_close(result.step, expected, rtol=1e-2, atol=1e-6)
+
+
+def test_pcpo_violation_is_in_the_unit_of_the_surrogate():
+    problem = pose(50.0)
+    problem = problem._replace(
+        batch=problem.batch._replace(advantage_scale=jnp.array([7.0, 0.5])),
+        episode=problem.episode._replace(length=jnp.array(1000.0)),
+    )
+    np.testing.assert_allclose(algorithms.load("pcpo").violation(problem), [10 / (1000 * 0.5)])
+
+
+def forward(problem, flat):
+    """The policy network in NumPy: mean and log_std of all samples."""
+    params = jax.tree.map(np.asarray, problem.networks.unravel_policy(jnp.asarray(flat)))["params"]
+    layers = params["MLP_0"]
+    hidden = np.tanh(np.asarray(problem.batch.observation) @ layers["Dense_0"]["kernel"] + layers["Dense_0"]["bias"])
+    mean = hidden @ layers["Dense_1"]["kernel"] + layers["Dense_1"]["bias"]
+    return mean, np.broadcast_to(params["log_std"], mean.shape)
+
+
+FIRST_ORDER = {
+    "target_kl": 10.0, "policy_learning_rate": 0.05, "clip_ratio": 0.2, "multiplier_init": 0.3,
+    "multiplier_learning_rate": 0.07, "cost_discount": 0.9, "cost_gae_lambda": 0.8,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cost", [(50.0, 43.0), (20.0, 41.0)])
+def test_ppo_lagrangian_update_is_the_papers(cost):
+    problem = pose(cost, num_constraints=2, **FIRST_ORDER)
+    batch = jax.tree.map(np.asarray, problem.batch)
+    nu = [references.multiplier_ascent(0.3, [c - 40.0], 0.07) for c in cost]
+    advantage = references.lagrangian_advantage(batch.advantage[..., 0], -batch.advantage[..., 1:], nu)
+
+    def loss(flat):
+        return references.ppo_loss(*forward(problem, flat), batch.action, batch.log_prob, advantage, 0.2)
+
+    expected, _ = references.adam_descent(loss, np.asarray(problem.params), 3, 0.05, 40.0)
+    result = update("ppo_lagrangian", problem)
+    np.testing.assert_allclose(result.multiplier, nu, rtol=1e-6)
+    np.testing.assert_allclose(problem.params + result.step, expected, rtol=1e-4, atol=1e-6)
+    ratio = references.gaussian_ratio(batch.log_prob, *forward(problem, expected), batch.action)
+    assert (np.abs(ratio - 1) > 0.2).any(), "some samples must be clipped"
+
+
+@pytest.mark.parametrize("cost", [(50.0, 43.0), (20.0, 30.0)])
+def test_cup_update_is_the_papers(cost):
+    problem = pose(cost, num_constraints=2, **FIRST_ORDER)
+    batch = jax.tree.map(np.asarray, problem.batch)
+    nu = [references.multiplier_ascent(0.3, [c - 40.0], 0.07) for c in cost]
+
+    def improvement(flat):
+        args = (*forward(problem, flat), batch.action, batch.log_prob, batch.advantage[..., 0], 0.2)
+        return references.ppo_loss(*args)
+
+    half, adam_state = references.adam_descent(improvement, np.asarray(problem.params), 3, 0.05, 40.0)
+    half_distribution = forward(problem, half)
+
+    def projection(flat):
+        return references.cup_projection_loss(
+            *forward(problem, flat), *half_distribution, batch.action, batch.log_prob, -batch.advantage[..., 1:], nu,
+            0.9, 0.8,
+        )  # fmt: skip
+
+    # With an episode of one step the horizon of the cost is that step's; the paper's is infinite.
+    problem = problem._replace(episode=problem.episode._replace(length=jnp.array(1000.0)))
+    expected = half
+    if max(nu) > 0:
+        expected, _ = references.adam_descent(projection, half, 3, 0.05, 40.0, adam_state)
+    result = update("cup", problem)
+    np.testing.assert_allclose(problem.params + result.step, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ppo_lagrangian", "cup"])
+def test_descent_stops_at_the_kl_radius(name):
+    free = update(name, pose(30.0, **{**FIRST_ORDER, "multiplier_init": 0.0}))
+    assert float(free.step_fraction) == 1.0
+    stopped = update(name, pose(30.0, **{**FIRST_ORDER, "multiplier_init": 0.0, "target_kl": 1e-4}))
+    assert float(stopped.step_fraction) == pytest.approx(1 / 3)
+    assert float(stopped.kl) > 1e-4
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_multipliers_ascend_between_their_bounds(optimizer):
+    config = dataclasses.replace(CONFIG, multiplier_optimizer=optimizer)
+    rule = algorithms.load("ppo_lagrangian").RULE
+    state = None
+    values = []
+    for cost in (50.0, 60.0, 45.0, 0.0, 0.0, 0.0, 0.0):
+        problem = pose(cost, config=config, **{**FIRST_ORDER, "multiplier_max": 1.5})
+        state = state or rule.init(problem.networks, problem.params, config, problem.hyperparams)
+        result = rule.update(problem, state)
+        state = result.state
+        values.append(float(result.multiplier[0]))
+    if optimizer == "sgd":
+        np.testing.assert_allclose(values, [1.0, 1.5, 1.5, 0.0, 0.0, 0.0, 0.0], atol=1e-6)
+    else:  # its first step has the length of the learning rate, whatever the violation
+        assert values[0] == pytest.approx(0.37, abs=1e-6)
+        assert values[0] < values[1] < values[2]
+
+
+@pytest.mark.parametrize("name", ["ppo_lagrangian", "cup", "pcpo", "crpo", "espo"])
+def test_no_constraint_counts_during_the_warm_up(name):
+    warm = update(name, pose(500.0, slack_positive=0.0, **{**FIRST_ORDER, "warmup_iterations": 1}))
+    blind = update(name, pose(0.0, slack_negative=0.0, **{**FIRST_ORDER, "multiplier_init": 0.0}))
+    chex.assert_trees_all_close(warm.step, blind.step, atol=1e-12)
+    if name in ("ppo_lagrangian", "cup"):
+        assert float(warm.state.multiplier.value[0]) == pytest.approx(0.3)
+
+
+# Identities.
+
+
+@pytest.mark.parametrize("name", ["espo", "crpo", "pcpo", "cup", "ppo_lagrangian"])
+@pytest.mark.parametrize("cost", [40.0001, 60.0])
+def test_identical_constraints_behave_as_one(name, cost):
+    """For the multipliers, whose sum counts: with a K-th of start and learning rate each."""
+    for copies in (2, 3):
+        results = []
+        for k in (1, copies):
+            shared = {"multiplier_init": 0.3 / k, "multiplier_learning_rate": 0.07 / k}
+            radius = {} if name in ("cup", "ppo_lagrangian") else {"target_kl": RADIUS}
+            results.append(update(name, pose(cost, copies=k, **{**FIRST_ORDER, **shared, **radius})))
+        one, several = results
+        chex.assert_trees_all_close(several.step, one.step, rtol=1e-4, atol=1e-3 * float(jnp.abs(one.step).max()))
+
+
+def test_pcpo_far_inside_of_the_limit_is_trpo():
+    chex.assert_trees_all_close(update("pcpo", pose(-1e6)).step, update("trpo", pose(-1e6)).step, rtol=1e-12)
+
+
+def test_ppo_lagrangian_without_multiplier_is_ppo():
+    problem = pose(30.0, **{**FIRST_ORDER, "multiplier_init": 0.0})
+    batch = jax.tree.map(np.asarray, problem.batch)
+
+    def loss(flat):
+        return references.ppo_loss(*forward(problem, flat), batch.action, batch.log_prob, batch.advantage[..., 0], 0.2)
+
+    expected, _ = references.adam_descent(loss, np.asarray(problem.params), 3, 0.05, 40.0)
+    np.testing.assert_allclose(problem.params + update("ppo_lagrangian", problem).step, expected, rtol=1e-4, atol=1e-6)
+
+
+# Sample sizes.
+
+
+@pytest.mark.parametrize("rule", ["norm_test", "inner_product_test"])
+def test_variance_tests_are_the_papers_on_single_samples(rule):
+    """In blocks of one sample each the estimate from blocks is the papers' from samples."""
+    problem = pose(30.0, variance_tolerance=0.7, zeta_positive=1e6, zeta_negative=-0.999999)
+    config = dataclasses.replace(CONFIG, sample_size_rule=rule, max_zeta_positive=1e5, num_envs=3, base_sample_size=3)
+    one_sample = problem.batch.blocks.replace(size=1, count=jnp.int32(20))
+    flat = jax.tree.map(lambda x: x.reshape(72, 1, *x.shape[2:]) if x.shape[:2] == (24, 3) else x, problem.batch)
+    batch = flat._replace(blocks=one_sample, mask=jnp.arange(72)[:, None] < 20)
+    problem = problem._replace(batch=batch, config=config)
+    weight = jnp.array([0.6, 0.4])
+
+    def gradient(o, a, log_prob, advantage):
+        def objective(p):
+            ones = jnp.ones(1, bool)
+            return surrogate.surrogate(problem.networks.policy(p, o), a, log_prob, advantage, ones) @ weight
+
+        return jax.grad(objective)(problem.params)
+
+    samples = np.asarray(jax.vmap(gradient)(batch.observation, batch.action, batch.log_prob, batch.advantage))[:20]
+    expected = getattr(references, f"{rule}_size")(samples, 0.7)
+    steps = core.next_num_steps(problem, SimpleNamespace(weight=weight), jnp.int32(0))
+    assert int(steps) == pytest.approx(expected / 3, abs=0.5001)
