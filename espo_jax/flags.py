@@ -36,16 +36,18 @@ _CHOICES = {
     "critic_optimizer": CRITIC_OPTIMIZERS,
     "multiplier_optimizer": MULTIPLIER_OPTIMIZERS,
 }
+_ALIASES = {"sample_size_rule": ("--sample-size",)}
 # Where the command line means more than the field.
 _EXTRA_HELP = {"num_iterations": "iterations to run; also "}
 # What None stands for.
 _UNSET = {
     "num_timesteps": "no such limit",
     "backend": "mujoco on a CPU, exact physics that run there on an accelerator",
-    "run_dir": "runs/<task>-<algorithm>-seed<seed>-<time>",
+    "run_dir": "a new one in runs/",
     "cost_limit": "the task's own",
     "max_zeta_positive": "zeta-positive",
     "episode_length": "the task's own",
+    "sample_size_rule": "the algorithm's own",
 }
 
 
@@ -76,6 +78,29 @@ class RunOptions:
     run_dir: str | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class CompareOptions:
+    """What a comparison is of; the rest of its flags are the fields of Config and Hyperparams, for all algorithms.
+
+    Args:
+      task: what to train on, see `espo tasks`.
+      algorithms: what to train with, separated by commas.
+      seeds: how many seeds each, vmapped in one program.
+      backend: physics, see `espo tasks`.
+      reward: "task", what the published agents train on, or "step", with Gymnasium's healthy and control terms.
+      preset: where settings that are not given come from, for each algorithm its own.
+      run_dir: folder to create for the results.
+    """
+
+    task: str = "safety_reacher"
+    algorithms: str = "espo,crpo,pcrpo"
+    seeds: int = 3
+    backend: str | None = None
+    reward: str = "task"
+    preset: str = "paper"
+    run_dir: str | None = None
+
+
 class BadInputError(Exception):
     """Something the user gave is not usable; the message says what and what is."""
 
@@ -88,18 +113,23 @@ class Parser(argparse.ArgumentParser):
         raise BadInputError(message)
 
 
-def train_flags(defaults: Mapping[str, Any]) -> type:
-    """A dataclass of every flag of `espo train`: RunOptions, and the fields of Config and Hyperparams."""
+def settings_flags(options: type, defaults: Mapping[str, Any]) -> type:
+    """A dataclass of every flag of a command: its options, and the fields of Config and Hyperparams.
+
+    Args:
+      options: RunOptions or CompareOptions.
+      defaults: of settings, where they are not those of Config and Hyperparams.
+    """
     fields: list[tuple[str, Any, Any]] = []
 
     def add(cls: type, name: str, kind: Any, default: Any) -> None:
         text = _EXTRA_HELP.get(name, "") + _help(cls)[name]
         hint = f"(default: {_UNSET[name]})" if default is None else None
-        arg = tyro.conf.arg(help=text, metavar=_metavar(kind), help_behavior_hint=hint)
+        arg = tyro.conf.arg(help=text, metavar=_metavar(kind), help_behavior_hint=hint, aliases=_ALIASES.get(name, ()))
         fields.append((name, Annotated[kind, arg], dataclasses.field(default=default)))
 
-    for field in dataclasses.fields(RunOptions):
-        add(RunOptions, field.name, typing.get_type_hints(RunOptions)[field.name], field.default)
+    for field in dataclasses.fields(options):
+        add(options, field.name, typing.get_type_hints(options)[field.name], field.default)
     for field in dataclasses.fields(Hyperparams):
         default = defaults.get(field.name, HYPERPARAM_DEFAULTS.get(field.name))
         if field.name in _PER_CONSTRAINT:
@@ -115,10 +145,23 @@ def train_flags(defaults: Mapping[str, Any]) -> type:
         default = defaults.get(field.name, field.default)
         if field.name in _CHOICES:
             kind = Literal.__getitem__(_CHOICES[field.name])
+            kind = typing.Optional[kind] if default is None else kind  # noqa: UP045 - the choices are not static
         if field.name == "max_zeta_positive":
             kind, default = float | None, defaults.get(field.name)
         add(Config, field.name, kind, default)
-    return dataclasses.make_dataclass("Train", fields)
+    return dataclasses.make_dataclass("Flags", fields)
+
+
+def given(cls: type, argv: list[str]) -> set[str]:
+    """The fields of a dataclass of flags that argv names."""
+    aliases = {alias: name for name, names in _ALIASES.items() for alias in names}
+    names = set()
+    for token in argv:
+        flag = token.split("=", 1)[0]
+        if flag.startswith("--"):
+            name = aliases.get(flag, flag[2:]).replace("-", "_")
+            names |= {name, name.removeprefix("no_")}
+    return names & {field.name for field in dataclasses.fields(cls)}
 
 
 def _help(cls: type) -> dict[str, str]:
@@ -161,6 +204,6 @@ def _suggestion(cls: type, error: str) -> str:
 def _metavar(kind: Any) -> str | None:
     """FLOAT for `float | None`, where tyro would say {None}|FLOAT; None leaves it to tyro."""
     parts = typing.get_args(kind)
-    if type(None) not in parts:
+    if type(None) not in parts or typing.get_origin(parts[0]) is Literal:
         return None
     return parts[0].__name__.upper() if isinstance(parts[0], type) else "FLOAT [FLOAT ...]"

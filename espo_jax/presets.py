@@ -10,8 +10,8 @@ from espo_jax import algorithms
 from espo_jax.config import Config
 from espo_jax.hyperparams import HYPERPARAM_DEFAULTS, Hyperparams
 
-# What both families of the paper's experiments share, and this project's readings (docs/algorithm.md): all that decides
-# the result, so that other defaults cannot change a preset.
+# What both families of experiments in the paper share, and this project's readings (docs/algorithms.md): all that
+# decides the result, so that other defaults cannot change a preset.
 _PAPER: dict[str, Any] = {
     "num_iterations": 500,
     "episode_length": 1000,

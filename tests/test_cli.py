@@ -12,7 +12,7 @@ import safety_envs
 from espo_jax import cli
 from espo_jax.algorithms import espo
 from espo_jax.config import Config
-from espo_jax.flags import BadInputError, RunOptions, parse, train_flags
+from espo_jax.flags import BadInputError, RunOptions, parse, settings_flags
 from espo_jax.training import loop, run, run_directory
 
 from .training.probe_envs import TINY, PointEnv
@@ -201,7 +201,7 @@ def test_every_setting_is_a_flag_explained_in_words(capsys):
 
 
 def test_flags_take_negative_and_infinite_numbers():
-    flags = train_flags({"cost_limit": 1.0})
+    flags = settings_flags(RunOptions, {"cost_limit": 1.0})
     argv = "--zeta-negative -0.3 --slack-negative=-inf --slack-positive inf 2 --policy-hidden-sizes 3 4 --cost_limit 9"
     parsed = parse(flags, argv.split(), "espo train", "")
     assert parsed.zeta_negative == -0.3

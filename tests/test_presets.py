@@ -5,7 +5,7 @@ import math
 import pytest
 import safety_envs
 
-from espo_jax import presets
+from espo_jax import algorithms, presets
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 
@@ -42,11 +42,44 @@ def test_paper_preset_of_reacher_is_tables_4_to_6():
     assert {name: preset[name] for name in published} == published
 
 
-def test_paper_preset_leaves_nothing_that_decides_the_result_to_the_defaults():
+# What only some algorithms use.
+FIRST_ORDER = {
+    "policy_passes", "policy_minibatch_size", "policy_max_gradient_norm", "policy_learning_rate", "clip_ratio",
+    "multiplier_optimizer", "multiplier_init", "multiplier_learning_rate", "multiplier_max",
+}  # fmt: skip
+OTHERS = {"cagrad_radius", "cost_tolerance", "variance_tolerance"}
+
+
+@pytest.mark.parametrize("algorithm", algorithms.NAMES)
+def test_paper_preset_leaves_nothing_that_decides_the_result_to_the_defaults(algorithm):
     """Left to the defaults: the blocks' and the buffer's size, and Adam's settings, which L-BFGS does not use."""
     known = set(presets._CONFIG_FIELDS) | set(presets._HYPERPARAM_FIELDS)
     free = {"block_size", "max_zeta_positive", "critic_passes", "critic_minibatch_size", "critic_max_gradient_norm"}
-    assert set(presets.preset("paper", "safety_reacher")) == known - free - {"critic_learning_rate"}
+    own = FIRST_ORDER if algorithm in ("cup", "ppo_lagrangian") else set()
+    own = own | ({"cost_tolerance"} if algorithm == "crpo" else set())
+    expected = known - free - {"critic_learning_rate"} - FIRST_ORDER - OTHERS | own
+    assert set(presets.preset("paper", "safety_reacher", algorithm)) == expected
+
+
+def test_only_espo_manipulates_the_sample_size():
+    rules = {a: presets.preset("paper", "safety_reacher", a)["sample_size_rule"] for a in algorithms.NAMES}
+    assert rules == {a: "gradient_conflict" if a == "espo" else "fixed" for a in algorithms.NAMES}
+
+
+@pytest.mark.parametrize(("algorithm", "target_kl"), [("ppo_lagrangian", 0.02), ("cup", 0.01)])
+def test_first_order_columns_are_table_7(algorithm, target_kl):
+    published = {
+        "target_kl": target_kl,
+        "policy_passes": 40,
+        "policy_minibatch_size": 64,
+        "policy_learning_rate": 3e-4,
+        "clip_ratio": 0.2,
+        "multiplier_init": 0.001,
+        "multiplier_learning_rate": 0.035,
+        "critic_learning_rate": 3e-4,
+    }
+    preset = presets.preset("paper", "safety_hopper_velocity", algorithm)
+    assert {name: preset[name] for name in published} == published
 
 
 @pytest.mark.parametrize("task", safety_envs.task_names())

@@ -1,4 +1,4 @@
-"""The Python examples of the README and of docs/tasks.md run, at a smaller size."""
+"""The Python examples of the README and of docs/ run, at a smaller size."""
 
 import re
 from pathlib import Path
@@ -13,8 +13,9 @@ from tests.training.probe_envs import TINY, PointEnv
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS, TASKS_BLOCKS = (
-    re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) for text in (README, (ROOT / "docs/tasks.md").read_text())
+BLOCKS, TASKS_BLOCKS, ALGORITHMS_BLOCKS = (
+    re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    for text in (README, (ROOT / "docs/tasks.md").read_text(), (ROOT / "docs/algorithms.md").read_text())
 )
 SMALLER = (
     ('safety_envs.make("safety_reacher", backend="spring")', "PointEnv()"),
@@ -34,7 +35,7 @@ def run(block, **names):
 
 @pytest.fixture(scope="module")
 def blocks():
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     for full, _ in SMALLER:
         assert full in README
     return BLOCKS
@@ -64,8 +65,36 @@ def test_one_piece_on_plain_arrays(blocks):
     assert (jnp.stack([scope["g_r"], scope["g_c"]]) @ scope["update"] >= -1e-6).all()
 
 
+def test_another_algorithm_on_samples_by_conflict(blocks):
+    block = blocks[3].replace("Config(", "Config(**CONFIG, ")
+    assert run(block)["algorithm"].config.sample_size_rule == "gradient_conflict"
+
+
+def test_examples_of_the_algorithms_page():
+    assert len(ALGORITHMS_BLOCKS) == 2
+    composed = ALGORITHMS_BLOCKS[0]
+    assert len(composed.strip().splitlines()) < 40
+    for full, small in (("Config()", "Config(**CONFIG)"), ("cost_limit=40.0", "cost_limit=1.0, warmup_iterations=0")):
+        assert full in composed
+        composed = composed.replace(full, small)
+    scope = run(composed)
+    assert int(scope["metrics"].sample_size) == 44  # X (1 + zeta-) in whole steps: the cost is above the band
+    assert float(scope["metrics"].kl) > 0
+    assert float(scope["metrics"].multiplier[0]) > 0
+
+    around = ALGORITHMS_BLOCKS[1]
+    for full, small in (("4_096, 16, 282", "64, 4, 18"), ("key(1), 100", "key(1), 3")):
+        assert full in around
+        around = around.replace(full, small)
+    scope = run(around)
+    assert int(scope["num_steps"]) in (11, 18)
+    assert scope["iteration"]._cache_size() <= 2  # a reset's first state is weakly typed
+    assert jnp.isfinite(scope["params"]).all()
+    assert scope["params"].any()
+
+
 def test_tasks_on_the_engine(blocks, capsys):
-    run(blocks[3])
+    run(blocks[4])
     assert capsys.readouterr().out == "(64, 17) (64,)\n", "what the comment says"
 
 

@@ -1,6 +1,6 @@
-"""curves.png: reward, cost against its limit, sample size and mode of every iteration, over samples."""
+"""curves.png: of a run, reward, cost, sample size and mode over samples; of several algorithms, one over the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from espo_jax.modes import MODE_NAMES
 # Okabe and Ito's colours, told apart with every kind of colour vision; by place in MODE_NAMES.
 MODE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#F0E442")
 _LINE = "#222222"
+_ALGORITHM_LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
 _COST_LINES = ("#D55E00", "#0072B2", "#CC79A7", "#009E73", "#56B4E9", "#E69F00")
 
 
@@ -42,17 +43,68 @@ def curves(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_s
     _cost(panels[1], steps, records)
     _sample_size(panels[2], steps, records, base_sample_size)
     _modes(panels[3], steps, records)
-    for panel in panels:
-        panel.margins(x=0)
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.grid(axis="y", color="#DDDDDD", linewidth=0.6)
-        panel.set_axisbelow(True)
+    _plain(panels)
     panels[0].set_xlim(0, steps[-1])
     panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
     panels[-1].set_xlabel("environment steps")
     figure.suptitle(title)
     figure.align_ylabels(panels)
     figure.savefig(path, dpi=120)
+
+
+def overlay(runs: Mapping[str, Sequence[Sequence[dict[str, Any]]]], path: str | Path, *, title: str = "") -> None:
+    """Draw several algorithms over each other: reward, cost and samples of every iteration, over seeds.
+
+    Args:
+      runs: of each algorithm, [seed][iteration] lines of metrics.jsonl; equally many of each seed.
+      path: of the picture; its suffix says which format.
+      title: above the panels.
+    """
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(3, 1, sharex=True)
+    first = next(iter(runs.values()))[0]
+    limit = _series(first, "cost_limit")
+    several = limit.shape[1] > 1
+    highest = 0.0
+    for (name, seeds), color in zip(runs.items(), _ALGORITHM_LINES * len(runs), strict=False):
+        for panel, field in zip(panels, ("episode_reward", "episode_cost", "env_steps"), strict=True):
+            values = np.stack([_series(records, field) for records in seeds])  # [S, T, K]
+            for k, style in zip(range(values.shape[2]), ("-", ":", "-.", "--") * values.shape[2], strict=False):
+                label = f"{name}, cost {k + 1}" if several and field == "episode_cost" else name
+                _mean_and_error(panel, values[..., k], color=color, label=label, linestyle=style)
+            if field == "episode_cost":
+                highest = max(highest, *(_cost_top(lane, limit) for lane in values))
+    for b in sorted(set(limit[-1])):
+        panels[1].axhline(b, color="#555555", linestyle="--", linewidth=1, label=f"limit {b:g}")
+    panels[1].set_ylim(0, highest)
+    for panel, text in zip(panels, ("episode reward", "episode cost", "samples so far"), strict=True):
+        panel.set_ylabel(text)
+        panel.legend(fontsize=9)
+    _plain(panels)
+    panels[2].yaxis.set_major_formatter(EngFormatter(sep=""))
+    panels[2].set_xlabel("iteration")
+    figure.suptitle(title)
+    figure.align_ylabels(panels)
+    figure.savefig(path, dpi=120)
+
+
+def _mean_and_error(panel: Axes, values: np.ndarray, **style: Any) -> None:
+    """Mean [S, T] over S seeds, and a band of one standard error."""
+    iterations = np.arange(1, values.shape[1] + 1)
+    mean = values.mean(axis=0)
+    panel.plot(iterations, mean, linewidth=1.3, **style)
+    if len(values) > 1:
+        error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+        panel.fill_between(iterations, mean - error, mean + error, color=style["color"], alpha=0.2, linewidth=0)
+
+
+def _plain(panels: Sequence[Axes]) -> None:
+    for panel in panels:
+        panel.margins(x=0)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+        panel.set_axisbelow(True)
 
 
 def _reward(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:

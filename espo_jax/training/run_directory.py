@@ -1,5 +1,6 @@
 """A run's folder: config.json, metrics.jsonl, policy.npz, result.json, curves.png; strict JSON and no pickle."""
 
+import io
 import json
 import math
 import platform
@@ -29,8 +30,8 @@ class RunDirectory:
       records: what metrics.jsonl holds so far, one dict per iteration (see `record`).
     """
 
-    def __init__(self, path: str | Path):
-        """Creates the folder, and its parents where needed.
+    def __init__(self, path: str | Path, *, metrics: bool = True):
+        """Creates the folder, and its parents where needed; with metrics.jsonl if it is to have metrics.
 
         Raises:
           FileExistsError: it exists; nothing in it is touched.
@@ -40,7 +41,7 @@ class RunDirectory:
         self.records: list[dict[str, Any]] = []
         try:
             self.path.mkdir(parents=True)
-            self._metrics = (self.path / "metrics.jsonl").open("x", encoding="utf-8")
+            self._metrics = (self.path / "metrics.jsonl").open("x", encoding="utf-8") if metrics else io.StringIO()
         except FileExistsError:
             raise FileExistsError(
                 f"run directory {self.path} already exists and is never overwritten; choose another with --run-dir"

@@ -54,7 +54,7 @@ def test_repeated_constraints_count_once(copies):
 
 
 def test_constraint_without_gradient_is_left_out():
-    x, normal, offset, metric = problem(2, 1)
+    x, normal, _, metric = problem(2, 1)
     normal[1] = 0.0
     y, multiplier = project(x, normal, np.array([1.0 - normal[0] @ x, 5.0]), metric)
     assert np.isfinite(y).all()

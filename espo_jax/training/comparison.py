@@ -1,0 +1,267 @@
+"""Several algorithms on one task at equal iterations, seeds vmapped: the paper's Table 1 and Figure 2 as a command."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from espo_jax import algorithms
+from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Algorithm, Metrics
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.modes import MODE_NAMES
+from espo_jax.presets import resolve
+from espo_jax.training import plots, run_directory
+from espo_jax.training.loop import Budget
+from espo_jax.training.progress import clock_time, progress
+from espo_jax.training.run import FINISHED, INTERRUPTED, NONFINITE, finish_on_interrupt
+from espo_jax.training.run_directory import RunDirectory
+
+FINAL_ITERATIONS = 20  # whose mean counts as where an algorithm ends
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """An algorithm with its settings, checked but not compiled."""
+
+    name: str
+    algorithm: Algorithm
+    hyperparams: Hyperparams
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What `prepare` checked: everything but what only compiling can find."""
+
+    contestants: tuple[Contestant, ...]
+    num_seeds: int
+    num_iterations: int
+    task: str
+    directory: RunDirectory
+
+
+def prepare(
+    env: Any,
+    settings: Mapping[str, Mapping[str, Any]],
+    *,
+    task: str,
+    num_seeds: int,
+    run_dir: str | Path | None = None,
+    origin: Mapping[str, Any] | None = None,
+) -> Comparison:
+    """Check everything that can be checked without compiling, then create the directory and its config.json.
+
+    Args:
+      env: one instance of the environment.
+      settings: flat fields of Config and Hyperparams for each algorithm, num_iterations the same in all.
+      task: name of the environment.
+      num_seeds: seeds 0 to num_seeds - 1, vmapped.
+      run_dir: folder to create; None is runs/<task>-compare-<time>.
+      origin: more for config.json, such as backend and preset.
+
+    Raises:
+      ValueError: a setting or the environment is not usable.
+      OSError: the directory exists, or cannot be written to.
+    """
+    if num_seeds < 1:
+        raise ValueError(f"seeds is {num_seeds}: it must be at least 1")
+    contestants, resolved = [], {}
+    for name, flat in settings.items():
+        config, values = resolve(flat, env)
+        hyperparams = Hyperparams.create(**values, config=config)
+        algorithm = algorithms.load(name).make(env, config)
+        jax.eval_shape(algorithm.init, jax.random.key(0), hyperparams)
+        contestants.append(Contestant(name, algorithm, hyperparams))
+        resolved[name] = {"config": dataclasses.asdict(algorithm.config), "hyperparams": values}
+    iterations = {int(values["hyperparams"]["num_iterations"]) for values in resolved.values()}
+    if len(iterations) != 1:
+        raise ValueError(f"num_iterations differs between the algorithms ({sorted(iterations)}); give one for all")
+    path = Path(run_dir) if run_dir is not None else Path("runs") / f"{task}-compare-{time.strftime('%Y%m%d-%H%M%S')}"
+    directory = RunDirectory(path, metrics=False)
+    about = {"task": task, **(origin or {}), "num_seeds": num_seeds, "algorithms": resolved}
+    directory.write_json("config.json", {**about, **run_directory.surroundings()})
+    return Comparison(tuple(contestants), num_seeds, iterations.pop(), task, directory)
+
+
+def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
+    """Train them one after the other, and leave metrics, comparison.json, table.md and curves.png behind.
+
+    Ctrl-C finishes the iteration, leaves out the algorithm that is not finished and stops. An algorithm with nan or
+    infinity in a seed is left out, and the others go on.
+
+    Args:
+      comparison: from `prepare`.
+      console: shows the progress.
+
+    Returns:
+      What comparison.json holds: status, rows (one dict per finished algorithm, see `summarize`), failures.
+    """
+    status, failures = FINISHED, {}
+    finished: dict[str, list[list[dict[str, Any]]]] = {}
+    rows: list[dict[str, Any]] = []
+    with finish_on_interrupt() as interrupted:
+        for contestant in comparison.contestants:
+            console.print(f"{contestant.name} on {comparison.task}: compiling", highlight=False)
+            try:
+                records, seconds, compile_seconds = _train(contestant, comparison, console, interrupted)
+            except ArithmeticError as error:
+                failures[contestant.name] = str(error)
+                console.print(f"{contestant.name} is left out: {error}", highlight=False, soft_wrap=True)
+                continue
+            except KeyboardInterrupt:
+                status = INTERRUPTED
+                break
+            finished[contestant.name] = records
+            rows.append({**summarize(contestant.name, records), "seconds": seconds, "compile_seconds": compile_seconds})
+    if failures and status == FINISHED:
+        status = NONFINITE
+    result = {"status": status, "rows": rows, "failures": failures}
+    comparison.directory.write_json("comparison.json", result)
+    if rows:
+        path = comparison.directory.path
+        (path / "table.md").write_text(markdown(rows), encoding="utf-8")
+        title = f"{comparison.task}, {comparison.num_seeds} seeds: mean and standard error"
+        plots.overlay(finished, path / "curves.png", title=title)
+    return result
+
+
+def _train(contestant: Contestant, comparison: Comparison, console: Console, interrupted: Any) -> tuple:
+    """Records [seed][iteration], wall seconds, seconds to compile; metrics.jsonl of each seed on the way."""
+    algorithm, hyperparams, num_seeds = contestant.algorithm, contestant.hyperparams, comparison.num_seeds
+    folders = [RunDirectory(comparison.directory.path / f"{contestant.name}-seed{seed}") for seed in range(num_seeds)]
+    begin = time.perf_counter()
+    # The same keys as `espo train --seed k`.
+    keys = jnp.stack([jax.random.split(jax.random.key(seed))[0] for seed in range(num_seeds)])
+    state = jax.jit(jax.vmap(algorithm.init, in_axes=(0, None)))(keys, hyperparams)
+    step = jax.jit(jax.vmap(algorithm.step, in_axes=(0, None))).lower(state, hyperparams).compile()
+    jax.block_until_ready(state)
+    compile_seconds = time.perf_counter() - begin
+    seconds = 0.0
+    try:
+        with progress(console, Budget.create(comparison.num_iterations, None)) as display:
+            for _ in range(comparison.num_iterations):
+                begin = time.perf_counter()
+                state, metrics = jax.block_until_ready(step(state, hyperparams))
+                elapsed = time.perf_counter() - begin
+                seconds += elapsed
+                lanes = _lanes(jax.device_get(metrics), num_seeds)
+                for seed, (folder, lane) in enumerate(zip(folders, lanes, strict=True)):
+                    if bits := int(lane.nonfinite):
+                        names = (name for i, name in enumerate(NONFINITE_QUANTITIES) if bits >> i & 1)
+                        raise ArithmeticError(
+                            f"seed {seed}, iteration {int(lane.iteration)}: nan or infinity in {', '.join(names)}"
+                        )
+                    folder.append(run_directory.record(lane, elapsed))
+                display.update(_mean_record([folder.records[-1] for folder in folders]))
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+        params = algorithm.params
+        for seed, folder in enumerate(folders):
+            folder.save_params(params(jax.tree.map(lambda x, seed=seed: x[seed], state)))
+    finally:
+        for folder in folders:
+            folder.close()
+    return [folder.records for folder in folders], seconds, compile_seconds
+
+
+def summarize(name: str, records: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """One row of the table: means over seeds, each with its standard error (None for one seed).
+
+    Args:
+      name: of the algorithm.
+      records: [seed][iteration] lines of metrics.jsonl; reward and cost are means of the last FINAL_ITERATIONS.
+    """
+
+    def final(field: str) -> np.ndarray:
+        return np.array(
+            [np.mean([np.atleast_1d(r[field]) for r in runs[-FINAL_ITERATIONS:]], axis=0) for runs in records]
+        )
+
+    cost, limit = final("episode_cost"), final("cost_limit")
+    counts = np.array([[runs[-1]["mode_counts"][mode] for mode in MODE_NAMES] for runs in records])
+    band = counts[:, 2:].sum()
+    return {
+        "algorithm": name,
+        "iterations": len(records[0]),
+        "samples": _statistic(np.array([runs[-1]["env_steps"] for runs in records], float)),
+        "reward": _statistic(final("episode_reward")[:, 0]),
+        "cost": [_statistic(column) for column in cost.T],
+        "cost_limit": limit[0].tolist(),
+        "limit_met": int(np.all(cost <= limit, axis=1).sum()),
+        "seeds": len(records),
+        "mode_counts": dict(zip(MODE_NAMES, counts.mean(axis=0).tolist(), strict=True)),
+        "conflicts_in_balance": float(counts[:, 3].sum() / band) if band else None,
+    }
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    cells = _cells(rows)
+    lines = [list(cells[0]), ["---"] * len(cells[0]), *[list(row.values()) for row in cells]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """The rows to print with rich."""
+    cells = _cells(rows)
+    printed = Table(*cells[0], title=title, title_justify="left")
+    for row in cells:
+        printed.add_row(*row.values())
+    return printed
+
+
+def _cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    most = max(row["samples"]["mean"] for row in rows)
+    slowest = max(row["seconds"] for row in rows)
+
+    def text(statistic: Mapping[str, Any], scale: float = 1.0, digits: int = 1) -> str:
+        error = statistic["standard_error"]
+        return f"{statistic['mean'] / scale:.{digits}f}" + ("" if error is None else f" ± {error / scale:.{digits}f}")
+
+    return [
+        {
+            "algorithm": row["algorithm"],
+            "samples (M)": f"{text(row['samples'], 1e6, 2)} ({row['samples']['mean'] / most:.0%})",
+            "time": f"{clock_time(row['seconds'])} ({row['seconds'] / slowest:.0%})",
+            "reward": text(row["reward"]),
+            "cost": ", ".join(map(text, row["cost"])),
+            "limit": ", ".join(f"{limit:g}" for limit in row["cost_limit"]),
+            "met": f"{row['limit_met']}/{row['seeds']}",
+            "iterations by mode": " ".join(
+                f"{count:.0f} {mode}," for mode, count in row["mode_counts"].items() if count
+            ).rstrip(","),
+        }
+        for row in rows
+    ]
+
+
+def _statistic(values: np.ndarray) -> dict[str, Any]:
+    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "standard_error": error}
+
+
+def _lanes(metrics: Metrics, num_seeds: int) -> list[Metrics]:
+    return [jax.tree.map(lambda x, seed=seed: x[seed], metrics) for seed in range(num_seeds)]
+
+
+def _mean_record(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the progress shows of an iteration: means over seeds, and the modes of all."""
+    first = records[0]
+
+    def mean(name: str) -> Any:
+        return np.mean([np.atleast_1d(r[name]) for r in records], axis=0).squeeze().tolist()
+
+    return {
+        **first,
+        **{name: mean(name) for name in ("episode_reward", "episode_cost")},
+        **{name: round(mean(name)) for name in ("env_steps", "sample_size")},
+        "steps_per_second": sum(r["steps_per_second"] for r in records),
+        "mode": "/".join(r["mode"] for r in records),
+    }
