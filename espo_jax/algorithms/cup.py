@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from espo_jax import policy
 from espo_jax.algorithms import core
-from espo_jax.algorithms.steps import (
+from espo_jax.algorithms.first_order import (
     FirstOrderState,
     descend,
     first_order_update,

@@ -13,7 +13,7 @@ import safety_envs
 
 import espo_jax
 from espo_jax import policy
-from espo_jax.algorithms.core import whiten
+from espo_jax.algorithms.batch import whiten
 from espo_jax.presets import preset, resolve
 from espo_jax.rollout import collect
 

@@ -17,6 +17,7 @@ import tyro
 
 from espo_jax import natural_gradient, surrogate
 from espo_jax.algorithms import core, steps
+from espo_jax.algorithms.batch import prepare_batch
 from espo_jax.presets import preset
 
 
@@ -93,7 +94,7 @@ def parts(args: Args) -> str:
         state, _ = step(state, hp)
     num_steps = jnp.int32(config.base_sample_size // config.num_envs)
     _, rollout, _ = jax.jit(common.rollout_fn(algorithm))(state, num_steps)
-    prepare = lambda rollout: core.prepare_batch(networks, config, state, rollout, hp)  # noqa: E731
+    prepare = lambda rollout: prepare_batch(networks, config, state, rollout, hp)  # noqa: E731
     batch, target = jax.jit(prepare)(rollout)
 
     def gradients(batch):

@@ -11,6 +11,7 @@ import pytest
 
 from espo_jax import Config, Hyperparams, espo, modes, normalize, policy
 from espo_jax.algorithms import core
+from espo_jax.algorithms.batch import prepare_batch
 from espo_jax.algorithms.steps import every_nth_step
 from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Batch
 from espo_jax.blocks import Blocks
@@ -65,7 +66,7 @@ def test_prepare_batch_equals_the_loops_of_the_papers(standardized, normalized):
         critics=networks.init_critics(jax.random.key(2)),
         normalizer=normalizer,
     )
-    batch, target = jax.jit(lambda s, r: core.prepare_batch(networks, config, s, r, hp))(state, rollout)
+    batch, target = jax.jit(lambda s, r: prepare_batch(networks, config, s, r, hp))(state, rollout)
 
     def whiten(x):
         return np.clip((x - np.asarray(normalizer.mean)) / np.asarray(normalizer.std), -1.5, 1.5) if normalized else x

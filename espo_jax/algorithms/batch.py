@@ -1,0 +1,74 @@
+"""From a rollout to the Batch that update rules see: whitened observations, distributions, advantages."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from espo_jax import normalize
+from espo_jax.algorithms.types import Batch, TrainState
+from espo_jax.blocks import Blocks
+from espo_jax.config import Config
+from espo_jax.gae import gae, standardize
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.networks import Networks
+from espo_jax.rollout import Rollout
+
+
+def whiten(config: Config, normalizer: Any, observation: jax.Array) -> jax.Array:
+    """Observations [..., O] as the networks see them."""
+    if not config.normalize_observations:
+        return observation
+    return normalize.normalize(normalizer, observation, config.observation_clip)
+
+
+def prepare_batch(
+    networks: Networks, config: Config, state: TrainState, rollout: Rollout, hyperparams: Hyperparams
+) -> tuple[Batch, jax.Array]:
+    """Evaluate policy and critics on a rollout and estimate its advantages.
+
+    Returns:
+      the Batch, and the critics' targets [T, N, 1 + K].
+    """
+    hp, num_constraints = hyperparams, networks.num_constraints
+    blocks = Blocks.covering(rollout.num_steps, config.steps_per_block)
+    observation = whiten(config, state.normalizer, rollout.observation)
+    next_observation = whiten(config, state.normalizer, rollout.next_observation)
+
+    def evaluate(block: tuple) -> tuple:
+        observation, next_observation = block
+        values = jax.vmap(networks.critic, in_axes=(0, None), out_axes=-1)
+        distribution = networks.policy(state.policy, observation)
+        return distribution, values(state.critics, observation), values(state.critics, next_observation)
+
+    distribution, value, next_value = blocks.map(evaluate, (observation, next_observation))
+
+    def advantages(signal: jax.Array, value: jax.Array, next_value: jax.Array, discount: jax.Array, lam: jax.Array):
+        def one_env(*args: jax.Array) -> jax.Array:
+            return gae(*args, discount=discount, gae_lambda=lam)
+
+        columns = (signal, value, next_value, rollout.terminated, rollout.truncated, rollout.mask)
+        return jax.vmap(one_env, in_axes=1, out_axes=1)(*columns)
+
+    signals = jnp.concatenate([rollout.reward[..., None], rollout.cost], axis=-1)
+    per_signal = lambda reward, cost: jnp.concatenate([reward[None], jnp.full(num_constraints, cost)])  # noqa: E731
+    advantage = jax.vmap(advantages, in_axes=(-1, -1, -1, 0, 0), out_axes=-1)(
+        signals, value, next_value,
+        per_signal(hp.discount, hp.cost_discount), per_signal(hp.gae_lambda, hp.cost_gae_lambda),
+    )  # fmt: skip
+    target = advantage + value
+    scale = jnp.ones(1 + num_constraints)
+    if config.standardize_advantages:
+        advantage, scale = jax.vmap(standardize, in_axes=(-1, None), out_axes=(-1, 0))(advantage, rollout.mask)
+    more_is_better = jnp.array([1.0] + [-1.0] * num_constraints)
+    batch = Batch(
+        observation=observation,
+        action=rollout.action,
+        log_prob=rollout.log_prob,
+        distribution=distribution,
+        advantage=more_is_better * advantage,
+        advantage_scale=scale,
+        mask=rollout.mask,
+        blocks=blocks,
+    )
+    return batch, target

@@ -1,0 +1,161 @@
+"""What algorithms share that descend on minibatches under Lagrange multipliers: PPO-Lagrangian and CUP."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from espo_jax import minibatch, multiplier, policy
+from espo_jax.algorithms.steps import compare, natural_directions
+from espo_jax.algorithms.types import Batch, Problem, Update
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.multiplier import Multiplier
+from espo_jax.networks import Networks
+
+# (new distribution of B samples, their Batch) -> loss [], summed.
+LossFn = Callable[[policy.Gaussian, Batch], jax.Array]
+
+
+@flax.struct.dataclass
+class FirstOrderState:
+    """State of an update rule that descends on minibatches: Adam's of the policy, and the multipliers."""
+
+    optimizer_state: Any
+    multiplier: Multiplier
+
+
+def policy_optimizer(config: Config, hyperparams: Hyperparams) -> optax.GradientTransformation:
+    """Adam on clipped gradients."""
+    return minibatch.adam(hyperparams.policy_learning_rate, config.policy_max_gradient_norm)
+
+
+def multiplier_optimizer(config: Config, hyperparams: Hyperparams) -> optax.GradientTransformation:
+    """Of the multipliers."""
+    return multiplier.optimizer(config.multiplier_optimizer, hyperparams.multiplier_learning_rate)
+
+
+def init_first_order(
+    networks: Networks, params: jax.Array, config: Config, hyperparams: Hyperparams
+) -> FirstOrderState:
+    """The state before the first iteration."""
+    return FirstOrderState(
+        optimizer_state=policy_optimizer(config, hyperparams).init(params),
+        multiplier=multiplier.init(
+            multiplier_optimizer(config, hyperparams), hyperparams.multiplier_init, networks.num_constraints
+        ),
+    )
+
+
+def update_multiplier(problem: Problem, current: Multiplier) -> tuple[Multiplier, jax.Array]:
+    """The multipliers after one step on V_c - b, and their values [K]; none of it during the warm-up."""
+    hp = problem.hyperparams
+    stepped = multiplier.update(
+        multiplier_optimizer(problem.config, hp), current, problem.episode.cost - hp.cost_limit, hp.multiplier_max
+    )
+    new = jax.tree.map(lambda n, o: jnp.where(problem.warmup, o, n), stepped, current)
+    return new, jnp.where(problem.warmup, 0.0, new.value)
+
+
+def descend(
+    problem: Problem,
+    loss_fn: LossFn,
+    params: jax.Array,
+    optimizer_state: Any,
+    key: jax.Array,
+    reference: policy.Gaussian,
+) -> tuple[jax.Array, Any, jax.Array]:
+    """Minimise a sum over samples by minibatches, until the policy has moved by target_kl from a reference.
+
+    Args:
+      problem: samples and settings.
+      loss_fn: (new distribution of B samples, their Batch with the reference as `distribution`) -> summed loss [].
+      params: [P] start.
+      optimizer_state: of `policy_optimizer`.
+      key: for the order of the samples.
+      reference: [T, N, A] policy from which the KL is measured, after every pass.
+
+    Returns:
+      params [P], optimizer_state, share of the passes made [].
+    """
+    config, batch, policy_fn = problem.config, problem.batch, problem.networks.policy
+    optimizer = policy_optimizer(config, problem.hyperparams)
+
+    def step(carry: tuple, rows: dict[str, Any], real: jax.Array) -> tuple:
+        params, state = carry
+        samples = batch._replace(**rows, mask=real)
+
+        def mean_loss(p: jax.Array) -> jax.Array:
+            return loss_fn(policy_fn(p, samples.observation), samples) / jnp.maximum(jnp.sum(real), 1)
+
+        updates, state = optimizer.update(jax.grad(mean_loss)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    def too_far(carry: tuple) -> jax.Array:
+        return mean_kl(problem, reference, carry[0]) > problem.hyperparams.target_kl
+
+    (params, optimizer_state), passes = minibatch.passes(
+        step,
+        (params, optimizer_state),
+        key,
+        {
+            "observation": batch.observation,
+            "action": batch.action,
+            "log_prob": batch.log_prob,
+            "distribution": reference,
+            "advantage": batch.advantage,
+        },
+        batch.mask,
+        num_passes=config.policy_passes,
+        minibatch_size=config.policy_minibatch_size,
+        stop_fn=too_far,
+    )
+    return params, optimizer_state, passes / config.policy_passes
+
+
+def mean_kl(problem: Problem, reference: policy.Gaussian, params: jax.Array) -> jax.Array:
+    """KL from a reference policy [T, N, A] to the one with parameters [P], over the samples in use: [] nats."""
+    batch, policy_fn = problem.batch, problem.networks.policy
+
+    def block_fn(block: tuple) -> jax.Array:
+        observation, old, mask = block
+        return jnp.sum(jnp.where(mask, policy.kl_divergence(old, policy_fn(params, observation)), 0.0))
+
+    total = batch.blocks.sum(block_fn, (batch.observation, reference, batch.mask))
+    return total / jnp.maximum(jnp.sum(batch.mask), 1)
+
+
+def first_order_update(
+    problem: Problem,
+    params: jax.Array,
+    passes: jax.Array,
+    weight: jax.Array,
+    nu: jax.Array,
+    state: FirstOrderState,
+) -> Update:
+    """What a first-order rule reports; g_r and g_c are those of the same surrogate at the old policy.
+
+    Args:
+      problem: the old policy and samples.
+      params: [P] reached.
+      passes: [] share of the passes made.
+      weight: [M] of the objectives.
+      nu: [K] multipliers in use.
+      state: for the next iteration.
+    """
+    natural = natural_directions(problem)
+    gram, _ = compare(problem, natural)
+    return Update(
+        step=params - problem.params,
+        active=weight > 0,
+        weight=weight,
+        gram=gram,
+        kl=mean_kl(problem, problem.batch.distribution, params),
+        step_fraction=passes,
+        cg_residual=jnp.zeros(()),
+        multiplier=nu,
+        state=state,
+    )

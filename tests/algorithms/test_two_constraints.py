@@ -1,0 +1,68 @@
+"""SafetyWalker2d with two costs, effort and speed, under every algorithm that has constraints."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+import safety_envs
+
+from espo_jax import algorithms
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.presets import preset, resolve
+
+CONSTRAINED = tuple(name for name in algorithms.NAMES if name != "trpo")
+LIMITS = (40.0, 100.0)  # effort as published; steps of an episode faster than 0.5 m/s
+
+
+def walker2d():
+    def effort_and_speed(before, action, after):
+        effort = jnp.sqrt(1e-3 * jnp.sum(jnp.square(action)))
+        return jnp.stack([effort, (after.pipeline_state.readings.velocity[0] > 0.5).astype(jnp.float32)])
+
+    env = safety_envs.make("safety_walker2d", backend="mujoco")
+    return safety_envs.SafetyWrapper(env, effort_and_speed, cost_limit=LIMITS)
+
+
+@pytest.mark.usefixtures("quick_compile")
+@pytest.mark.parametrize("name", algorithms.NAMES)
+def test_every_algorithm_takes_two_limits(name, key):
+    config = Config(
+        num_envs=4, base_sample_size=64, block_size=16, max_zeta_positive=0.1, policy_hidden_sizes=(8,),
+        critic_hidden_sizes=(8,), lbfgs_iterations=2, cg_iterations=3, policy_passes=2, policy_minibatch_size=16,
+    )  # fmt: skip
+    algorithm = algorithms.load(name).make(walker2d(), config)
+    hp = Hyperparams.create(cost_limit=LIMITS, warmup_iterations=0, slack_positive=1e6, slack_negative=-1e6)
+    state = algorithm.init(key, hp)
+    state, metrics = jax.jit(algorithm.step)(state, hp)
+    chex.assert_shape([metrics.episode_cost, metrics.multiplier, metrics.cost_limit], (2,))
+    assert int(metrics.nonfinite) == 0
+    assert float(metrics.episode_cost[0]) > 40.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONSTRAINED)
+def test_both_limits_are_met(name):
+    """Within 0.8 M steps the mean V_c of the last iterations is within both limits, and the reward is of walking."""
+    env = walker2d()
+    settings = {
+        **preset("paper", "safety_walker2d", name), "cost_limit": LIMITS, "slack_positive": 0.0, "slack_negative": -2.0,
+        "base_sample_size": 8_000, "warmup_iterations": 5, "num_iterations": 100, "multiplier_optimizer": "adam",
+        "multiplier_learning_rate": 0.05, "policy_passes": 10,
+    }  # fmt: skip
+    config, values = resolve(settings, env)
+    algorithm = algorithms.load(name).make(env, dataclasses.replace(config))
+    hp = Hyperparams.create(**values, config=config)
+    state, step = jax.jit(algorithm.init)(jax.random.key(0), hp), jax.jit(algorithm.step)
+    records = []
+    for _ in range(100):
+        state, metrics = step(state, hp)
+        records.append(jax.device_get(metrics))
+    last = records[-15:]
+    cost = sum(r.episode_cost for r in last) / len(last)
+    reward = sum(float(r.episode_reward) for r in last) / len(last)
+    print(f"{name}: cost {cost}, reward {reward:.0f}, first {records[0].episode_cost} {records[0].episode_reward:.0f}")
+    assert (cost <= 1.05 * jnp.array(LIMITS)).all()
+    assert reward > 500
