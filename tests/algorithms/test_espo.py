@@ -185,6 +185,7 @@ UPDATE_CONFIG = Config(
 )
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("metric", ["natural", "euclidean", "fisher"])
 @pytest.mark.parametrize("mode", ["reward", "cost", "balance"])
 @pytest.mark.parametrize("opposed", [False, True])

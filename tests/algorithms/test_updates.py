@@ -25,7 +25,7 @@ CONFIG = Config(
     policy_passes=3, policy_minibatch_size=1000,
 )  # fmt: skip
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = pytest.mark.usefixtures("x64", "quick_compile")
 
 
 def pose(cost, *, limit=40.0, copies=None, num_constraints=1, used=24, config=CONFIG, **changes):
