@@ -9,6 +9,7 @@ from espo_jax.algorithms import crpo, cup, espo, pcpo, pcrpo, ppo_lagrangian, tr
 from espo_jax.algorithms.types import Algorithm, Metrics, TrainState
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
+from espo_jax.training.policies import load_policy
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,7 @@ __all__ = [
     "crpo",
     "cup",
     "espo",
+    "load_policy",
     "pcpo",
     "pcrpo",
     "ppo_lagrangian",

@@ -1,9 +1,11 @@
 """The `espo` command."""
 
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -11,24 +13,37 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from espo_jax import algorithms, presets
-from espo_jax.flags import BadInputError, CompareOptions, Parser, RunOptions, given, parse, settings_flags
+from espo_jax.flags import (
+    BadInputError,
+    CompareOptions,
+    EvalOptions,
+    Parser,
+    RunOptions,
+    given,
+    parse,
+    settings_flags,
+)
 
-OK, BAD_INPUT, NONFINITE, INTERRUPTED = 0, 2, 3, 130
+OK, BAD_INPUT, NONFINITE, UNWRITABLE, INTERRUPTED, TERMINATED = 0, 2, 3, 4, 130, 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0 finished, 2 bad input, 3 nan or infinity, 130 Ctrl-C)."""
+    """Run the command line; returns the exit code.
+
+    0 finished, 2 bad input, 3 nan or infinity, 4 the disk takes no more, 130 Ctrl-C, 143 SIGTERM.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train_command,
+        "eval": _eval_command,
         "compare": _compare_command,
         "tasks": _tasks_command,
     }
     parser = Parser(
         prog="espo",
         description="Safe reinforcement learning by sample manipulation.",
-        epilog="`espo COMMAND --help` says more: train trains on a task and writes a run directory; compare trains "
-        "several algorithms at equal iterations; tasks lists what can be trained.",
+        epilog="`espo COMMAND --help` says more: train trains on a task and writes a run directory; eval judges the "
+        "policy of a run; compare trains several algorithms at equal iterations; tasks lists what can be trained.",
     )
     parser.add_argument("command", choices=commands)
     parser.add_argument("--version", action="version", version=f"espo_jax {version('espo_jax')}")
@@ -54,36 +69,127 @@ def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int
     Raises:
       BadInputError: before anything is compiled.
     """
-    try:
+    with refusing():
         algorithm = algorithms.load(options.algorithm)
         if env is None:
             import safety_envs
 
             env = safety_envs.make(options.task, backend=options.backend, reward=options.reward)
-        from espo_jax.training import run
+        from espo_jax.training import job
 
-        job = run.prepare(
+        upkeep = ("num_timesteps", "num_eval_episodes", "eval_interval", "checkpoint_iterations", "checkpoint_minutes")
+        prepared = job.prepare(
             env,
             algorithm.make,
             settings,
             task=options.task,
             algorithm=options.algorithm,
             seed=options.seed,
-            num_timesteps=options.num_timesteps,
-            num_eval_episodes=options.num_eval_episodes,
             run_dir=options.run_dir,
             origin={"backend": env.backend, "reward": options.reward, "preset": options.preset},
+            **{name: getattr(options, name) for name in upkeep},
         )
-    except (ValueError, OSError) as error:
-        raise BadInputError(str(error)) from error
+    return _execute(prepared)
+
+
+def resume(run_dir: str, changes: dict[str, Any], env: Any = None) -> int:
+    """Go on with a run where its newest whole checkpoint is; returns the exit code.
+
+    Args:
+      run_dir: of the run.
+      changes: flat settings; all but when to stop, to save and to evaluate must be what they are.
+      env: environment to use in place of the run's task.
+
+    Raises:
+      BadInputError: before anything is compiled.
+    """
+    with refusing():
+        from espo_jax.training import job
+        from espo_jax.training.run_config import RunConfig
+
+        path = Path(run_dir)
+        about = RunConfig.read(path).changed(changes)
+        algorithm = algorithms.load(about.algorithm)
+        if env is None:
+            import safety_envs
+
+            env = safety_envs.make(about.task, backend=about.backend, reward=about.reward or "task")
+        prepared = job.resume(about, env, algorithm.make, path)
+    return _execute(prepared)
+
+
+def _execute(job: Any) -> int:
+    """Run a job to its end, and say how it ended."""
+    from espo_jax.training import run
 
     console = Console()
-    result = run.execute(job, console)
+    path = job.directory.path
+    go_on = f"go on with: espo train --resume {path}"
+    try:
+        result = run.execute(job, console)
+    except OSError as error:
+        print(f"espo: {error}; what was written before is whole; {go_on}", file=sys.stderr)
+        return UNWRITABLE
     if result["status"] == run.FINISHED:
-        console.print(run.summary(result, job.directory.path), soft_wrap=True)
+        console.print(run.summary(result, path), soft_wrap=True)
         return OK
-    print(f"espo: {result['message']}; what ran until then is in {job.directory.path}", file=sys.stderr)
-    return INTERRUPTED if result["status"] == run.INTERRUPTED else NONFINITE
+    if result["status"] == run.INTERRUPTED:
+        print(f"espo: {result['message']}; {go_on}", file=sys.stderr)
+        return _interrupted(result["signal"])
+    print(f"espo: {result['message']}; what ran until then is in {path}", file=sys.stderr)
+    return NONFINITE
+
+
+def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None = None) -> int:
+    """Judge a run's policy by fresh episodes, print the table and write it as JSON; returns the exit code.
+
+    Args:
+      options: what to judge and on what.
+      make_env: backend -> environment, in place of the run's task.
+
+    Raises:
+      BadInputError: the run or an option is not usable.
+    """
+    with refusing():
+        from espo_jax.training import files, judge
+        from espo_jax.training.run_config import RunConfig
+
+        run_dir = Path(options.run_dir)
+        about = RunConfig.read(run_dir)
+        backends = [name.strip() for name in options.backend.split(",")] if options.backend else [about.backend]
+
+        def of_the_run(backend: str | None) -> Any:
+            import safety_envs
+
+            return safety_envs.make(about.task, backend=backend, reward=about.reward or "task")
+
+        chosen, physics = "best-safe" if options.best_safe else "last", "-".join(map(str, backends))
+        output = Path(options.output or run_dir / f"eval-{chosen}-{physics}.json")
+        try:
+            rows = judge.judge(
+                run_dir,
+                make_env or of_the_run,
+                backends,
+                num_episodes=options.episodes,
+                seed=options.seed,
+                best_safe=options.best_safe,
+            )
+        except FloatingPointError as error:
+            print(f"espo: {error}", file=sys.stderr)
+            return NONFINITE
+        about_rows = {"run_dir": str(run_dir), "policy": chosen, "seed": options.seed, "rows": rows}
+        files.write_json(output, about_rows)
+    console = Console()
+    console.print(judge.table(rows, f"{about.task}, {chosen} policy of {run_dir}: {options.episodes} episodes each"))
+    for line in judge.gaps(rows):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(
+        "reward, cost: mean ± standard error (95 % bootstrap interval); within: episodes that keep the limit; CVaR "
+        f"0.1: mean cost of the worst tenth\nwritten to {output}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return OK
 
 
 def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) -> int:
@@ -97,7 +203,7 @@ def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) 
     Raises:
       BadInputError: before anything is compiled.
     """
-    try:
+    with refusing():
         names = [name.strip() for name in options.algorithms.split(",")]
         for name in names:
             algorithms.load(name)
@@ -119,9 +225,6 @@ def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) 
             run_dir=options.run_dir,
             origin={"backend": env.backend, "reward": options.reward, "preset": options.preset},
         )
-    except (ValueError, OSError) as error:
-        raise BadInputError(str(error)) from error
-
     console = Console()
     result = comparison.execute(job, console)
     if result["rows"]:
@@ -135,8 +238,21 @@ def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) 
         )
     if result["status"] == run.INTERRUPTED:
         print(f"espo: interrupted; what finished until then is in {job.directory.path}", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted(result["signal"])
     return OK if result["status"] == run.FINISHED else NONFINITE
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """What is wrong with what the user gave becomes a BadInputError."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise BadInputError(str(error)) from error
+
+
+def _interrupted(signal: str | None) -> int:
+    return TERMINATED if signal == "SIGTERM" else INTERRUPTED
 
 
 def tasks() -> int:
@@ -191,7 +307,10 @@ def _train_command(argv: list[str]) -> int:
         "Train on a task and write a run directory. The defaults shown are those of preset "
         f"{chosen.preset} for {chosen.task} and {chosen.algorithm}."
     )
-    values = vars(parse(settings_flags(RunOptions, defaults), argv, "espo train", about))
+    flags = settings_flags(RunOptions, defaults)
+    values = vars(parse(flags, argv, "espo train", about))
+    if values["resume"] is not None:
+        return resume(values["resume"], {name: values[name] for name in given(flags, argv) - {"resume"}})
     options = RunOptions(**{field.name: values[field.name] for field in dataclasses.fields(RunOptions)})
     return train(options, {name: value for name, value in values.items() if name not in vars(options)})
 
@@ -207,6 +326,11 @@ def _compare_command(argv: list[str]) -> int:
     values = vars(parse(flags, argv, "espo compare", about))
     options = CompareOptions(**{field.name: values[field.name] for field in dataclasses.fields(CompareOptions)})
     return compare(options, {name: values[name] for name in given(flags, argv) if name not in vars(options)})
+
+
+def _eval_command(argv: list[str]) -> int:
+    about = "Judge the policy of a run by fresh episodes, stochastic and deterministic, on any physics."
+    return evaluate(parse(EvalOptions, argv, "espo eval", about))
 
 
 def _tasks_command(argv: list[str]) -> int:

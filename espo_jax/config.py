@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from espo_jax.validation import require_choice, require_int, require_range
+from espo_jax.validation import require_bool, require_choice, require_int, require_range
 
 CONFLICT_METRICS = ("natural", "euclidean", "fisher")
 CRITIC_OPTIMIZERS = ("lbfgs", "adam")
@@ -89,9 +89,11 @@ class Config:
             require_int("episode_length", self.episode_length)
         for name in ("policy_hidden_sizes", "critic_hidden_sizes"):
             sizes = getattr(self, name)
-            if isinstance(sizes, int) or any(not isinstance(s, int) or s < 1 for s in sizes):
+            if not isinstance(sizes, tuple | list) or any(not isinstance(s, int) or s < 1 for s in sizes):
                 raise ValueError(f"{name} is {sizes!r}: it must be a tuple of positive integers")
             object.__setattr__(self, name, tuple(sizes))
+        for name in ("reset_each_iteration", "standardize_advantages", "normalize_observations"):
+            require_bool(name, getattr(self, name))
         require_range("max_zeta_positive", self.max_zeta_positive, 0.0, math.inf, open_high=True)
         require_range("observation_clip", self.observation_clip, 0.0, math.inf, open_low=True)
         for name in ("critic_max_gradient_norm", "policy_max_gradient_norm"):

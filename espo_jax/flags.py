@@ -44,6 +44,7 @@ _UNSET = {
     "num_timesteps": "no such limit",
     "backend": "mujoco on a CPU, exact physics that run there on an accelerator",
     "run_dir": "a new one in runs/",
+    "resume": "a new run",
     "cost_limit": "the task's own",
     "max_zeta_positive": "zeta-positive",
     "episode_length": "the task's own",
@@ -63,8 +64,12 @@ class RunOptions:
       preset: where settings that are not given come from.
       seed: of all randomness.
       num_timesteps: stop when this many samples are taken, if that is before num-iterations.
-      num_eval_episodes: episodes of the final evaluation; 0 leaves it out.
+      num_eval_episodes: episodes of an evaluation; 0 leaves all evaluations out.
+      eval_interval: iterations between evaluations while training; 0 leaves those out.
+      checkpoint_iterations: iterations between checkpoints; 0 is no such interval.
+      checkpoint_minutes: minutes between checkpoints; inf is no such interval.
       run_dir: folder to create for the results.
+      resume: run directory to go on in, with the settings that it has.
     """
 
     task: str = "safety_reacher"
@@ -75,7 +80,11 @@ class RunOptions:
     seed: int = 0
     num_timesteps: int | None = None
     num_eval_episodes: int = 20
+    eval_interval: int = 50
+    checkpoint_iterations: int = 0
+    checkpoint_minutes: float = 5.0
     run_dir: str | None = None
+    resume: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +108,29 @@ class CompareOptions:
     reward: str = "task"
     preset: str = "paper"
     run_dir: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalOptions:
+    """What to judge.
+
+    Args:
+      run_dir: run directory whose policy is judged.
+      episodes: of each policy on each physics.
+      backend: physics, several separated by commas; the first is what the others are compared with.
+      seed: of resets and actions.
+      best_safe: judge the best checkpoint within the limits instead of the last policy.
+      output: JSON file to write.
+    """
+
+    run_dir: tyro.conf.Positional[str]
+    episodes: int = 100
+    backend: Annotated[str | None, tyro.conf.arg(metavar="STR", help_behavior_hint="(default: that of the run)")] = None
+    seed: int = 0
+    best_safe: bool = False
+    output: Annotated[
+        str | None, tyro.conf.arg(metavar="STR", help_behavior_hint="(default: a file in the run directory)")
+    ] = None
 
 
 class BadInputError(Exception):

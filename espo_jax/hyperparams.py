@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from espo_jax.config import Config
-from espo_jax.validation import require_range
+from espo_jax.validation import require_number, require_range
 
 
 @jax.tree_util.register_dataclass
@@ -98,10 +98,10 @@ class Hyperparams:
         unknown = set(values) - set(HYPERPARAM_DEFAULTS)
         if unknown:
             raise TypeError(f"unknown hyperparameters {sorted(unknown)}: known are {sorted(HYPERPARAM_DEFAULTS)}")
-        merged = {**HYPERPARAM_DEFAULTS, **values, "cost_limit": _at_least_1d(cost_limit)}
+        merged = {**HYPERPARAM_DEFAULTS, **values, "cost_limit": _at_least_1d("cost_limit", cost_limit)}
         num_constraints = merged["cost_limit"].size
         for name in ("slack_positive", "slack_negative"):
-            merged[name] = _at_least_1d(merged[name])
+            merged[name] = _at_least_1d(name, merged[name])
             if merged[name].size not in (1, num_constraints):
                 raise ValueError(
                     f"{name} has {merged[name].size} values: it must have 1 or one per limit ({num_constraints})"
@@ -109,6 +109,7 @@ class Hyperparams:
         concrete = {name: value for name, value in merged.items() if not isinstance(value, jax.core.Tracer)}
         for name, (low, high, open_low, open_high) in _HYPERPARAM_RANGES.items():
             for value in np.atleast_1d(concrete.get(name, ())):
+                require_number(name, value)
                 require_range(name, float(value), low, high, open_low=open_low, open_high=open_high)
         # Compared as float32, so that a value that comes back from an array passes.
         zeta_positive = concrete.get("zeta_positive", 0.0)
@@ -196,5 +197,10 @@ _HYPERPARAM_RANGES: dict[str, tuple[float, float, bool, bool]] = {
 }
 
 
-def _at_least_1d(value: Any) -> Any:
-    return jnp.atleast_1d(value) if isinstance(value, jax.Array) else np.atleast_1d(np.asarray(value, np.float64))
+def _at_least_1d(name: str, value: Any) -> Any:
+    if isinstance(value, jax.Array):
+        return jnp.atleast_1d(value)
+    try:
+        return np.atleast_1d(np.asarray(value, np.float64))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}: it must be a number, or one per constraint") from None

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -46,9 +47,8 @@ def make_networks(observation_size: int, action_size: int, num_constraints: int,
     observation = jnp.zeros((observation_size,))
     policy_net = GaussianPolicy(action_size, config.policy_hidden_sizes)
     critic_net = Critic(config.critic_hidden_sizes)
-    key = jax.random.key(0)  # only shapes depend on these initial parameters
-    _, unravel_policy = ravel_pytree(policy_net.init(key, observation))
-    _, unravel_critic = ravel_pytree(critic_net.init(key, observation))
+    unravel_policy = _unraveler(policy_net, observation)
+    unravel_critic = _unraveler(critic_net, observation)
 
     def init_critics(key: jax.Array) -> jax.Array:
         keys = jax.random.split(key, 1 + num_constraints)
@@ -71,3 +71,10 @@ def make_networks(observation_size: int, action_size: int, num_constraints: int,
         unravel_critic=unravel_critic,
         num_constraints=num_constraints,
     )
+
+
+def _unraveler(network: nn.Module, observation: jax.Array) -> Callable[[jax.Array], Any]:
+    """Flat parameters to flax variables, found without making any."""
+    unravel: list[Callable[[jax.Array], Any]] = []
+    jax.eval_shape(lambda: unravel.append(ravel_pytree(network.init(jax.random.key(0), observation))[1]))
+    return unravel[0]

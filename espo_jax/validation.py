@@ -3,11 +3,25 @@
 import numbers
 from typing import Any
 
+import numpy as np
+
 
 def require_int(name: str, value: Any) -> None:
     """Refuse what is not a positive integer."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= int(value) < 2**31:
         raise ValueError(f"{name} is {value!r}: it must be a positive integer below 2^31")
+
+
+def require_number(name: str, value: Any) -> None:
+    """Refuse what is not a number (one that is nan passes)."""
+    if not isinstance(value, numbers.Real | np.bool_):
+        raise ValueError(f"{name} is {value!r}: it must be a number")
+
+
+def require_bool(name: str, value: Any) -> None:
+    """Refuse what is neither true nor false."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} is {value!r}: it must be True or False")
 
 
 def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -20,6 +34,7 @@ def require_range(
     name: str, value: float, low: float, high: float, *, open_low: bool = False, open_high: bool = False
 ) -> None:
     """Refuse what lies outside of low to high, nan included."""
+    require_number(name, value)
     above = value > low if open_low else value >= low
     below = value < high if open_high else value <= high
     if not (above and below):  # also when value is nan

@@ -1,8 +1,6 @@
 """The `espo` command: exit codes, messages, help, and what a run leaves on disk."""
 
-import json
 import os
-import signal
 
 import jax
 import numpy as np
@@ -13,7 +11,7 @@ from espo_jax import cli
 from espo_jax.algorithms import espo
 from espo_jax.config import Config
 from espo_jax.flags import BadInputError, RunOptions, parse, settings_flags
-from espo_jax.training import loop, run, run_directory
+from espo_jax.training import policies, run
 
 from .training.probe_envs import TINY, PointEnv
 from .training.test_run_directory import strict_loads
@@ -35,6 +33,7 @@ def test_finished_run_leaves_everything(finished):
     code, _, run_dir = finished
     assert code == 0
     assert {file.name for file in run_dir.iterdir()} == {
+        "checkpoints",
         "config.json",
         "metrics.jsonl",
         "policy.npz",
@@ -84,7 +83,7 @@ def test_result_says_what_was_saved_and_whether_the_limit_is_met(finished):
 
 def test_saved_policy_acts(finished):
     config = Config(**{k: v for k, v in TINY.items() if k in Config.__dataclass_fields__})
-    policy = espo.make(PointEnv(), config).make_inference_fn(run_directory.load_params(finished[2]), deterministic=True)
+    policy = espo.make(PointEnv(), config).make_inference_fn(policies.load_params(finished[2]), deterministic=True)
     assert np.isfinite(policy(np.zeros((5, 1)), jax.random.key(0))[0]).all()
 
 
@@ -97,41 +96,8 @@ def test_nan_exits_3_with_everything_before_it_on_disk(tmp_path, capsys):
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
     assert (tmp_path / "run" / "curves.png").stat().st_size > 20_000
     assert strict_loads((tmp_path / "run" / "result.json").read_text())["status"] == "nonfinite"
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves(run_directory.load_params(tmp_path / "run")))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(policies.load_params(tmp_path / "run")))
     assert "iteration 2/4" in printed.out
-
-
-def test_ctrl_c_keeps_what_ran(tmp_path, capsys, monkeypatch):
-    # Signalled while the second iteration runs; a fake step spares the compilation.
-    job = run.prepare(
-        PointEnv(), espo.make, TINY, task="point", algorithm="espo", run_dir=tmp_path / "run", num_eval_episodes=0
-    )
-    lines = [json.loads(line) for line in FAKE_RECORDS.splitlines()]
-    state = jax.eval_shape(job.algorithm.init, jax.random.key(0), job.hyperparams)
-    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype) if x.dtype != jax.random.key(0).dtype else x, state)
-
-    def iterate(*_):
-        for line in lines:
-            os.kill(os.getpid(), signal.SIGINT)
-            yield loop.Iteration(state, line, 1.0)
-
-    monkeypatch.setattr(run, "start", lambda *_: loop.Started(state, None, 0.0))
-    monkeypatch.setattr(run, "iterate", iterate)
-    monkeypatch.setattr(run_directory, "record", lambda metrics, seconds: metrics)
-    before = signal.getsignal(signal.SIGINT)  # not Python's own where a shell started the tests in the background
-    result = run.execute(job, cli.Console())
-    assert result["status"] == "interrupted"
-    assert result["message"] == "interrupted after iteration 1"
-    assert (tmp_path / "run" / "policy.npz").exists()
-    assert (tmp_path / "run" / "curves.png").exists()
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-FAKE_RECORDS = """\
-{"iteration": 1, "env_steps": 64, "sample_size": 64, "mode": "reward", "conflict_angle": 80.0, "episode_reward": 1.0, \
-"episode_cost": 3.0, "episodes_finished": 1, "cost_limit": 4.0, "slack_negative": 0.0, "slack_positive": 0.0, \
-"steps_per_second": 64.0}
-{"iteration": 2}"""
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,17 @@ iteration = roll out, estimate V_r and V_c, advantages, update rule, critics, ne
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 import safety_envs
-from jax.flatten_util import ravel_pytree
 from safety_envs.base import strongly_typed
 
 from espo_jax import conflict, critic, minibatch, modes, normalize, policy, sample_size, surrogate
 from espo_jax.algorithms.batch import prepare_batch, whiten
+from espo_jax.algorithms.inference import inference_fn
 from espo_jax.algorithms.measurement import find_nonfinite, measure
 from espo_jax.algorithms.types import Algorithm, Batch, Metrics, Problem, TrainState, Update, UpdateRule
 from espo_jax.config import Config
@@ -116,23 +115,7 @@ def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
     def params(state: TrainState) -> tuple[Any, Any, Any]:
         return state.normalizer, networks.unravel_policy(state.policy), jax.vmap(networks.unravel_critic)(state.critics)
 
-    def make_inference_fn(params: tuple[Any, Any, Any], deterministic: bool = False) -> Callable:
-        normalizer, variables, _ = params
-        flat, _ = ravel_pytree(variables)
-
-        def act(observation: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, dict[str, jax.Array]]:
-            distribution = networks.policy(flat, whiten(config, normalizer, observation))
-            if deterministic:
-                action = distribution.mean
-            elif key is None:
-                raise ValueError("key is None: a stochastic policy needs one (or deterministic=True)")
-            else:
-                action = policy.sample(key, distribution)
-            return action, {"log_prob": policy.log_prob(distribution, action)}
-
-        return act
-
-    return Algorithm(init, step, params, make_inference_fn, config, wrapped, networks)
+    return Algorithm(init, step, params, inference_fn(networks, config), config, wrapped, networks)
 
 
 def settle(config: Config, update_rule: UpdateRule) -> Config:

@@ -21,8 +21,9 @@ from espo_jax.presets import resolve
 from espo_jax.training import plots, run_directory
 from espo_jax.training.loop import Budget
 from espo_jax.training.progress import clock_time, progress
-from espo_jax.training.run import FINISHED, INTERRUPTED, NONFINITE, finish_on_interrupt
+from espo_jax.training.run import FINISHED, INTERRUPTED, NONFINITE
 from espo_jax.training.run_directory import RunDirectory
+from espo_jax.training.signals import Stop, finish_first
 
 FINAL_ITERATIONS = 20  # whose mean counts as where an algorithm ends
 
@@ -93,24 +94,24 @@ def prepare(
 def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
     """Train them one after the other, and leave metrics, comparison.json, table.md and curves.png behind.
 
-    Ctrl-C finishes the iteration, leaves out the algorithm that is not finished and stops. An algorithm with nan or
-    infinity in a seed is left out, and the others go on.
+    Ctrl-C and SIGTERM finish the iteration, leave out the algorithm that is not finished and stop. An algorithm with
+    nan or infinity in a seed is left out, and the others go on.
 
     Args:
       comparison: from `prepare`.
       console: shows the progress.
 
     Returns:
-      What comparison.json holds: status, rows (one dict per finished algorithm, see `summarize`), failures.
+      What comparison.json holds: status, signal, rows (one dict per finished algorithm, see `summarize`), failures.
     """
     status, failures = FINISHED, {}
     finished: dict[str, list[list[dict[str, Any]]]] = {}
     rows: list[dict[str, Any]] = []
-    with finish_on_interrupt() as interrupted:
+    with finish_first() as stop:
         for contestant in comparison.contestants:
             console.print(f"{contestant.name} on {comparison.task}: compiling", highlight=False)
             try:
-                records, seconds, compile_seconds = _train(contestant, comparison, console, interrupted)
+                records, seconds, compile_seconds = _train(contestant, comparison, console, stop)
             except ArithmeticError as error:
                 failures[contestant.name] = str(error)
                 console.print(f"{contestant.name} is left out: {error}", highlight=False, soft_wrap=True)
@@ -122,7 +123,12 @@ def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
             rows.append({**summarize(contestant.name, records), "seconds": seconds, "compile_seconds": compile_seconds})
     if failures and status == FINISHED:
         status = NONFINITE
-    result = {"status": status, "rows": rows, "failures": failures}
+    result = {
+        "status": status,
+        "signal": stop.received.name if stop.received else None,
+        "rows": rows,
+        "failures": failures,
+    }
     comparison.directory.write_json("comparison.json", result)
     if rows:
         path = comparison.directory.path
@@ -132,7 +138,7 @@ def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
     return result
 
 
-def _train(contestant: Contestant, comparison: Comparison, console: Console, interrupted: Any) -> tuple:
+def _train(contestant: Contestant, comparison: Comparison, console: Console, stop: Stop) -> tuple:
     """Records [seed][iteration], wall seconds, seconds to compile; metrics.jsonl of each seed on the way."""
     algorithm, hyperparams, num_seeds = contestant.algorithm, contestant.hyperparams, comparison.num_seeds
     folders = [RunDirectory(comparison.directory.path / f"{contestant.name}-seed{seed}") for seed in range(num_seeds)]
@@ -160,8 +166,7 @@ def _train(contestant: Contestant, comparison: Comparison, console: Console, int
                         )
                     folder.append(run_directory.record(lane, elapsed))
                 display.update(_mean_record([folder.records[-1] for folder in folders]))
-                if interrupted.is_set():
-                    raise KeyboardInterrupt
+                stop.check()
         params = algorithm.params
         for seed, folder in enumerate(folders):
             folder.save_params(params(jax.tree.map(lambda x, seed=seed: x[seed], state)))

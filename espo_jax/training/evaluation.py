@@ -8,6 +8,20 @@ import jax.numpy as jnp
 import safety_envs
 
 
+class Episodes(NamedTuple):
+    """Totals of E whole episodes.
+
+    Args:
+      reward: [E] undiscounted sums.
+      cost: [E, K] undiscounted sums.
+      length: [E] control steps.
+    """
+
+    reward: jax.Array
+    cost: jax.Array
+    length: jax.Array
+
+
 class Evaluation(NamedTuple):
     """Means and standard deviations over episodes.
 
@@ -25,7 +39,25 @@ class Evaluation(NamedTuple):
     length_std: jax.Array
 
 
-def evaluator(
+def evaluator(*args: Any, **kwargs: Any) -> Callable[[Any, jax.Array], Evaluation]:
+    """`episode_runner`, but its function returns means and standard deviations: (params, key) -> Evaluation."""
+    run = episode_runner(*args, **kwargs)
+
+    def evaluate(params: Any, key: jax.Array) -> Evaluation:
+        reward, cost, length = run(params, key)
+        return Evaluation(
+            reward=jnp.mean(reward),
+            reward_std=jnp.std(reward),
+            cost=jnp.mean(cost, axis=0),
+            cost_std=jnp.std(cost, axis=0),
+            length=jnp.mean(length),
+            length_std=jnp.std(length),
+        )
+
+    return evaluate
+
+
+def episode_runner(
     env: Any,
     make_inference_fn: Callable[..., Callable],
     *,
@@ -33,7 +65,7 @@ def evaluator(
     episode_length: int | None = None,
     action_repeat: int = 1,
     deterministic: bool = True,
-) -> Callable[[Any, jax.Array], Evaluation]:
+) -> Callable[[Any, jax.Array], Episodes]:
     """Build a function that runs episodes of a policy, a program of its own under jit.
 
     Args:
@@ -45,7 +77,7 @@ def evaluator(
       deterministic: act by the policy's mean instead of sampling.
 
     Returns:
-      (params, key) -> Evaluation.
+      (params, key) -> Episodes.
 
     Raises:
       ValueError: num_episodes is not positive, or a length is out of its range.
@@ -55,7 +87,7 @@ def evaluator(
     length = env.episode_length if episode_length is None else episode_length
     episodes = safety_envs.EpisodeWrapper(safety_envs.vectorize(env), length, action_repeat)
 
-    def evaluate(params: Any, key: jax.Array) -> Evaluation:
+    def run(params: Any, key: jax.Array) -> Episodes:
         policy = make_inference_fn(params, deterministic)
         reset_key, action_key = jax.random.split(key)
         state = episodes.reset(jax.random.split(reset_key, num_episodes))
@@ -80,16 +112,9 @@ def evaluator(
         carry = (state, jnp.zeros(num_episodes, bool), state.info["episode_metrics"], action_key)
         totals = jax.lax.while_loop(unfinished, step, carry)[2]
         cost = totals["cost"].reshape(num_episodes, -1)
-        return Evaluation(
-            reward=jnp.mean(totals["sum_reward"]),
-            reward_std=jnp.std(totals["sum_reward"]),
-            cost=jnp.mean(cost, axis=0),
-            cost_std=jnp.std(cost, axis=0),
-            length=jnp.mean(totals["length"]),
-            length_std=jnp.std(totals["length"]),
-        )
+        return Episodes(totals["sum_reward"], cost, totals["length"])
 
-    return evaluate
+    return run
 
 
 def _like(mask: jax.Array, x: jax.Array) -> jax.Array:

@@ -183,10 +183,11 @@ def train(
     return TrainResult(algorithm.make_inference_fn, algorithm.params(state), metrics)
 
 
-def start(algorithm: Algorithm, hyperparams: Hyperparams, key: jax.Array) -> Started:
-    """Initialise, and compile the step ahead of time: it serves every iteration, the first included."""
+def start(algorithm: Algorithm, hyperparams: Hyperparams, key: jax.Array, state: TrainState | None = None) -> Started:
+    """Initialise, unless there is a state to go on from, and compile the step ahead of time for every iteration."""
     begin = time.perf_counter()
-    state = jax.jit(algorithm.init)(key, hyperparams)
+    if state is None:
+        state = jax.jit(algorithm.init)(key, hyperparams)
     step = jax.jit(algorithm.step).lower(state, hyperparams).compile()
     jax.block_until_ready(state)
     return Started(state, step, time.perf_counter() - begin)

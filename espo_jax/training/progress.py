@@ -25,19 +25,19 @@ class Progress(Protocol):
         """Show an iteration, a line of metrics.jsonl."""
 
 
-def progress(console: Console, budget: Budget) -> Progress:
-    """The display that suits a console: LiveProgress on a terminal, else PlainProgress."""
-    return LiveProgress(console, budget) if console.is_terminal else PlainProgress(console, budget)
+def progress(console: Console, budget: Budget, done: float = 0.0) -> Progress:
+    """The display that suits a console: LiveProgress on a terminal, else PlainProgress; `done` is done already."""
+    return LiveProgress(console, budget, done) if console.is_terminal else PlainProgress(console, budget, done)
 
 
 class PlainProgress:
     """About PLAIN_LINES lines over the whole run; the first and the last iteration are always among them."""
 
-    def __init__(self, console: Console, budget: Budget):
+    def __init__(self, console: Console, budget: Budget, done: float = 0.0):
         """Prints to a console."""
         self._console = console
-        self._clock = _Clock(budget)
-        self._lines = 0
+        self._clock = _Clock(budget, done)
+        self._lines = math.ceil(done * (PLAIN_LINES - 1))
         self._pending: str | None = None
 
     def __enter__(self) -> "PlainProgress":
@@ -65,9 +65,9 @@ class PlainProgress:
 class LiveProgress:
     """A table redrawn in place."""
 
-    def __init__(self, console: Console, budget: Budget):
+    def __init__(self, console: Console, budget: Budget, done: float = 0.0):
         """Draws on a terminal."""
-        self._clock = _Clock(budget)
+        self._clock = _Clock(budget, done)
         self._live = Live(console=console, refresh_per_second=4)
 
     def __enter__(self) -> "LiveProgress":
@@ -94,8 +94,9 @@ class LiveProgress:
 class _Clock:
     """Time left by the share of the budget used, from the first iteration on."""
 
-    def __init__(self, budget: Budget):
+    def __init__(self, budget: Budget, done: float):
         self.budget = budget
+        self._done = done
         self._begin = math.nan
 
     def start(self) -> None:
@@ -104,7 +105,7 @@ class _Clock:
     def tick(self, record: dict[str, Any]) -> tuple[float, float]:
         """Fraction done and seconds left."""
         fraction = self.budget.fraction(record["iteration"], record["env_steps"])
-        return fraction, (time.perf_counter() - self._begin) * (1 / fraction - 1)
+        return fraction, (time.perf_counter() - self._begin) * (1 - fraction) / (fraction - self._done)
 
 
 def _cells(record: dict[str, Any], budget: Budget, left: float) -> dict[str, str]:

@@ -1,11 +1,8 @@
 """One run from checked settings to a full run directory."""
 
 import contextlib
-import dataclasses
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,153 +10,99 @@ import jax
 from rich.console import Console, Group
 from rich.table import Table
 
-from espo_jax.algorithms.types import Algorithm, TrainState
-from espo_jax.hyperparams import Hyperparams
-from espo_jax.presets import resolve
+from espo_jax.algorithms.types import TrainState
 from espo_jax.training import plots, run_directory
+from espo_jax.training.checkpoints import Checkpoints
 from espo_jax.training.evaluation import evaluator
-from espo_jax.training.loop import Budget, MakeFn, NonFiniteError, iterate, start
+from espo_jax.training.job import Job
+from espo_jax.training.loop import NonFiniteError, iterate, start
 from espo_jax.training.progress import clock_time, number, progress
-from espo_jax.training.run_directory import RunDirectory
+from espo_jax.training.run_directory import BEST_POLICY, CURVES, RESULT
+from espo_jax.training.signals import finish_first
 
 FINISHED, INTERRUPTED, NONFINITE = "finished", "interrupted", "nonfinite"
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A run that is checked and has its folder, but has compiled nothing; `prepare` makes it."""
-
-    env: Any
-    algorithm: Algorithm
-    hyperparams: Hyperparams
-    budget: Budget
-    seed: int
-    num_eval_episodes: int
-    title: str
-    directory: RunDirectory
-
-
-def prepare(
-    env: Any,
-    make: MakeFn,
-    settings: Mapping[str, Any],
-    *,
-    task: str,
-    algorithm: str,
-    seed: int = 0,
-    num_timesteps: int | None = None,
-    num_eval_episodes: int = 20,
-    run_dir: str | Path | None = None,
-    origin: Mapping[str, Any] | None = None,
-) -> Job:
-    """Check everything that can be checked without compiling, then create the run directory and its config.json.
-
-    Args:
-      env: one instance of the environment.
-      make: (env, config) -> Algorithm.
-      settings: flat fields of Config and Hyperparams; num_iterations is also how many to run.
-      task: name of the environment.
-      algorithm: name of the algorithm.
-      seed: of all randomness, in [0, 2^31).
-      num_timesteps: stop earlier, when this many samples are taken.
-      num_eval_episodes: episodes of the final evaluation; 0 leaves it out.
-      run_dir: folder to create; None is runs/<task>-<algorithm>-seed<seed>-<time>.
-      origin: more for config.json, such as backend and preset.
-
-    Raises:
-      ValueError: a setting or the environment is not usable.
-      OSError: the run directory exists, or cannot be written to.
-    """
-    if not 0 <= seed < 2**31:
-        raise ValueError(f"seed is {seed}: it must lie in [0, 2^31)")
-    if num_eval_episodes < 0:
-        raise ValueError(f"num_eval_episodes is {num_eval_episodes}: it must be 0 or more")
-    config, values = resolve(settings, env)
-    budget = Budget.create(int(values["num_iterations"]), num_timesteps)
-    hyperparams = Hyperparams.create(**values, config=config)
-    built = make(env, config)
-    # Tracing finds what is wrong between environment and settings, such as the number of limits.
-    jax.eval_shape(built.init, jax.random.key(0), hyperparams)
-
-    path = run_directory.default_path(task, algorithm, seed) if run_dir is None else run_dir
-    directory = RunDirectory(path)
-    directory.write_json(
-        "config.json",
-        {
-            "task": task,
-            "algorithm": algorithm,
-            **(origin or {}),
-            "seed": seed,
-            "num_timesteps": num_timesteps,
-            "num_eval_episodes": num_eval_episodes,
-            "config": dataclasses.asdict(built.config),
-            "hyperparams": values,
-            **run_directory.surroundings(),
-        },
-    )
-    title = f"{algorithm} on {task}, seed {seed}"
-    return Job(env, built, hyperparams, budget, seed, num_eval_episodes, title, directory)
+STOCHASTIC, DETERMINISTIC = POLICIES = ("stochastic", "deterministic")
 
 
 def execute(job: Job, console: Console) -> dict[str, Any]:
-    """Train, and leave metrics.jsonl, policy.npz, curves.png and result.json behind, however it ends.
+    """Train, and leave metrics.jsonl, checkpoints, policy.npz, curves.png and result.json behind, however it ends.
 
-    Ctrl-C finishes the iteration and stops; nan or infinity stops; both keep what was there before.
+    Ctrl-C and SIGTERM finish the iteration, save and stop; nan or infinity stops; both keep what was there before.
 
     Args:
-      job: from `prepare`.
-      console: shows the progress and, when training finished, the summary.
+      job: from `job.prepare` or `job.resume`.
+      console: shows the progress.
 
     Returns:
-      What result.json holds: status ("finished", "interrupted" or "nonfinite"), message, iterations, env_steps,
-      fixed_env_steps (what fixed X would have used), training (reward, cost, ...), evaluation (the same of fresh
-      episodes, by stochastic and deterministic policy), cost_limit,
-      limit_met by each of the three, seconds and compile_seconds.
+      What result.json holds: status ("finished", "interrupted" or "nonfinite"), signal, message, iterations,
+      env_steps, fixed_env_steps (what fixed X would have used), training (reward, cost, ...), evaluation (the same of
+      fresh episodes, by stochastic and deterministic policy), cost_limit, limit_met by each of the three, best_safe
+      (iteration and reward of the best safe checkpoint), seconds and compile_seconds.
+
+    Raises:
+      CheckpointError: a checkpoint could not be written; those before it are whole.
+      OSError: another file could not be.
     """
-    train_key, eval_key = jax.random.split(jax.random.key(job.seed))
-    directory = job.directory
+    train_key, eval_key = jax.random.split(jax.random.key(job.about.seed))
+    directory, restored = job.directory, job.restored
     status, message = FINISHED, ""
-    state: TrainState | None = None
+    state: TrainState | None = restored.state if restored else None
     compile_seconds = 0.0
-    console.print(f"{job.title}: compiling; run directory {directory.path}", highlight=False, soft_wrap=True)
+    evaluate = Evaluations(job, eval_key)
+    goes_on = f", going on after iteration {restored.iteration}" if restored else ""
+    console.print(f"{job.title}: compiling{goes_on}; run directory {directory.path}", highlight=False, soft_wrap=True)
+    for note in restored.notes if restored else ():
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
     if (warmup := float(job.hyperparams.warmup_iterations)) >= float(job.hyperparams.num_iterations):
         console.print(f"note: all iterations are warm-up (warmup_iterations is {warmup:g}); the limit will not count")
     begin = time.perf_counter()
-    with finish_on_interrupt() as interrupted:
+    with finish_first() as stop, contextlib.closing(job.checkpoints()) as checkpoints:
         try:
-            started = start(job.algorithm, job.hyperparams, train_key)
+            started = start(job.algorithm, job.hyperparams, train_key, state)
             state, compile_seconds = started.state, started.compile_seconds
-            with progress(console, job.budget) as display:
-                for iteration in iterate(started.step, started.state, job.hyperparams, job.budget):
+            if restored is None:
+                checkpoints.save(state, None)
+                checkpoints.wait()  # a disk that takes none stops the run here, before training
+            stop.check()
+            done = job.budget.fraction(int(state.iteration), int(state.env_steps))
+            with progress(console, job.budget, done) as display:
+                for iteration in iterate(started.step, state, job.hyperparams, job.budget):
                     state = iteration.state
                     directory.append(run_directory.record(iteration.metrics, iteration.seconds))
-                    display.update(directory.records[-1])
-                    if interrupted.is_set():
-                        raise KeyboardInterrupt
+                    record = directory.records[-1]
+                    if checkpoints.due(record["iteration"]):
+                        _save(job, checkpoints, state)
+                    evaluate.at(record, state)
+                    display.update(record)
+                    stop.check()
         except KeyboardInterrupt:
-            status, message = INTERRUPTED, f"interrupted after iteration {len(directory.records)}"
+            status = INTERRUPTED
+            by = stop.received.name if stop.received else "SIGINT"
+            message = f"interrupted by {by} after iteration {len(directory.records)}"
         except NonFiniteError as error:
-            status, message, state = NONFINITE, str(error), error.state
+            status, message = NONFINITE, str(error)
+        if state is not None:
+            _save(job, checkpoints, state)
+        checkpoints.wait()
+        best = checkpoints.best
     result: dict[str, Any] = {
         "status": status,
+        "signal": stop.received.name if stop.received else None,
         "message": message,
         "iterations": len(directory.records),
         "seconds": time.perf_counter() - begin - compile_seconds,
         "compile_seconds": compile_seconds,
+        "best_safe": best._asdict() if best else None,
     }
-    if state is not None:
-        directory.save_params(job.algorithm.params(state))
     if directory.records:
         base_sample_size = job.algorithm.config.base_sample_size
-        plots.curves(
-            directory.records, directory.path / "curves.png", base_sample_size=base_sample_size, title=job.title
-        )
+        plots.curves(directory.records, directory.path / CURVES, base_sample_size=base_sample_size, title=job.title)
         result |= _training_result(directory.records, base_sample_size)
-        if status == FINISHED and state is not None and job.num_eval_episodes:
-            result["evaluation"] = _evaluate(job, state, eval_key)
+        if status == FINISHED and state is not None and job.about.num_eval_episodes:
+            result["evaluation"] = {policy: evaluate.now(state, policy, eval_key) for policy in POLICIES}
             for policy, values in result["evaluation"].items():
                 result["limit_met"][policy] = _met(values["cost"], result["cost_limit"])
-    directory.write_json("result.json", result)
+    directory.write_json(RESULT, result)
     directory.close()
     return result
 
@@ -192,20 +135,50 @@ def summary(result: Mapping[str, Any], path: Path) -> Group:
     return Group(table, facts)
 
 
-@contextlib.contextmanager
-def finish_on_interrupt() -> Iterator[threading.Event]:
-    """Within it, the first Ctrl-C only sets the event; a second one interrupts at once."""
-    interrupted = threading.Event()
+class Evaluations:
+    """Fresh episodes of the policy as it is: at intervals while training, and at the end."""
 
-    def on_signal(*_: object) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def __init__(self, job: Job, key: jax.Array):
+        """Compiles nothing before it is needed."""
+        self._job, self._key = job, key
+        self._programs: dict[str, Any] = {}
 
-    previous = signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    def at(self, record: Mapping[str, Any], state: TrainState) -> None:
+        """After an iteration: a line of evaluations.jsonl where one is due."""
+        about, iteration = self._job.about, record["iteration"]
+        if about.num_eval_episodes and about.eval_interval and iteration % about.eval_interval == 0:
+            values = self.now(state, DETERMINISTIC, jax.random.fold_in(self._key, iteration))
+            self._job.directory.append_evaluation(
+                {"iteration": iteration, "env_steps": record["env_steps"], "policy": DETERMINISTIC, **values}
+            )
+
+    def now(self, state: TrainState, policy: str, key: jax.Array) -> dict[str, Any]:
+        """Means and standard deviations over episodes of a policy, by POLICIES: as trained, or its mean."""
+        job, algorithm = self._job, self._job.algorithm
+        if policy not in self._programs:
+            self._programs[policy] = jax.jit(
+                evaluator(
+                    job.env,
+                    algorithm.make_inference_fn,
+                    num_episodes=job.about.num_eval_episodes,
+                    episode_length=algorithm.config.episode_length,
+                    action_repeat=algorithm.config.action_repeat,
+                    deterministic=policy == DETERMINISTIC,
+                )
+            )
+        evaluation = jax.device_get(self._programs[policy](algorithm.params(state), key))
+        values = {name: value.squeeze().tolist() for name, value in evaluation._asdict().items()}
+        return {"episodes": job.about.num_eval_episodes, **values}
+
+
+def _save(job: Job, checkpoints: Checkpoints, state: TrainState) -> None:
+    """A checkpoint, and the policy in it as an artefact."""
+    record = job.directory.records[-1] if job.directory.records else None
+    is_best = checkpoints.save(state, record)
+    params = job.algorithm.params(state)
+    job.directory.save_params(params)
+    if is_best:
+        job.directory.save_params(params, BEST_POLICY)
 
 
 def _training_result(records: list[dict[str, Any]], base_sample_size: int) -> dict[str, Any]:
@@ -221,24 +194,6 @@ def _training_result(records: list[dict[str, Any]], base_sample_size: int) -> di
         },
         "limit_met": {"training": _met(last["episode_cost"], last["cost_limit"])},
     }
-
-
-def _evaluate(job: Job, state: TrainState, key: jax.Array) -> dict[str, Any]:
-    """Fresh episodes of the policy as it was trained (stochastic), and of its mean (deterministic)."""
-    results: dict[str, Any] = {}
-    for policy in ("stochastic", "deterministic"):
-        evaluate = evaluator(
-            job.env,
-            job.algorithm.make_inference_fn,
-            num_episodes=job.num_eval_episodes,
-            episode_length=job.algorithm.config.episode_length,
-            action_repeat=job.algorithm.config.action_repeat,
-            deterministic=policy == "deterministic",
-        )
-        evaluation = jax.device_get(jax.jit(evaluate)(job.algorithm.params(state), key))
-        values = {name: value.squeeze().tolist() for name, value in evaluation._asdict().items()}
-        results[policy] = {"episodes": job.num_eval_episodes, **values}
-    return results
 
 
 def _met(cost: float | list[float], limit: float | list[float]) -> bool:

@@ -1,12 +1,12 @@
-"""A run's folder: config.json, metrics.jsonl, policy.npz, result.json, curves.png; strict JSON and no pickle."""
+"""A run's folder: config.json, metrics.jsonl, policy.npz, checkpoints/, result.json, curves.png (see `files`)."""
 
-import io
 import json
 import math
 import platform
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,19 @@ import flax.traverse_util
 import jax
 import numpy as np
 
-from espo_jax import modes, normalize
-from espo_jax.algorithms.types import Metrics
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock
+    fcntl = None  # type: ignore[assignment]
 
-PACKAGES = ("espo_jax", "jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "numpy")
+from espo_jax import modes
+from espo_jax.algorithms.types import Metrics
+from espo_jax.training import files
+
+PACKAGES = ("espo_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "brax", "mujoco", "mujoco-mjx", "numpy")
+CONFIG, METRICS, POLICY, BEST_POLICY = "config.json", "metrics.jsonl", "policy.npz", "policy_best_safe.npz"
+EVALUATIONS, RESULT, CURVES, CHECKPOINTS = "evaluations.jsonl", "result.json", "curves.png", "checkpoints"
+MAX_LINE_BYTES = 2**20
 
 
 class RunDirectory:
@@ -30,57 +39,109 @@ class RunDirectory:
       records: what metrics.jsonl holds so far, one dict per iteration (see `record`).
     """
 
-    def __init__(self, path: str | Path, *, metrics: bool = True):
+    def __init__(self, path: str | Path, *, metrics: bool = True, exist: bool = False):
         """Creates the folder, and its parents where needed; with metrics.jsonl if it is to have metrics.
 
+        Args:
+          path: the folder.
+          metrics: whether it is to have metrics.jsonl.
+          exist: go on in a folder that a run left behind; `records` are the lines that can be read.
+
         Raises:
-          FileExistsError: it exists; nothing in it is touched.
-          OSError: it cannot be made or written to.
+          FileExistsError: it exists and should not; nothing in it is touched.
+          OSError: it cannot be made or written to, or another process writes to it.
         """
         self.path = Path(path)
         self.records: list[dict[str, Any]] = []
+        self._metrics = None
         try:
-            self.path.mkdir(parents=True)
-            self._metrics = (self.path / "metrics.jsonl").open("x", encoding="utf-8") if metrics else io.StringIO()
+            if not exist:
+                self.path.mkdir(parents=True)
+            if metrics:
+                self._metrics = (self.path / METRICS).open("r+b" if exist else "x+b")
+            if self._metrics and fcntl:
+                fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except FileExistsError:
             raise FileExistsError(
-                f"run directory {self.path} already exists and is never overwritten; choose another with --run-dir"
+                f"run directory {self.path} already exists and is never overwritten; choose another with --run-dir, "
+                "or go on with --resume"
             ) from None
+        except BlockingIOError:
+            raise OSError(f"run directory {self.path} is in use by another process") from None
         except OSError as error:
-            raise OSError(
-                f"cannot write to run directory {self.path} ({error.strerror}); choose another with --run-dir"
-            ) from None
+            advice = "" if exist else "; choose another with --run-dir"
+            raise OSError(f"cannot write to run directory {self.path} ({error.strerror}){advice}") from None
+        if exist and self._metrics:
+            self.records = read_records(self.path / METRICS)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file of strict JSON."""
-        (self.path / name).write_text(json.dumps(strict(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        files.write_json(self.path / name, content)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add one line to metrics.jsonl; it is on its way to the disk when this returns."""
         self.records.append(record)
-        self._metrics.write(json.dumps(strict(record), allow_nan=False) + "\n")
-        self._metrics.flush()
+        if self._metrics:
+            self._metrics.write(_line(record))
+            self._metrics.flush()
 
-    def save_params(self, params: tuple[Any, Any, Any]) -> None:
-        """Write policy.npz: arrays named by their place, such as normalizer/mean and policy/params/log_std."""
+    def append_evaluation(self, line: dict[str, Any]) -> None:
+        """Add one line to evaluations.jsonl."""
+        with (self.path / EVALUATIONS).open("ab") as file:
+            file.write(_line(line))
+
+    def truncate(self, iteration: int) -> None:
+        """Forget what came after an iteration; the run takes it up from there."""
+        self.records = self.records[:iteration]
+        if self._metrics:
+            self._metrics.seek(0)
+            for record in self.records:
+                self._metrics.write(_line(record))
+            self._metrics.truncate()
+            self._metrics.flush()
+        if (path := self.path / EVALUATIONS).exists():
+            kept = [line for line in read_lines(path) if line.get("iteration", math.inf) <= iteration]
+            files.write(path, b"".join(map(_line, kept)))
+
+    def save_params(self, params: tuple[Any, Any, Any], name: str = POLICY) -> None:
+        """Write an npz file: arrays named by their place, such as normalizer/mean and policy/params/log_std."""
         normalizer, policy, critics = params
         tree = flax.serialization.to_state_dict({"normalizer": normalizer, "policy": policy, "critics": critics})
         flat = flax.traverse_util.flatten_dict(tree, sep="/")
-        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in flat.items()}
-        np.savez(self.path / "policy.npz", **arrays)
+        files.write_arrays(self.path / name, {name: np.asarray(value) for name, value in flat.items()})
 
     def close(self) -> None:
         """Close metrics.jsonl."""
-        self._metrics.close()
+        if self._metrics:
+            self._metrics.close()
 
 
-def load_params(run_dir: str | Path) -> tuple[Any, Any, Any]:
-    """Read policy.npz: (normalizer, policy, critics), for the algorithm's make_inference_fn."""
-    with np.load(Path(run_dir) / "policy.npz", allow_pickle=False) as arrays:
-        tree = flax.traverse_util.unflatten_dict({name: arrays[name] for name in arrays.files}, sep="/")
-    empty = normalize.init(tree["normalizer"]["mean"].shape[-1])
-    normalizer = flax.serialization.from_state_dict(empty, tree["normalizer"])
-    return jax.tree.map(jax.numpy.asarray, (normalizer, tree["policy"], tree["critics"]))
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a jsonl file up to the first that is not whole.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        while (line := file.readline(MAX_LINE_BYTES)).endswith(b"\n"):
+            try:
+                yield files.infinities(files.parse_json(line, path.name))
+            except files.DamagedError:
+                return
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl up to the first that is not whole, not in order or not a record.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    records: list[dict[str, Any]] = []
+    for line in read_lines(path):
+        if line.get("iteration") != len(records) + 1 or not set(Metrics._fields) <= set(line):
+            break
+        records.append(line)
+    return records
 
 
 def default_path(task: str, algorithm: str, seed: int) -> Path:
@@ -101,24 +162,30 @@ def record(metrics: Metrics, seconds: float) -> dict[str, Any]:
 
 
 def surroundings() -> dict[str, Any]:
-    """What a run's numbers depend on beside its settings: versions and device."""
+    """What a run's numbers depend on beside its settings: versions, device and git revision."""
     device = jax.devices()[0]
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
         "machine": f"{platform.system()} {platform.machine()}",
         "command": sys.argv,
+        "git_revision": _git_revision(),
     }
 
 
-def strict(value: Any) -> Any:
-    """The same in what JSON can say: infinities as "inf" and "-inf" (float() reads both), nan as null."""
-    if isinstance(value, Mapping):
-        return {str(key): strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic | jax.Array):
-        return strict(np.asarray(value).tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value
+def _git_revision() -> str | None:
+    """Of the code's own repository, with "-dirty" where it is changed; None where there is none."""
+
+    def git(*command: str) -> str:
+        here = ["git", "-C", str(Path(__file__).parent), *command]
+        return subprocess.run(here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in somebody else's
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(files.strict(record), allow_nan=False) + "\n").encode()

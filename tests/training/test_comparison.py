@@ -7,7 +7,7 @@ import pytest
 
 from espo_jax import cli
 from espo_jax.flags import BadInputError, CompareOptions
-from espo_jax.training import comparison, plots, run_directory
+from espo_jax.training import comparison, files, plots
 
 from .probe_envs import TINY, PointEnv
 from .test_run_directory import strict_loads
@@ -137,4 +137,4 @@ def test_overlay_of_several_costs_and_one_seed(tmp_path):
     runs = {"espo": [[record, {**record, "iteration": 2, "env_steps": 9}]], "trpo": [[record, record]]}
     plots.overlay(runs, tmp_path / "curves.svg", title="several")
     assert "cost 2" in (tmp_path / "curves.svg").read_text() or (tmp_path / "curves.svg").stat().st_size > 10_000
-    assert run_directory.strict({"a": float("inf")}) == {"a": "inf"}
+    assert files.strict({"a": float("inf")}) == {"a": "inf"}

@@ -3,12 +3,9 @@
 import json
 import math
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from espo_jax import normalize
 from espo_jax.training import run_directory
 from espo_jax.training.run_directory import RunDirectory
 
@@ -37,18 +34,6 @@ def test_infinities_survive_json_and_nan_becomes_null(tmp_path):
     line = strict_loads((directory.path / "metrics.jsonl").read_text())
     assert line == {"slack_negative": "-inf", "list": ["inf", 1.0], "nan": None, "n": 3}
     assert float(line["slack_negative"]) == -math.inf
-
-
-def test_params_come_back_without_pickle(tmp_path, key):
-    normalizer = normalize.update(normalize.init(3), jax.random.normal(key, (8, 2, 3)), jnp.ones((8, 2), bool))
-    params = (normalizer, {"params": {"MLP_0": {"bias": jnp.arange(2.0)}}}, {"params": {"bias": jnp.ones((2, 1))}})
-    directory = RunDirectory(tmp_path / "run")
-    directory.save_params(params)
-    with np.load(directory.path / "policy.npz", allow_pickle=False) as arrays:
-        assert {"normalizer/mean", "normalizer/std", "policy/params/MLP_0/bias"} <= set(arrays.files)
-    loaded = run_directory.load_params(directory.path)
-    assert jax.tree.structure(loaded) == jax.tree.structure(params)
-    jax.tree.map(np.testing.assert_array_equal, loaded, params)
 
 
 def test_default_path_names_the_run():

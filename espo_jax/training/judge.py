@@ -1,0 +1,145 @@
+"""`espo eval`: a run's policy judged by many fresh episodes, on the physics it was trained on or on another."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.table import Table
+
+from espo_jax.algorithms.inference import inference_fn
+from espo_jax.training import policies
+from espo_jax.training.evaluation import episode_runner
+from espo_jax.training.progress import number
+from espo_jax.training.run_config import RunConfig
+from espo_jax.training.statistics import conditional_value_at_risk, summarize
+
+POLICIES = ("stochastic", "deterministic")
+CVAR_ALPHA = 0.1
+
+
+def judge(
+    run_dir: Path,
+    make_env: Callable[[str | None], Any],
+    backends: Sequence[str | None],
+    *,
+    num_episodes: int,
+    seed: int = 0,
+    best_safe: bool = False,
+) -> list[dict[str, Any]]:
+    """Run fresh episodes of a run's policy, stochastic and deterministic, on each backend.
+
+    Args:
+      run_dir: of the run.
+      make_env: backend -> one instance of the run's task.
+      backends: physics to judge on.
+      num_episodes: of each policy on each backend.
+      seed: of resets and actions; the same for all.
+      best_safe: judge the best checkpoint within the limits instead of the last policy.
+
+    Returns:
+      one dict for each backend and policy, see `_row`.
+
+    Raises:
+      ValueError: the run is damaged, or its policy does not fit the task.
+      FloatingPointError: an episode's reward or cost is nan or infinite.
+    """
+    if num_episodes < 1:
+        raise ValueError(f"episodes is {num_episodes}: it must be at least 1")
+    about = RunConfig.read(run_dir)
+    config, networks, params = policies.load(run_dir, best_safe=best_safe)
+    rows = []
+    for backend in backends:
+        env = make_env(backend)
+        sizes = {"observation": env.observation_size, "action": env.action_size}
+        own = {"observation": params[0].mean.size, "action": params[1]["params"]["log_std"].size}
+        for name, size in sizes.items():
+            if size != own[name]:
+                raise ValueError(f"{name} size is {size} on {about.task}: the policy has {own[name]}")
+        for policy in POLICIES:
+            run = episode_runner(
+                env,
+                inference_fn(networks, config),
+                num_episodes=num_episodes,
+                episode_length=config.episode_length,
+                action_repeat=config.action_repeat,
+                deterministic=policy == "deterministic",
+            )
+            episodes: Any = jax.device_get(jax.jit(run)(params, jax.random.key(seed)))
+            for name, values in episodes._asdict().items():
+                if not np.isfinite(values).all():
+                    raise FloatingPointError(f"{name} of an episode on {backend} is nan or infinite")
+            limit = np.atleast_1d(about.hyperparams["cost_limit"])
+            rows.append({"backend": backend, "policy": policy, **_row(episodes, limit)})
+    return rows
+
+
+def _row(episodes: Any, limit: np.ndarray) -> dict[str, Any]:
+    """The judgement of one policy on one backend, from its Episodes on the host.
+
+    reward, length: Summary; cost: a Summary for each constraint; worst_cost, cvar_cost: [K]; within_limit: share of
+    the episodes that keep every limit; episode_reward, episode_cost, episode_length: what all is computed from.
+    """
+    columns = episodes.cost.T
+    return {
+        "episodes": len(episodes.reward),
+        "reward": summarize(episodes.reward)._asdict(),
+        "cost": [summarize(column)._asdict() for column in columns],
+        "cost_limit": limit.tolist(),
+        "limit_met": bool(np.all(np.mean(episodes.cost, axis=0) <= limit)),
+        "within_limit": float(np.mean(np.all(episodes.cost <= limit, axis=1))),
+        "worst_cost": [float(np.max(column)) for column in columns],
+        "cvar_cost": [conditional_value_at_risk(column, CVAR_ALPHA) for column in columns],
+        "length": summarize(episodes.length)._asdict(),
+        "episode_reward": episodes.reward,
+        "episode_cost": episodes.cost,
+        "episode_length": episodes.length,
+    }
+
+
+def table(rows: Sequence[dict[str, Any]], title: str) -> Table:
+    """The rows to print with rich; with several backends, how far each is from the first."""
+    printed = Table(title=title, title_justify="left")
+    for column in ("policy", "physics", "reward", "cost", "limit", "met", "within", "worst", "CVaR 0.1", "length"):
+        printed.add_column(column)
+    for row in rows:
+        printed.add_row(
+            row["policy"],
+            str(row["backend"]),
+            _text(row["reward"]),
+            "\n".join(map(_text, row["cost"])),
+            number(row["cost_limit"]),
+            "[green]yes[/green]" if row["limit_met"] else "[red]no[/red]",
+            f"{row['within_limit']:.0%}",
+            number(row["worst_cost"]),
+            number(row["cvar_cost"]),
+            number(row["length"]["mean"]),
+        )
+    return printed
+
+
+def gaps(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """How far each further backend is from the first, by policy: mean difference and its standard error."""
+    first = {row["policy"]: row for row in reversed(rows) if row["backend"] == rows[0]["backend"]}
+    return [
+        f"{row['policy']}: {row['backend']} minus {rows[0]['backend']}: "
+        f"reward {_difference(row['reward'], first[row['policy']]['reward'])}, "
+        "cost " + ", ".join(map(_difference, row["cost"], first[row["policy"]]["cost"]))
+        for row in rows
+        if row["backend"] != rows[0]["backend"]
+    ]
+
+
+def _text(summary: dict[str, Any]) -> str:
+    error = summary["standard_error"]
+    return (
+        f"{number(summary['mean'])}{'' if error is None else f' ± {number(error)}'} "
+        f"[dim]({number(summary['low'])} to {number(summary['high'])})[/dim]"
+    )
+
+
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
+    error = math.hypot(one["standard_error"] or 0.0, other["standard_error"] or 0.0)
+    return f"{one['mean'] - other['mean']:+.4g} ± {number(error)}"

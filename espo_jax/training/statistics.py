@@ -1,0 +1,79 @@
+"""Statistics over episodes and over runs; their definitions are those of rliable (Agarwal et al., NeurIPS 2021)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+RESAMPLES = 2000
+
+
+class Summary(NamedTuple):
+    """Mean of a sample with its uncertainty.
+
+    Args:
+      mean: arithmetic.
+      standard_error: of the mean; None for a single value.
+      low, high: 95 % percentile-bootstrap interval of the mean.
+    """
+
+    mean: float
+    standard_error: float | None
+    low: float
+    high: float
+
+
+def summarize(values: np.ndarray) -> Summary:
+    """Mean, standard error and bootstrap interval of values [E]."""
+    values = np.asarray(values, np.float64)
+    error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    low, high = bootstrap_interval(values)
+    return Summary(float(np.mean(values)), error, float(low), float(high))
+
+
+def bootstrap_interval(
+    values: np.ndarray,
+    statistic: Callable[..., Any] = np.mean,
+    *,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile-bootstrap interval of a statistic over the first axis, the same at every call.
+
+    Args:
+      values: [E, ...]; the first axis is resampled with replacement.
+      statistic: takes (array, axis=...).
+      confidence: share of resamples between the two ends.
+      resamples: how many.
+      seed: of the resampling.
+
+    Returns:
+      low, high: [...].
+    """
+    values = np.asarray(values, np.float64)
+    rows = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    estimates = np.array([statistic(values[row], axis=0) for row in rows])
+    outside = (1 - confidence) / 2
+    low, high = np.quantile(estimates, [outside, 1 - outside], axis=0)
+    return low, high
+
+
+def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Mean of the middle half: the lowest and the highest quarter, rounded down, are left out."""
+    ordered = np.sort(np.asarray(values, np.float64), axis=axis)
+    count = ordered.shape[axis]
+    return np.mean(np.take(ordered, range(count // 4, count - count // 4), axis=axis), axis=axis)
+
+
+def conditional_value_at_risk(cost: np.ndarray, alpha: float) -> float:
+    """Mean cost of the worst share alpha of the episodes [E], one of them in part (Rockafellar and Uryasev 2000).
+
+    Raises:
+      ValueError: alpha is not in (0, 1].
+    """
+    if not 0 < alpha <= 1:
+        raise ValueError(f"alpha is {alpha}: it must lie in (0, 1]")
+    worst_first = np.sort(np.asarray(cost, np.float64))[::-1]
+    weight = np.clip(alpha * len(worst_first) - np.arange(len(worst_first)), 0.0, 1.0)
+    return float(np.sum(weight * worst_first) / np.sum(weight))
