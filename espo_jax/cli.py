@@ -17,6 +17,7 @@ from espo_jax.flags import (
     BadInputError,
     CompareOptions,
     EvalOptions,
+    ExportOptions,
     Parser,
     RunOptions,
     given,
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train_command,
         "eval": _eval_command,
+        "export": _export_command,
         "compare": _compare_command,
         "tasks": _tasks_command,
     }
@@ -43,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="espo",
         description="Safe reinforcement learning by sample manipulation.",
         epilog="`espo COMMAND --help` says more: train trains on a task and writes a run directory; eval judges the "
-        "policy of a run; compare trains several algorithms at equal iterations; tasks lists what can be trained.",
+        "policy of a run; export writes it to files that run without espo_jax; compare trains several algorithms at "
+        "equal iterations; tasks lists what can be trained.",
     )
     parser.add_argument("command", choices=commands)
     parser.add_argument("--version", action="version", version=f"espo_jax {version('espo_jax')}")
@@ -163,8 +166,9 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
 
             return safety_envs.make(about.task, backend=backend, reward=about.reward or "task")
 
-        chosen, physics = "best-safe" if options.best_safe else "last", "-".join(map(str, backends))
-        output = Path(options.output or run_dir / f"eval-{chosen}-{physics}.json")
+        chosen = "best-safe" if options.best_safe else "last"
+        name = "-".join(["eval", chosen, *(backends if options.backend else [])])
+        output = Path(options.output or run_dir / f"{name}.json")
         try:
             rows = judge.judge(
                 run_dir,
@@ -189,6 +193,22 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
         highlight=False,
         soft_wrap=True,
     )
+    return OK
+
+
+def export(options: ExportOptions) -> int:
+    """Write a run's deterministic policy to files that run without espo_jax; returns the exit code.
+
+    Raises:
+      BadInputError: the run or an option is not usable.
+    """
+    with refusing():
+        from espo_jax.training.export import export as write
+
+        formats = [name.strip() for name in options.formats.split(",")]
+        output = Path(options.output) if options.output else None
+        for path in write(Path(options.run_dir), formats, best_safe=options.best_safe, output=output):
+            print(path)
     return OK
 
 
@@ -331,6 +351,11 @@ def _compare_command(argv: list[str]) -> int:
 def _eval_command(argv: list[str]) -> int:
     about = "Judge the policy of a run by fresh episodes, stochastic and deterministic, on any physics."
     return evaluate(parse(EvalOptions, argv, "espo eval", about))
+
+
+def _export_command(argv: list[str]) -> int:
+    about = "Write the deterministic policy of a run, with its normaliser, to files that run without espo_jax."
+    return export(parse(ExportOptions, argv, "espo export", about))
 
 
 def _tasks_command(argv: list[str]) -> int:

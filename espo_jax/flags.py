@@ -133,6 +133,25 @@ class EvalOptions:
     ] = None
 
 
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """What to write.
+
+    Args:
+      run_dir: run directory whose policy is written.
+      formats: separated by commas; stablehlo (jax.export) and onnx.
+      best_safe: the best checkpoint within the limits instead of the last policy.
+      output: folder for the files.
+    """
+
+    run_dir: tyro.conf.Positional[str]
+    formats: str = "stablehlo"
+    best_safe: bool = False
+    output: Annotated[str | None, tyro.conf.arg(metavar="STR", help_behavior_hint="(default: the run directory)")] = (
+        None
+    )
+
+
 class BadInputError(Exception):
     """Something the user gave is not usable; the message says what and what is."""
 

@@ -70,9 +70,9 @@ def judge(
             episodes: Any = jax.device_get(jax.jit(run)(params, jax.random.key(seed)))
             for name, values in episodes._asdict().items():
                 if not np.isfinite(values).all():
-                    raise FloatingPointError(f"{name} of an episode on {backend} is nan or infinite")
+                    raise FloatingPointError(f"{name} of an episode on {env.backend} is nan or infinite")
             limit = np.atleast_1d(about.hyperparams["cost_limit"])
-            rows.append({"backend": backend, "policy": policy, **_row(episodes, limit)})
+            rows.append({"backend": env.backend, "policy": policy, **_row(episodes, limit)})
     return rows
 
 
