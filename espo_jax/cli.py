@@ -235,7 +235,7 @@ def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) 
 
             chosen = {name: {**presets.preset(options.preset, options.task, name), **settings} for name in names}
             env = safety_envs.make(options.task, backend=options.backend, reward=options.reward)
-        from espo_jax.training import comparison, run
+        from espo_jax.training import comparison, comparison_table, run
 
         job = comparison.prepare(
             env,
@@ -249,10 +249,9 @@ def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) 
     result = comparison.execute(job, console)
     if result["rows"]:
         title = f"{options.task}, {job.num_iterations} iterations, {job.num_seeds} seeds vmapped: mean ± standard error"
-        console.print(comparison.table(result["rows"], title))
+        console.print(comparison_table.table(result["rows"], title))
         console.print(
-            f"reward, cost: of an episode, mean of the last {comparison.FINAL_ITERATIONS} iterations; time: of all "
-            f"seeds together, without compilation; met: seeds within the limit\nrun directory {job.directory.path}",
+            f"{comparison_table.EXPLANATION}\nrun directory {job.directory.path}",
             highlight=False,
             soft_wrap=True,
         )

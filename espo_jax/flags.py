@@ -24,11 +24,10 @@ from espo_jax.config import (
     SAMPLE_SIZE_RULES,
     Config,
 )
-from espo_jax.hyperparams import HYPERPARAM_DEFAULTS, Hyperparams
+from espo_jax.hyperparams import HYPERPARAM_DEFAULTS, PER_CONSTRAINT, Hyperparams
 
 T = TypeVar("T")
 
-_PER_CONSTRAINT = ("cost_limit", "slack_positive", "slack_negative")
 _CHOICES = {
     "sample_size_rule": SAMPLE_SIZE_RULES,
     "conflict_metric": CONFLICT_METRICS,
@@ -183,7 +182,7 @@ def settings_flags(options: type, defaults: Mapping[str, Any]) -> type:
         add(options, field.name, typing.get_type_hints(options)[field.name], field.default)
     for field in dataclasses.fields(Hyperparams):
         default = defaults.get(field.name, HYPERPARAM_DEFAULTS.get(field.name))
-        if field.name in _PER_CONSTRAINT:
+        if field.name in PER_CONSTRAINT:
             several = tuple[float, ...]
             if default is None:
                 add(Hyperparams, field.name, several | None, None)

@@ -9,6 +9,7 @@ import numpy as np
 from espo_jax.linalg import combine, dot
 
 _LARGEST_EXACT = 4
+_TOLERANCE = 1e-2  # of the largest violation that may be left
 
 
 def project(x: jax.Array, normal: jax.Array, offset: jax.Array, direction: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -38,6 +39,7 @@ def dual(gram: jax.Array, violation: jax.Array) -> jax.Array:
     """The minimum over l >= 0 of 1/2 l^T S l - l^T v: [K].
 
     Up to four constraints by trying every set of active ones, which is exact; more by coordinate descent (Hildreth).
+    Where half-spaces exclude each other there is no minimum: only the one farthest away is kept to.
 
     Args:
       gram: [K, K] S, positive semi-definite.
@@ -48,12 +50,17 @@ def dual(gram: jax.Array, violation: jax.Array) -> jax.Array:
     usable = diagonal > jnp.finfo(gram.dtype).tiny
     scale = jnp.where(usable, jnp.sqrt(jnp.where(usable, diagonal, 1.0)), 1.0)
     # Unit diagonal; the ridge keeps constraints that (nearly) repeat each other solvable.
-    gram = gram / (scale[:, None] * scale[None, :]) + 1e-6 * jnp.eye(num_constraints, dtype=gram.dtype)
+    unit = gram / (scale[:, None] * scale[None, :])
+    gram = unit + 1e-6 * jnp.eye(num_constraints, dtype=gram.dtype)
     violation = jnp.where(usable, violation / scale, -1.0)
     if num_constraints <= _LARGEST_EXACT:
         solution = _by_active_sets(gram, violation)
     else:
         solution = _by_coordinates(gram, violation)
+    farthest = jnp.arange(num_constraints) == jnp.argmax(violation)
+    left = violation - jnp.einsum("ij,j->i", unit, solution, precision=jax.lax.Precision.HIGHEST)
+    exclusive = jnp.max(left) > _TOLERANCE * jnp.maximum(jnp.max(violation), 0.0)
+    solution = jnp.where(exclusive, jnp.where(farthest, jnp.maximum(violation, 0.0), 0.0), solution)
     return jnp.where(usable, solution / scale, 0.0)
 
 

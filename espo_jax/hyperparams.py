@@ -32,7 +32,7 @@ class Hyperparams:
       warmup_iterations: iterations of reward-only optimisation before the constraints count.
       reward_weight: x_r in [0, 1], weight of the reward in the balance mode; the constraints share 1 - x_r.
       cagrad_radius: c of cagrad, how far its direction may leave the weighted one, relative to that one's length.
-      cost_tolerance: eta of crpo, by how much the cost may exceed its limit before it is lowered.
+      cost_tolerance: [K] eta of crpo, by how much the cost may exceed its limit before it is lowered.
       variance_tolerance: theta of norm_test and inner_product_test, the relative error allowed to a gradient.
       discount, cost_discount: gamma for the reward and for the costs, in [0, 1].
       gae_lambda, cost_gae_lambda: lambda of the advantages, in [0, 1].
@@ -44,7 +44,7 @@ class Hyperparams:
       critic_learning_rate: learning rate of the critics (adam).
       policy_learning_rate: learning rate of first-order policy updates (cup, ppo_lagrangian).
       clip_ratio: epsilon of the clipped surrogate, in (0, 1).
-      multiplier_init, multiplier_learning_rate, multiplier_max: of the Lagrange multipliers; inf is no bound.
+      multiplier_init, multiplier_learning_rate, multiplier_max: [K] of the Lagrange multipliers; inf is no bound.
     """
 
     cost_limit: jax.Array
@@ -89,7 +89,7 @@ class Hyperparams:
         Args:
           cost_limit: one limit, or one for each constraint; its length is K.
           config: when given, zeta_positive is checked against the capacity it provides.
-          **values: any other field; a scalar slack holds for every constraint.
+          **values: any other field; a scalar holds for every constraint.
 
         Raises:
           ValueError: naming the field, its value and what is allowed.
@@ -100,7 +100,7 @@ class Hyperparams:
             raise TypeError(f"unknown hyperparameters {sorted(unknown)}: known are {sorted(HYPERPARAM_DEFAULTS)}")
         merged = {**HYPERPARAM_DEFAULTS, **values, "cost_limit": _at_least_1d("cost_limit", cost_limit)}
         num_constraints = merged["cost_limit"].size
-        for name in ("slack_positive", "slack_negative"):
+        for name in PER_CONSTRAINT[1:]:
             merged[name] = _at_least_1d(name, merged[name])
             if merged[name].size not in (1, num_constraints):
                 raise ValueError(
@@ -118,7 +118,7 @@ class Hyperparams:
                 f"zeta_positive is {zeta_positive}: it must be at most max_zeta_positive "
                 f"({config.max_zeta_positive}), which sets the capacity of the rollout"
             )
-        for name in ("slack_positive", "slack_negative"):
+        for name in PER_CONSTRAINT[1:]:
             merged[name] = jnp.broadcast_to(merged[name], (num_constraints,))
         return cls(**{name: jnp.asarray(value, jnp.float32) for name, value in merged.items()})
 
@@ -127,6 +127,17 @@ class Hyperparams:
         current = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return Hyperparams.create(config=config, **{**current, **changes})
 
+
+# Fields [K].
+PER_CONSTRAINT = (
+    "cost_limit",
+    "slack_positive",
+    "slack_negative",
+    "cost_tolerance",
+    "multiplier_init",
+    "multiplier_learning_rate",
+    "multiplier_max",
+)
 
 # The lineage's Safety-MuJoCo values (PAPER.md section 6, Table 4); a task's own are in presets.py.
 HYPERPARAM_DEFAULTS: dict[str, Any] = {

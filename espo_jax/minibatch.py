@@ -28,6 +28,7 @@ def passes(
     minibatch_size: int,
     begin_fn: Callable[[Carry], Carry] = lambda carry: carry,
     stop_fn: Callable[[Carry], jax.Array] | None = None,
+    needed: jax.Array | bool = True,
 ) -> tuple[Carry, jax.Array]:
     """Visit each sample in use once per pass, in random order, in minibatches.
 
@@ -41,6 +42,7 @@ def passes(
       minibatch_size: B.
       begin_fn: carry -> carry, before every pass.
       stop_fn: carry -> [] bool after a pass: whether it was the last one.
+      needed: [] bool, whether there is to be any pass at all.
 
     Returns:
       carry, and the number of passes made: [] int32.
@@ -72,6 +74,6 @@ def passes(
         going_on = running if stop_fn is None else running & ~stop_fn(carry)
         return index + 1, going_on, done + running, carry
 
-    start = (jnp.int32(0), jnp.array(True), jnp.int32(0), carry)
+    start = (jnp.int32(0), jnp.asarray(needed), jnp.int32(0), carry)
     *_, done, carry = jax.lax.while_loop(unfinished, one_pass, start)
     return carry, done

@@ -149,6 +149,19 @@ def inner_product_test_size(sample_gradients, tolerance):
     return (sample_gradients @ mean).var(ddof=1) / (tolerance**2 * (mean @ mean) ** 2)
 
 
+def norm_test_size_from_blocks(block_gradients, counts, tolerance):
+    """The same from means of n_b samples each, whose variance is a n_b-th of a sample's."""
+    mean = sum(n * g for n, g in zip(counts, block_gradients, strict=True)) / sum(counts)
+    between = sum(n * np.sum((g - mean) ** 2) for n, g in zip(counts, block_gradients, strict=True))
+    return between / (len(counts) - 1) / (tolerance**2 * mean @ mean)
+
+
+def inner_product_test_size_from_blocks(block_gradients, counts, tolerance):
+    mean = sum(n * g for n, g in zip(counts, block_gradients, strict=True)) / sum(counts)
+    between = sum(n * ((g - mean) @ mean) ** 2 for n, g in zip(counts, block_gradients, strict=True))
+    return between / (len(counts) - 1) / (tolerance**2 * (mean @ mean) ** 2)
+
+
 def conflict_angle_size(base, angle, in_band, zeta_positive, zeta_negative):
     """Between the bounds, in proportion to the angle."""
     low, high = base * (1 + zeta_negative), base * (1 + zeta_positive)

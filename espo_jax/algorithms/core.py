@@ -22,6 +22,10 @@ from espo_jax.hyperparams import Hyperparams
 from espo_jax.networks import Networks, make_networks
 from espo_jax.rollout import EpisodeEstimate, collect, estimate_episodes
 
+# Rules that estimate the variance of the gradient from its blocks, and how many that takes at least.
+VARIANCE_TESTS = {"norm_test": sample_size.norm_test, "inner_product_test": sample_size.inner_product_test}
+FEWEST_BLOCKS = 4
+
 
 def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
     """Build an algorithm from an environment, static settings and an update rule.
@@ -122,7 +126,8 @@ def settle(config: Config, update_rule: UpdateRule) -> Config:
     """The config with the sample-size rule of the algorithm where it names none.
 
     Raises:
-      ValueError: conflict_resolution for an algorithm that has nothing to resolve.
+      ValueError: conflict_resolution for an algorithm that has nothing to resolve, or a rule for the sample size with
+        too few blocks to estimate a variance from.
     """
     if config.conflict_resolution != "projection" and not update_rule.balances:
         raise ValueError(
@@ -131,6 +136,12 @@ def settle(config: Config, update_rule: UpdateRule) -> Config:
         )
     if config.sample_size_rule is None:
         config = dataclasses.replace(config, sample_size_rule=update_rule.sample_size_rule)
+    blocks = -(-config.base_sample_size // (config.steps_per_block * config.num_envs))
+    if config.sample_size_rule in VARIANCE_TESTS and blocks < FEWEST_BLOCKS:
+        raise ValueError(
+            f"sample_size_rule is {config.sample_size_rule!r}: it needs {FEWEST_BLOCKS} blocks of samples to compare, "
+            f"and block_size {config.block_size} makes {blocks} of base_sample_size ({config.base_sample_size})"
+        )
     return config
 
 
@@ -213,11 +224,11 @@ def next_num_steps(problem: Problem, update: Update, iteration: jax.Array) -> ja
         angle = conflict.conflict_angle(update.gram, choice.active)
         size = sample_size.conflict_angle(base, choice.balance, angle, *zetas)
     else:
-        test = {"norm_test": sample_size.norm_test, "inner_product_test": sample_size.inner_product_test}[str(rule)]
-        batch = problem.batch
+        test, batch = VARIANCE_TESTS[str(rule)], problem.batch
+        weight = update.weight / jnp.maximum(jnp.sum(update.weight), jnp.finfo(jnp.float32).tiny)
         gradient, count = surrogate.block_gradients(
             problem.networks.policy, problem.params, batch.observation, batch.action, batch.log_prob,
-            jnp.sum(update.weight * batch.advantage, axis=-1), batch.mask, batch.blocks,
+            jnp.sum(weight * batch.advantage, axis=-1), batch.mask, batch.blocks,
         )  # fmt: skip
         size = test(base, gradient, count, hp.variance_tolerance, *zetas)
     return sample_size.whole_steps(size, config.num_envs, config.max_steps)

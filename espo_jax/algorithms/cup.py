@@ -54,17 +54,14 @@ def update(problem: Problem, state: FirstOrderState) -> Update:
         problem.batch.distribution,
     )
     half = problem.batch.blocks.map(lambda o: problem.networks.policy(improved, o), problem.batch.observation)
-    projected = descend(
+    params, optimizer_state, _ = descend(
         problem,
         lambda new, samples: projection_loss(new, samples, scaled),
         improved,
         optimizer_state,
         project_key,
         half,
-    )
-    costs_count = jnp.any(nu > 0)
-    params, optimizer_state = jax.tree.map(
-        lambda after, before: jnp.where(costs_count, after, before), projected[:2], (improved, optimizer_state)
+        needed=jnp.any(nu > 0),
     )
     weight = jnp.concatenate([jnp.ones(1), scaled])
     return first_order_update(problem, params, passes, weight, nu, FirstOrderState(optimizer_state, multiplier))

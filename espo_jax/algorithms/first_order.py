@@ -67,6 +67,7 @@ def descend(
     optimizer_state: Any,
     key: jax.Array,
     reference: policy.Gaussian,
+    needed: jax.Array | bool = True,
 ) -> tuple[jax.Array, Any, jax.Array]:
     """Minimise a sum over samples by minibatches, until the policy has moved by target_kl from a reference.
 
@@ -77,6 +78,7 @@ def descend(
       optimizer_state: of `policy_optimizer`.
       key: for the order of the samples.
       reference: [T, N, A] policy from which the KL is measured, after every pass.
+      needed: [] bool, whether to do anything.
 
     Returns:
       params [P], optimizer_state, share of the passes made [].
@@ -112,6 +114,7 @@ def descend(
         num_passes=config.policy_passes,
         minibatch_size=config.policy_minibatch_size,
         stop_fn=too_far,
+        needed=needed,
     )
     return params, optimizer_state, passes / config.policy_passes
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from espo_jax import half_spaces, natural_gradient
 from espo_jax.algorithms import core
-from espo_jax.algorithms.steps import Natural, compare, improvement_and_kl, natural_directions
+from espo_jax.algorithms.steps import Natural, compare, improvement_and_kl, in_natural_directions, natural_directions
 from espo_jax.algorithms.types import Algorithm, Problem, Update, UpdateRule
 from espo_jax.config import Config
 from espo_jax.linalg import dot
@@ -50,9 +50,7 @@ def update(problem: Problem, state: tuple = ()) -> Update:
     step, search = within_trust_region(problem, jnp.where(problem.warmup, reward_step, step), natural)
     corrected = jnp.any(multiplier > 0)
     # The step is reward_scale H^-1 g_r + sum_k multiplier_k H^-1 g_c,k.
-    reward_scale = dot(reward_step, natural.gradient[0]) / jnp.maximum(
-        dot(natural.direction[0], natural.gradient[0]), jnp.finfo(step.dtype).tiny
-    )
+    reward_scale = in_natural_directions(own.step, natural)[0]
     return Update(
         step=step,
         active=jnp.concatenate([jnp.ones(1, bool), multiplier > 0]),

@@ -42,16 +42,23 @@ def update(problem: Problem, state: FirstOrderState) -> Update:
     multiplier, nu = update_multiplier(problem, state.multiplier)
     weight = mixture(nu)
 
-    def loss_fn(new: policy.Gaussian, samples: Batch) -> jax.Array:
-        return -clipped_surrogate(
-            new, samples.action, samples.log_prob, jnp.sum(weight * samples.advantage, axis=-1), samples.mask,
-            clip_ratio=problem.hyperparams.clip_ratio,
-        )  # fmt: skip
-
     params, optimizer_state, passes = descend(
-        problem, loss_fn, problem.params, state.optimizer_state, problem.key, problem.batch.distribution
+        problem,
+        lambda new, samples: lagrangian_loss(new, samples, weight, problem.hyperparams.clip_ratio),
+        problem.params,
+        state.optimizer_state,
+        problem.key,
+        problem.batch.distribution,
     )
     return first_order_update(problem, params, passes, weight, nu, FirstOrderState(optimizer_state, multiplier))
+
+
+def lagrangian_loss(
+    new: policy.Gaussian, samples: Batch, weight: jax.Array, clip_ratio: jax.Array | float
+) -> jax.Array:
+    """Minus the clipped surrogate of the weighted advantages, summed; weight [1 + K] is that of `mixture`."""
+    advantage = jnp.sum(weight * samples.advantage, axis=-1)
+    return -clipped_surrogate(new, samples.action, samples.log_prob, advantage, samples.mask, clip_ratio=clip_ratio)
 
 
 def mixture(multiplier: jax.Array) -> jax.Array:

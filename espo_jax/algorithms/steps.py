@@ -103,6 +103,12 @@ def compare(problem: Problem, natural: Natural) -> tuple[jax.Array, TrustRegion]
     return conflict.gram(natural.gradient, natural.direction), own
 
 
+def in_natural_directions(own_step: jax.Array, natural: Natural) -> jax.Array:
+    """s of each objective's own step s F^-1 g: [M]."""
+    square = dot(natural.direction, natural.gradient)
+    return dot(own_step, natural.gradient) / jnp.maximum(square, jnp.finfo(square.dtype).tiny)
+
+
 def follow(problem: Problem, choice: ModeChoice) -> Update:
     """A natural step for the objectives of a choice; in its balance, conflicts are resolved as configured."""
     config, hp = problem.config, problem.hyperparams
@@ -112,8 +118,10 @@ def follow(problem: Problem, choice: ModeChoice) -> Update:
         config.conflict_resolution, gram, choice.weight, choice.active, cagrad_radius=hp.cagrad_radius
     )
     coefficients = jnp.where(choice.balance, resolved, choice.weight)
+    weight = coefficients
     if config.conflict_metric == "natural":
         step = combine(coefficients, own.step)
+        weight = coefficients * in_natural_directions(own.step, natural)
         _, kl = improvement_and_kl(problem, step[None], choice.weight[None])
         fraction = jnp.min(jnp.where(choice.active, own.fraction, 1.0))
     else:
@@ -121,7 +129,7 @@ def follow(problem: Problem, choice: ModeChoice) -> Update:
     return Update(
         step=step,
         active=choice.active,
-        weight=choice.weight,
+        weight=weight,
         gram=gram,
         kl=kl[0],
         step_fraction=fraction,

@@ -107,7 +107,7 @@ class Update(NamedTuple):
     Args:
       step: [P] change of the policy's parameters.
       active: [1 + K] bool, the objectives followed: reward, constraints.
-      weight: [1 + K] how much each weighs in the objective followed, at least 0.
+      weight: [1 + K] at least 0, up to a common factor: the step follows the (natural) gradient of this weighted sum.
       gram: [1 + K, 1 + K] inner products of the objectives' directions in the metric of the conflict.
       kl: [] nats, from the old policy.
       step_fraction: [] smallest share of a full step accepted among the objectives followed (of the passes, for a

@@ -1,7 +1,6 @@
 """Several algorithms on one task at equal iterations, seeds vmapped: the paper's Table 1 and Figure 2 as a command."""
 
 import dataclasses
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,21 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from espo_jax import algorithms
 from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Algorithm, Metrics
 from espo_jax.hyperparams import Hyperparams
-from espo_jax.modes import MODE_NAMES
 from espo_jax.presets import resolve
 from espo_jax.training import plots, run_directory
+from espo_jax.training.comparison_table import markdown, summarize
 from espo_jax.training.loop import Budget
-from espo_jax.training.progress import clock_time, progress
+from espo_jax.training.progress import progress
 from espo_jax.training.run import FINISHED, INTERRUPTED, NONFINITE
 from espo_jax.training.run_directory import RunDirectory
 from espo_jax.training.signals import Stop, finish_first
-
-FINAL_ITERATIONS = 20  # whose mean counts as where an algorithm ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,82 +170,6 @@ def _train(contestant: Contestant, comparison: Comparison, console: Console, sto
         for folder in folders:
             folder.close()
     return [folder.records for folder in folders], seconds, compile_seconds
-
-
-def summarize(name: str, records: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """One row of the table: means over seeds, each with its standard error (None for one seed).
-
-    Args:
-      name: of the algorithm.
-      records: [seed][iteration] lines of metrics.jsonl; reward and cost are means of the last FINAL_ITERATIONS.
-    """
-
-    def final(field: str) -> np.ndarray:
-        return np.array(
-            [np.mean([np.atleast_1d(r[field]) for r in runs[-FINAL_ITERATIONS:]], axis=0) for runs in records]
-        )
-
-    cost, limit = final("episode_cost"), final("cost_limit")
-    counts = np.array([[runs[-1]["mode_counts"][mode] for mode in MODE_NAMES] for runs in records])
-    band = counts[:, 2:].sum()
-    return {
-        "algorithm": name,
-        "iterations": len(records[0]),
-        "samples": _statistic(np.array([runs[-1]["env_steps"] for runs in records], float)),
-        "reward": _statistic(final("episode_reward")[:, 0]),
-        "cost": [_statistic(column) for column in cost.T],
-        "cost_limit": limit[0].tolist(),
-        "limit_met": int(np.all(cost <= limit, axis=1).sum()),
-        "seeds": len(records),
-        "mode_counts": dict(zip(MODE_NAMES, counts.mean(axis=0).tolist(), strict=True)),
-        "conflicts_in_balance": float(counts[:, 3].sum() / band) if band else None,
-    }
-
-
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as a Markdown table."""
-    cells = _cells(rows)
-    lines = [list(cells[0]), ["---"] * len(cells[0]), *[list(row.values()) for row in cells]]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
-    """The rows to print with rich."""
-    cells = _cells(rows)
-    printed = Table(*cells[0], title=title, title_justify="left")
-    for row in cells:
-        printed.add_row(*row.values())
-    return printed
-
-
-def _cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    most = max(row["samples"]["mean"] for row in rows)
-    slowest = max(row["seconds"] for row in rows)
-
-    def text(statistic: Mapping[str, Any], scale: float = 1.0, digits: int = 1) -> str:
-        error = statistic["standard_error"]
-        return f"{statistic['mean'] / scale:.{digits}f}" + ("" if error is None else f" ± {error / scale:.{digits}f}")
-
-    return [
-        {
-            "algorithm": row["algorithm"],
-            "samples (M)": f"{text(row['samples'], 1e6, 2)} ({row['samples']['mean'] / most:.0%})",
-            "time": f"{clock_time(row['seconds'])} ({row['seconds'] / slowest:.0%})",
-            "reward": text(row["reward"]),
-            "cost": ", ".join(map(text, row["cost"])),
-            "limit": ", ".join(f"{limit:g}" for limit in row["cost_limit"]),
-            "met": f"{row['limit_met']}/{row['seeds']}",
-            "iterations by mode": " ".join(
-                f"{count:.0f} {mode}," for mode, count in row["mode_counts"].items() if count
-            ).rstrip(","),
-        }
-        for row in rows
-    ]
-
-
-def _statistic(values: np.ndarray) -> dict[str, Any]:
-    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "standard_error": error}
 
 
 def _lanes(metrics: Metrics, num_seeds: int) -> list[Metrics]:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from espo_jax import algorithms, modes, surrogate
-from espo_jax.algorithms import core, crpo
+from espo_jax import algorithms, conflict, modes, sample_size, surrogate
+from espo_jax.algorithms import core, crpo, cup, ppo_lagrangian
 from espo_jax.algorithms.types import Batch
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
@@ -73,6 +73,11 @@ def dense(problem):
     return np.asarray(gradients), np.asarray(fisher)
 
 
+def assert_close(actual, expected, rtol=1e-4):
+    """Elements that are small beside the largest may differ by what that one may: the solves are iterative."""
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("name", ["trpo", "crpo"])
 @pytest.mark.parametrize("cost", [30.0, 40.0, 44.9, 45.1, 60.0])
 def test_switch_follows_one_objective(name, cost):
@@ -80,9 +85,7 @@ def test_switch_follows_one_objective(name, cost):
     followed = references.switch([cost], [40.0], 5.0) if name == "crpo" else 0
     gradients, fisher = dense(problem)
     result = update(name, problem)
-    chex.assert_trees_all_close(
-        result.step, references.trpo_step(gradients[followed], fisher, RADIUS), rtol=1e-4, atol=5e-7
-    )
+    assert_close(result.step, references.trpo_step(gradients[followed], fisher, RADIUS))
     assert int(modes.mode_of(result.active, jnp.array(False))) == (modes.COST if followed else modes.REWARD)
 
 
@@ -114,7 +117,7 @@ def test_pcpo_step_is_the_papers(raises_cost, violation):
     result = update("pcpo", problem)
     projected = np.abs(expected - references.trpo_step(gradients[0], fisher, RADIUS)).max() > 1e-5
     assert projected == (violation > (-1 if raises_cost else 1))
-    chex.assert_trees_all_close(result.step, expected / max(1.0, length), rtol=2e-4, atol=1e-6)
+    assert_close(result.step, expected / max(1.0, length), rtol=2e-4)
     assert float(result.kl) < 1.01 * RADIUS
 
 
@@ -196,6 +199,72 @@ def test_cup_update_is_the_papers(cost):
     np.testing.assert_allclose(problem.params + result.step, expected, rtol=1e-4, atol=1e-6)
 
 
+def gradient(loss, params):
+    """By central differences."""
+    shifts = 1e-6 * np.eye(params.size)
+    return np.array([(loss(params + shift) - loss(params - shift)) / 2e-6 for shift in shifts])
+
+
+@pytest.mark.parametrize("name", ["lagrangian", "improvement", "projection"])
+def test_losses_and_gradients_are_the_papers(name):
+    """Value and gradient themselves, which Adam's steps say little about; away from the old policy."""
+    problem = pose((50.0, 43.0), num_constraints=2, **FIRST_ORDER)
+    batch, nu = problem.batch, np.array([0.7, 0.2])
+    old = jax.tree.map(np.asarray, batch)
+    rng = np.random.default_rng(0)
+    params, half_params = (np.asarray(problem.params) + 0.3 * rng.normal(size=problem.params.size) for _ in range(2))
+    half = problem.networks.policy(jnp.asarray(half_params), batch.observation)
+
+    def ours(flat):
+        new = problem.networks.policy(flat, batch.observation)
+        if name == "lagrangian":
+            return ppo_lagrangian.lagrangian_loss(new, batch, ppo_lagrangian.mixture(jnp.asarray(nu)), 0.2) / 72
+        if name == "improvement":
+            return cup.improvement_loss(new, batch, 0.2) / 72
+        scaled = jnp.asarray(nu) * cup.projection_coefficient(episode_of_1000)
+        return cup.projection_loss(new, batch._replace(distribution=half), scaled) / 72
+
+    def papers(flat):
+        new = forward(problem, flat)
+        if name == "projection":
+            return references.cup_projection_loss(
+                *new, *forward(problem, half_params), old.action, old.log_prob, -old.advantage[..., 1:], nu, 0.9, 0.8
+            )
+        reward, cost = old.advantage[..., 0], -old.advantage[..., 1:]
+        advantage = references.lagrangian_advantage(reward, cost, nu) if name == "lagrangian" else reward
+        return references.ppo_loss(*new, old.action, old.log_prob, advantage, 0.2)
+
+    episode_of_1000 = problem._replace(episode=problem.episode._replace(length=jnp.array(1000.0)))
+    assert old.mask.sum() == old.mask.size == 72
+    value, slope = jax.value_and_grad(ours)(jnp.asarray(params))
+    assert float(value) == pytest.approx(papers(params), rel=1e-6)
+    assert_close(slope, gradient(papers, params))
+    ratio = references.gaussian_ratio(old.log_prob, *forward(problem, params), old.action)
+    assert (ratio > 1.2).any()
+    assert (ratio < 0.8).any()
+
+
+@pytest.mark.parametrize("metric", ["natural", "euclidean", "fisher"])
+@pytest.mark.parametrize("resolution", ["projection", "min_norm", "cagrad"])
+def test_weights_are_those_of_the_direction_followed(metric, resolution):
+    """Under conflict: the step is along the natural gradient of the weighted sum, whatever the metric."""
+    config = dataclasses.replace(CONFIG, conflict_metric=metric, conflict_resolution=resolution)
+    problem = pose(40.0, config=config)
+    # Costs that fall where the reward does, but for a little.
+    reward = problem.batch.advantage[..., :1]
+    opposed = jnp.concatenate([reward, 0.3 * problem.batch.advantage[..., 1:] - reward], axis=-1)
+    problem = problem._replace(batch=problem.batch._replace(advantage=opposed))
+    result = update("espo", problem)
+    assert bool(conflict.in_conflict(result.gram, result.active))
+    gradients, fisher = dense(problem)
+    direction = np.linalg.solve(fisher, np.asarray(result.weight) @ gradients)
+    cosine = direction @ result.step / np.linalg.norm(direction) / np.linalg.norm(result.step)
+    assert cosine == pytest.approx(1.0, abs=1e-5)
+    if metric == "natural" and resolution == "projection":
+        own = [references.trpo_step(g, fisher, RADIUS) for g in gradients]
+        assert_close(result.step, references.espo_direction("balance", *own, 0.5)[0], rtol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["ppo_lagrangian", "cup"])
 def test_descent_stops_at_the_kl_radius(name):
     free = update(name, pose(30.0, **{**FIRST_ORDER, "multiplier_init": 0.0}))
@@ -236,16 +305,19 @@ def test_no_constraint_counts_during_the_warm_up(name):
 # Identities.
 
 
-@pytest.mark.parametrize("name", ["espo", "crpo", "pcpo", "cup", "ppo_lagrangian"])
+@pytest.mark.parametrize("name", ["espo", "crpo", "pcpo", "cup", "ppo_lagrangian", "espo in mode cost"])
 @pytest.mark.parametrize("cost", [40.0001, 60.0])
 def test_identical_constraints_behave_as_one(name, cost):
     """For the multipliers, whose sum counts: with a K-th of start and learning rate each."""
+    name, *mode = name.split(" ", 1)
+    slack = {"slack_positive": 0.0, "slack_negative": 0.0} if mode else {}
     for copies in (2, 3):
         results = []
         for k in (1, copies):
             shared = {"multiplier_init": 0.3 / k, "multiplier_learning_rate": 0.07 / k}
             radius = {} if name in ("cup", "ppo_lagrangian") else {"target_kl": RADIUS}
-            results.append(update(name, pose(cost, copies=k, **{**FIRST_ORDER, **shared, **radius})))
+            results.append(update(name, pose(cost, copies=k, **{**FIRST_ORDER, **shared, **radius, **slack})))
+            assert not mode or not results[-1].active[0]
         one, several = results
         chex.assert_trees_all_close(several.step, one.step, rtol=1e-4, atol=1e-3 * float(jnp.abs(one.step).max()))
 
@@ -266,6 +338,51 @@ def test_ppo_lagrangian_without_multiplier_is_ppo():
 
 
 # Sample sizes.
+
+
+@pytest.mark.parametrize("rule", ["norm_test", "inner_product_test"])
+@pytest.mark.parametrize("seed", range(3))
+def test_variance_tests_weigh_blocks_by_their_samples(rule, seed):
+    """Blocks of unequal numbers of samples, some unused, against a loop in NumPy."""
+    rng = np.random.default_rng(seed)
+    count = np.array([7, 1, 0, 12, 30, 5, 0])
+    blocks = rng.normal(size=(7, 4)) / np.sqrt(np.maximum(count, 1))[:, None] + 0.3
+    expected = getattr(references, f"{rule}_size_from_blocks")(blocks[count > 0], count[count > 0], 0.7)
+    blocks[count == 0] = np.nan
+    found = getattr(sample_size, rule)(1.0, jnp.asarray(blocks), jnp.asarray(count), 0.7, 1e9, -1.0)
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_variance_from_blocks_is_that_of_samples():
+    """On average over draws, whatever the blocks."""
+    rng = np.random.default_rng(0)
+    count, std, mean = np.array([3, 10, 40, 7]), np.array([0.5, 2.0]), np.array([1.0, -2.0])
+    squares = []
+    for _ in range(4000):
+        blocks = mean + std * rng.normal(size=(4, 2)) / np.sqrt(count)[:, None]
+        centre = count @ blocks / count.sum()
+        # With theta = 1 / |g| the size is the variance itself.
+        size = references.norm_test_size_from_blocks(blocks, count, 1 / np.linalg.norm(centre))
+        squares.append(size)
+    assert np.mean(squares) == pytest.approx(np.sum(std**2), rel=0.03)
+    found = sample_size.norm_test(1.0, jnp.asarray(blocks), jnp.asarray(count), 1 / np.linalg.norm(centre), 1e9, -1.0)
+    assert float(found) == pytest.approx(squares[-1], rel=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["norm_test", "inner_product_test"])
+def test_too_few_blocks_are_refused(rule):
+    config = dataclasses.replace(CONFIG, sample_size_rule=rule, num_envs=4, base_sample_size=80, block_size=40)
+    with pytest.raises(ValueError, match=f"sample_size_rule is '{rule}': it needs 4 blocks .* block_size 40 makes 2"):
+        core.settle(config, crpo.RULE)
+    core.settle(dataclasses.replace(config, block_size=20), crpo.RULE)
+
+
+@pytest.mark.parametrize("in_band", [True, False])
+@pytest.mark.parametrize("angle", [0.0, 0.3, 1.6, np.pi])
+def test_sizes_by_angle_are_between_the_bounds(in_band, angle):
+    expected = references.conflict_angle_size(16_000, angle, in_band, 0.1, -0.3)
+    found = sample_size.conflict_angle(16_000, jnp.array(in_band), jnp.array(angle), 0.1, -0.3)
+    assert float(found) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("rule", ["norm_test", "inner_product_test"])

@@ -62,7 +62,14 @@ def test_constraint_without_gradient_is_left_out():
     assert multiplier[1] == 0
 
 
-def test_half_spaces_that_exclude_each_other_give_a_finite_point():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("num", [2, 6])
+def test_half_spaces_that_exclude_each_other_leave_the_farthest(num, dtype):
     x, normal, _, metric = problem(1, 2)
-    y, _ = project(x, np.concatenate([normal, -normal]), np.array([5.0, 5.0]), metric)
-    assert np.isfinite(y).all()
+    normal = np.concatenate([normal, *[-normal] * (num - 1)])
+    offset = np.array([9.0] + [5.0] * (num - 1))
+    with jax.enable_x64(dtype == np.float64):
+        y, multiplier = project(*(a.astype(dtype) for a in (0 * x, normal, offset, metric)))
+        alone, _ = project(*(a.astype(dtype) for a in (0 * x, normal[:1], offset[:1], metric)))
+    np.testing.assert_allclose(y, alone, rtol=1e-4, atol=1e-5)
+    assert (multiplier > 0).sum() == 1

@@ -55,7 +55,11 @@ def test_rows_are_what_the_seeds_logged(compared):
         assert row["samples"]["standard_error"] == pytest.approx(np.std(samples, ddof=1) / np.sqrt(2))
         rewards = [np.mean([line["episode_reward"] for line in lines]) for lines in runs]
         assert row["reward"]["mean"] == pytest.approx(np.mean(rewards))
-        assert sum(row["mode_counts"].values()) == 4
+        assert sum(count["mean"] for count in row["mode_counts"].values()) == 4
+        above = [np.mean([line["episode_cost"] > line["cost_limit"] for line in lines]) for lines in runs]
+        assert row["above_limit"]["mean"] == pytest.approx(np.mean(above))
+        largest = [max(lines[i]["sample_size"] for lines in runs) for i in range(4)]
+        assert row["lockstep_samples"] == sum(largest)
         assert row["seeds"] == 2
     assert rows["trpo"]["samples"]["mean"] == 4 * 64
     assert rows["trpo"]["mode_counts"]["reward"] == 4

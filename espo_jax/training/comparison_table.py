@@ -1,0 +1,112 @@
+"""The table of a comparison: one row for each algorithm, means over seeds with standard errors."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from espo_jax.modes import MODE_NAMES
+from espo_jax.training.progress import clock_time
+
+FINAL_ITERATIONS = 20  # whose mean counts as where an algorithm ends
+LATE_ITERATIONS = 100  # of which is said how many were above a limit
+EXPLANATION = (
+    f"reward, cost: of an episode, mean of the last {FINAL_ITERATIONS} iterations; met: seeds whose mean is within the "
+    f"limit; above: share of the last {LATE_ITERATIONS} iterations above it; time: of all seeds together, without "
+    "compilation; it follows lockstep, the samples of each iteration's largest seed"
+)
+
+
+def summarize(name: str, records: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """One row of the table: means over seeds, each with its standard error (None for one seed).
+
+    Args:
+      name: of the algorithm.
+      records: [seed][iteration] lines of metrics.jsonl.
+
+    Returns:
+      samples; reward, cost and limit_met (seeds within every limit) by the mean of the last FINAL_ITERATIONS;
+      above_limit, the share of the last LATE_ITERATIONS above a limit; lockstep_samples, the largest of the seeds'
+      sample sizes summed over the iterations, which is what vmapped seeds take the time of; mode_counts.
+    """
+
+    def final(field: str) -> np.ndarray:
+        return np.array([np.mean([_array(r, field) for r in runs[-FINAL_ITERATIONS:]], axis=0) for runs in records])
+
+    cost, limit = final("episode_cost"), final("cost_limit")
+    late = [
+        np.mean([np.any(_array(r, "episode_cost") > _array(r, "cost_limit")) for r in runs[-LATE_ITERATIONS:]])
+        for runs in records
+    ]
+    sizes = np.array([[r["sample_size"] for r in runs] for runs in records])
+    counts = np.array([[runs[-1]["mode_counts"][mode] for mode in MODE_NAMES] for runs in records])
+    band = counts[:, 2:].sum()
+    return {
+        "algorithm": name,
+        "iterations": len(records[0]),
+        "samples": _statistic(np.array([runs[-1]["env_steps"] for runs in records], float)),
+        "reward": _statistic(final("episode_reward")[:, 0]),
+        "cost": [_statistic(column) for column in cost.T],
+        "cost_limit": limit[0].tolist(),
+        "limit_met": int(np.all(cost <= limit, axis=1).sum()),
+        "seeds": len(records),
+        "above_limit": _statistic(np.array(late)),
+        "lockstep_samples": int(sizes.max(axis=0).sum()),
+        "mode_counts": dict(zip(MODE_NAMES, map(_statistic, counts.T), strict=True)),
+        "conflicts_in_balance": float(counts[:, 3].sum() / band) if band else None,
+    }
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    cells = _cells(rows)
+    lines = [list(cells[0]), ["---"] * len(cells[0]), *[list(row.values()) for row in cells]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """The rows to print with rich."""
+    cells = _cells(rows)
+    printed = Table(*cells[0], title=title, title_justify="left")
+    for row in cells:
+        printed.add_row(*row.values())
+    return printed
+
+
+def _cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    most = max(row["samples"]["mean"] for row in rows)
+    slowest = max(row["seconds"] for row in rows)
+    longest = max(row["lockstep_samples"] for row in rows)
+
+    def text(statistic: Mapping[str, Any], scale: float = 1.0, digits: int = 1) -> str:
+        error = statistic["standard_error"]
+        return f"{statistic['mean'] / scale:.{digits}f}" + ("" if error is None else f" ± {error / scale:.{digits}f}")
+
+    return [
+        {
+            "algorithm": row["algorithm"],
+            "samples (M)": f"{text(row['samples'], 1e6, 2)} ({row['samples']['mean'] / most:.0%})",
+            "lockstep": f"{row['lockstep_samples'] / longest:.0%}",
+            "time": f"{clock_time(row['seconds'])} ({row['seconds'] / slowest:.0%})",
+            "reward": text(row["reward"]),
+            "cost": ", ".join(map(text, row["cost"])),
+            "limit": ", ".join(f"{limit:g}" for limit in row["cost_limit"]),
+            "met": f"{row['limit_met']}/{row['seeds']}",
+            "above": text(row["above_limit"], 0.01, 0) + " %",
+            "iterations by mode": ", ".join(
+                f"{text(count, digits=0)} {mode}" for mode, count in row["mode_counts"].items() if count["mean"]
+            ),
+        }
+        for row in rows
+    ]
+
+
+def _array(record: Mapping[str, Any], field: str) -> np.ndarray:
+    return np.atleast_1d(record[field])
+
+
+def _statistic(values: np.ndarray) -> dict[str, Any]:
+    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "standard_error": error}
