@@ -151,6 +151,23 @@ class ExportOptions:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class PlotOptions:
+    """What to draw.
+
+    Args:
+      run_dirs: run directories.
+      group_by: settings, separated by commas, whose values make the groups that are averaged.
+      x: "iteration" or "env_steps".
+      output: picture to write; its suffix says which format.
+    """
+
+    run_dirs: tyro.conf.Positional[tuple[str, ...]]
+    group_by: str = "algorithm"
+    x: str = "iteration"
+    output: str = "plot.png"
+
+
 class BadInputError(Exception):
     """Something the user gave is not usable; the message says what and what is."""
 

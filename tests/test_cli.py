@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safety_envs
 
-from espo_jax import cli
+from espo_jax import cli, commands
 from espo_jax.algorithms import espo
 from espo_jax.config import Config
 from espo_jax.flags import BadInputError, RunOptions, parse, settings_flags
@@ -23,9 +23,9 @@ def finished(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         printed = []
-        patch.setattr(cli.Console, "print", lambda self, *objects, **_: printed.extend(objects))
+        patch.setattr(commands.Console, "print", lambda self, *objects, **_: printed.extend(objects))
         settings = {**TINY, "slack_negative": (-np.inf,)}
-        code = cli.train(RunOptions(task="point", num_eval_episodes=3, run_dir=str(run_dir)), settings, PointEnv())
+        code = commands.train(RunOptions(task="point", num_eval_episodes=3, run_dir=str(run_dir)), settings, PointEnv())
     return code, printed, run_dir
 
 
@@ -73,7 +73,7 @@ def test_result_says_what_was_saved_and_whether_the_limit_is_met(finished):
     for policy in ("stochastic", "deterministic"):
         assert result["evaluation"][policy]["episodes"] == 3
         assert result["limit_met"][policy] == (result["evaluation"][policy]["cost"] <= 4.0)
-    console = cli.Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = commands.Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(run.summary(result, run_dir))
     text = console.export_text()
     for words in ("in training, V_c of", "deterministic, 3 new episodes", "limit", "met", "fixed X: 256", run_dir.name):
@@ -90,7 +90,7 @@ def test_saved_policy_acts(finished):
 def test_nan_exits_3_with_everything_before_it_on_disk(tmp_path, capsys):
     env = PointEnv(episode_length=40, nan_reward_after=35)
     settings = {**TINY, "zeta_positive": 0.0, "zeta_negative": 0.0}
-    assert cli.train(RunOptions(task="point", run_dir=str(tmp_path / "run")), settings, env) == 3
+    assert commands.train(RunOptions(task="point", run_dir=str(tmp_path / "run")), settings, env) == 3
     printed = capsys.readouterr()
     assert "espo: iteration 3: nan or infinity in reward" in printed.err
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
@@ -144,7 +144,7 @@ def test_bad_input_is_one_line_and_exit_code_2(flags, message, tmp_path, monkeyp
 
 def test_env_without_cost_is_refused(tmp_path):
     with pytest.raises(BadInputError, match=r'PointEnv.reset reports no info\["cost"\]; use SafetyWrapper'):
-        cli.train(RunOptions(run_dir=str(tmp_path / "run")), TINY, PointEnv(reports_cost=False))
+        commands.train(RunOptions(run_dir=str(tmp_path / "run")), TINY, PointEnv(reports_cost=False))
     assert not (tmp_path / "run").exists()
 
 

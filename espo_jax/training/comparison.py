@@ -1,6 +1,7 @@
 """Several algorithms on one task at equal iterations, seeds vmapped: the paper's Table 1 and Figure 2 as a command."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +16,13 @@ from espo_jax import algorithms
 from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Algorithm, Metrics
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import resolve
-from espo_jax.training import plots, run_directory
+from espo_jax.training import overlay, run_directory
 from espo_jax.training.comparison_table import markdown, summarize
 from espo_jax.training.loop import Budget
 from espo_jax.training.progress import progress
 from espo_jax.training.run import FINISHED, INTERRUPTED, NONFINITE
-from espo_jax.training.run_directory import RunDirectory
+from espo_jax.training.run_config import RunConfig
+from espo_jax.training.run_directory import CONFIG, RunDirectory
 from espo_jax.training.signals import Stop, finish_first
 
 
@@ -31,6 +33,7 @@ class Contestant:
     name: str
     algorithm: Algorithm
     hyperparams: Hyperparams
+    values: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Comparison:
     num_seeds: int
     num_iterations: int
     task: str
+    origin: Mapping[str, Any]
     directory: RunDirectory
 
 
@@ -75,7 +79,7 @@ def prepare(
         hyperparams = Hyperparams.create(**values, config=config)
         algorithm = algorithms.load(name).make(env, config)
         jax.eval_shape(algorithm.init, jax.random.key(0), hyperparams)
-        contestants.append(Contestant(name, algorithm, hyperparams))
+        contestants.append(Contestant(name, algorithm, hyperparams, values))
         resolved[name] = {"config": dataclasses.asdict(algorithm.config), "hyperparams": values}
     iterations = {int(values["hyperparams"]["num_iterations"]) for values in resolved.values()}
     if len(iterations) != 1:
@@ -84,7 +88,7 @@ def prepare(
     directory = RunDirectory(path, metrics=False)
     about = {"task": task, **(origin or {}), "num_seeds": num_seeds, "algorithms": resolved}
     directory.write_json("config.json", {**about, **run_directory.surroundings()})
-    return Comparison(tuple(contestants), num_seeds, iterations.pop(), task, directory)
+    return Comparison(tuple(contestants), num_seeds, iterations.pop(), task, origin or {}, directory)
 
 
 def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
@@ -129,8 +133,8 @@ def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
     if rows:
         path = comparison.directory.path
         (path / "table.md").write_text(markdown(rows), encoding="utf-8")
-        title = f"{comparison.task}, {comparison.num_seeds} seeds: mean and standard error"
-        plots.overlay(finished, path / "curves.png", title=title)
+        title = f"{comparison.task}, {comparison.num_seeds} seeds: mean and 95 % bootstrap interval"
+        overlay.draw(finished, path / "curves.png", title=title)
     return result
 
 
@@ -138,6 +142,9 @@ def _train(contestant: Contestant, comparison: Comparison, console: Console, sto
     """Records [seed][iteration], wall seconds, seconds to compile; metrics.jsonl of each seed on the way."""
     algorithm, hyperparams, num_seeds = contestant.algorithm, contestant.hyperparams, comparison.num_seeds
     folders = [RunDirectory(comparison.directory.path / f"{contestant.name}-seed{seed}") for seed in range(num_seeds)]
+    for seed, folder in enumerate(folders):
+        about = _run_config(contestant, comparison, seed)
+        folder.write_json(CONFIG, {**dataclasses.asdict(about), **run_directory.surroundings()})
     begin = time.perf_counter()
     # The same keys as `espo train --seed k`.
     keys = jnp.stack([jax.random.split(jax.random.key(seed))[0] for seed in range(num_seeds)])
@@ -170,6 +177,24 @@ def _train(contestant: Contestant, comparison: Comparison, console: Console, sto
         for folder in folders:
             folder.close()
     return [folder.records for folder in folders], seconds, compile_seconds
+
+
+def _run_config(contestant: Contestant, comparison: Comparison, seed: int) -> RunConfig:
+    """What makes a seed's folder a run directory for `espo eval`, `plot` and `load_policy`."""
+    named = {"backend": None, "reward": None, "preset": None, **comparison.origin}
+    return RunConfig(
+        task=comparison.task,
+        algorithm=contestant.name,
+        **named,
+        seed=seed,
+        num_timesteps=None,
+        num_eval_episodes=0,
+        eval_interval=0,
+        checkpoint_iterations=0,
+        checkpoint_minutes=math.inf,
+        config=dataclasses.asdict(contestant.algorithm.config),
+        hyperparams=dict(contestant.values),
+    )
 
 
 def _lanes(metrics: Metrics, num_seeds: int) -> list[Metrics]:

@@ -1,6 +1,6 @@
-"""curves.png: of a run, reward, cost, sample size and mode over samples; of several algorithms, one over the other."""
+"""curves.png: reward, cost, sample size and mode of a run over its samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from espo_jax.modes import MODE_NAMES
 # Okabe and Ito's colours, told apart with every kind of colour vision; by place in MODE_NAMES.
 MODE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#F0E442")
 _LINE = "#222222"
-_ALGORITHM_LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
 _COST_LINES = ("#D55E00", "#0072B2", "#CC79A7", "#009E73", "#56B4E9", "#E69F00")
 
 
@@ -43,7 +42,7 @@ def curves(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_s
     _cost(panels[1], steps, records)
     _sample_size(panels[2], steps, records, base_sample_size)
     _modes(panels[3], steps, records)
-    _plain(panels)
+    plain_axes(panels)
     panels[0].set_xlim(0, steps[-1])
     panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
     panels[-1].set_xlabel("environment steps")
@@ -52,54 +51,8 @@ def curves(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_s
     figure.savefig(path, dpi=120)
 
 
-def overlay(runs: Mapping[str, Sequence[Sequence[dict[str, Any]]]], path: str | Path, *, title: str = "") -> None:
-    """Draw several algorithms over each other: reward, cost and samples of every iteration, over seeds.
-
-    Args:
-      runs: of each algorithm, [seed][iteration] lines of metrics.jsonl; equally many of each seed.
-      path: of the picture; its suffix says which format.
-      title: above the panels.
-    """
-    figure = Figure(figsize=(9, 9), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(3, 1, sharex=True)
-    first = next(iter(runs.values()))[0]
-    limit = _series(first, "cost_limit")
-    several = limit.shape[1] > 1
-    highest = 0.0
-    for (name, seeds), color in zip(runs.items(), _ALGORITHM_LINES * len(runs), strict=False):
-        for panel, field in zip(panels, ("episode_reward", "episode_cost", "env_steps"), strict=True):
-            values = np.stack([_series(records, field) for records in seeds])  # [S, T, K]
-            for k, style in zip(range(values.shape[2]), ("-", ":", "-.", "--") * values.shape[2], strict=False):
-                label = f"{name}, cost {k + 1}" if several and field == "episode_cost" else name
-                _mean_and_error(panel, values[..., k], color=color, label=label, linestyle=style)
-            if field == "episode_cost":
-                highest = max(highest, *(_cost_top(lane, limit) for lane in values))
-    for b in sorted(set(limit[-1])):
-        panels[1].axhline(b, color="#555555", linestyle="--", linewidth=1, label=f"limit {b:g}")
-    panels[1].set_ylim(0, highest)
-    for panel, text in zip(panels, ("episode reward", "episode cost", "samples so far"), strict=True):
-        panel.set_ylabel(text)
-        panel.legend(fontsize=9)
-    _plain(panels)
-    panels[2].yaxis.set_major_formatter(EngFormatter(sep=""))
-    panels[2].set_xlabel("iteration")
-    figure.suptitle(title)
-    figure.align_ylabels(panels)
-    figure.savefig(path, dpi=120)
-
-
-def _mean_and_error(panel: Axes, values: np.ndarray, **style: Any) -> None:
-    """Mean [S, T] over S seeds, and a band of one standard error."""
-    iterations = np.arange(1, values.shape[1] + 1)
-    mean = values.mean(axis=0)
-    panel.plot(iterations, mean, linewidth=1.3, **style)
-    if len(values) > 1:
-        error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
-        panel.fill_between(iterations, mean - error, mean + error, color=style["color"], alpha=0.2, linewidth=0)
-
-
-def _plain(panels: Sequence[Axes]) -> None:
+def plain_axes(panels: Sequence[Axes]) -> None:
+    """No frame, light lines across."""
     for panel in panels:
         panel.margins(x=0)
         panel.spines[["top", "right"]].set_visible(False)
@@ -108,15 +61,15 @@ def _plain(panels: Sequence[Axes]) -> None:
 
 
 def _reward(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
-    panel.plot(steps, _series(records, "episode_reward")[:, 0], color=_LINE, **_dots(steps))
+    panel.plot(steps, series(records, "episode_reward")[:, 0], color=_LINE, **_dots(steps))
     panel.set_ylabel("episode reward")
 
 
 def _cost(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
-    cost = _series(records, "episode_cost")
-    limit, low, high = (_series(records, name) for name in ("cost_limit", "slack_negative", "slack_positive"))
+    cost = series(records, "episode_cost")
+    limit, low, high = (series(records, name) for name in ("cost_limit", "slack_negative", "slack_positive"))
     several = cost.shape[1] > 1
-    top = _cost_top(cost, limit)
+    top = cost_top(cost, limit)
     panel.set_ylim(0, top)
     for k, color in zip(range(cost.shape[1]), _COST_LINES * cost.shape[1], strict=False):
         name = f" {k + 1}" if several else ""
@@ -137,7 +90,7 @@ def _cost(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> 
 
 
 def _sample_size(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]], base_sample_size: int) -> None:
-    size = _series(records, "sample_size")[:, 0]
+    size = series(records, "sample_size")[:, 0]
     panel.plot(steps, size, color=_LINE, linewidth=0.8, drawstyle="steps-pre", **_dots(steps, line=False))
     panel.axhline(base_sample_size, color="#0072B2", linestyle="--", label=f"X = {base_sample_size:,}")
     panel.set_ylim(0, 1.3 * max(size.max(), base_sample_size))
@@ -152,7 +105,7 @@ def _modes(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) ->
     panel.pcolormesh(
         edges, [-50, -8], codes[None, :], cmap=ListedColormap(MODE_COLORS), vmin=-0.5, vmax=len(MODE_NAMES) - 0.5
     )
-    panel.plot(steps, _series(records, "conflict_angle")[:, 0], color=_LINE, linewidth=0.8, **_dots(steps, line=False))
+    panel.plot(steps, series(records, "conflict_angle")[:, 0], color=_LINE, linewidth=0.8, **_dots(steps, line=False))
     panel.axhline(90, color="#999999", linestyle=":")
     panel.set_ylim(-50, 260)
     panel.set_yticks([-29, 0, 90, 180], ["mode", "0°", "90°", "180°"])
@@ -164,13 +117,13 @@ def _modes(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) ->
     panel.legend(handles=patches, loc="upper right", ncols=len(patches), fontsize=9)
 
 
-def _series(records: Sequence[dict[str, Any]], name: str) -> np.ndarray:
+def series(records: Sequence[dict[str, Any]], name: str) -> np.ndarray:
     """[iterations, K] of a field; "inf" and null, as JSON has them, become inf and nan."""
     rows = [np.atleast_1d(np.array(line[name], dtype=object)) for line in records]
     return np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
 
 
-def _cost_top(cost: np.ndarray, limit: np.ndarray) -> float:
+def cost_top(cost: np.ndarray, limit: np.ndarray) -> float:
     """Top of the cost axis: all of it, unless the early cost dwarfs both the limit and the later cost."""
     later = np.nanmax(cost[len(cost) // 2 :], initial=0.0)
     readable = 1.15 * max(2 * limit.max(), later)

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from espo_jax import cli, load_policy
+from espo_jax import commands, load_policy
 from espo_jax.flags import BadInputError
 from espo_jax.training.run_config import RunConfig
 from espo_jax.training.run_directory import read_records
@@ -41,10 +41,10 @@ def snapshot(path):
 def attempt(monkeypatch, path, env):
     """Where `espo train --resume` would go on; nothing is compiled."""
     jobs = []
-    monkeypatch.setattr(cli, "_execute", lambda job: jobs.append(job) or 0)
+    monkeypatch.setattr(commands, "execute", lambda job: jobs.append(job) or 0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     try:
-        cli.resume(str(path), {}, env)
+        commands.resume(str(path), {}, env)
     finally:
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before < MOST_MEMORY
     jobs[0].directory.close()

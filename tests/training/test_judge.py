@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from espo_jax import cli
+from espo_jax import commands
 from espo_jax.flags import BadInputError, EvalOptions
 from espo_jax.training import judge, policies
 from espo_jax.training.run_config import RunConfig
@@ -83,7 +83,7 @@ def test_the_gap_between_physics_is_said(rows):
 
 def test_command_writes_json_and_prints_a_table(run_dir, tmp_path, capsys):
     path = copied(run_dir, tmp_path / "run")
-    assert cli.evaluate(EvalOptions(run_dir=str(path), episodes=3, backend="none,windy"), make_env) == 0
+    assert commands.evaluate(EvalOptions(run_dir=str(path), episodes=3, backend="none,windy"), make_env) == 0
     content = strict_loads((path / "eval-last-none-windy.json").read_text())
     assert [len(row["episode_reward"]) for row in content["rows"]] == [3, 3, 3, 3]
     printed = capsys.readouterr().out
@@ -94,7 +94,7 @@ def test_command_writes_json_and_prints_a_table(run_dir, tmp_path, capsys):
 def test_nan_from_physics_is_one_error(run_dir, capsys, tmp_path):
     path = copied(run_dir, tmp_path / "run")
     broken = lambda _: PointEnv(nan_reward_after=3)  # noqa: E731
-    assert cli.evaluate(EvalOptions(run_dir=str(path), episodes=2), broken) == 3
+    assert commands.evaluate(EvalOptions(run_dir=str(path), episodes=2), broken) == 3
     assert capsys.readouterr().err == "espo: reward of an episode on none is nan or infinite\n"
     assert not list(path.glob("eval*"))
 
@@ -112,17 +112,17 @@ def test_bad_input(run_dir, tmp_path, options, message):
     path = copied(run_dir, tmp_path / "run")
     (path / "policy_best_safe.npz").unlink(missing_ok=True)
     with pytest.raises(BadInputError, match=message):
-        cli.evaluate(EvalOptions(**{"run_dir": str(path), "episodes": 2, **options}), make_env)
+        commands.evaluate(EvalOptions(**{"run_dir": str(path), "episodes": 2, **options}), make_env)
 
 
 def test_unknown_task_or_backend_is_named(run_dir, tmp_path):
     path = copied(run_dir, tmp_path / "run")
     with pytest.raises(BadInputError, match="unknown task 'point'"):
-        cli.evaluate(EvalOptions(run_dir=str(path)))
+        commands.evaluate(EvalOptions(run_dir=str(path)))
     about = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps({**about, "task": "safety_reacher"}))
     with pytest.raises(BadInputError, match="unknown backend 'magic'"):
-        cli.evaluate(EvalOptions(run_dir=str(path), backend="magic"))
+        commands.evaluate(EvalOptions(run_dir=str(path), backend="magic"))
     with pytest.raises(BadInputError, match="observation size is 11 on safety_reacher: the policy has 1"):
-        cli.evaluate(EvalOptions(run_dir=str(path), backend="spring"))
+        commands.evaluate(EvalOptions(run_dir=str(path), backend="spring"))
     assert RunConfig.read(path).task == "safety_reacher"

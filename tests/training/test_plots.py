@@ -57,4 +57,4 @@ def test_several_constraints_and_nan_are_drawn(tmp_path):
     ],
 )
 def test_cost_axis_shows_the_limit_and_the_later_cost(cost, lowest, highest):
-    assert lowest <= plots._cost_top(cost[:, None], np.array([[40.0]])) <= highest
+    assert lowest <= plots.cost_top(cost[:, None], np.array([[40.0]])) <= highest

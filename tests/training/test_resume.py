@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from espo_jax import cli
+from espo_jax import commands
 from espo_jax.algorithms import espo
 from espo_jax.training import checkpoints, job, run
 from espo_jax.training.run_config import RunConfig
@@ -76,7 +76,7 @@ def test_signals_save_and_the_run_goes_on(alone, tmp_path, which, monkeypatch, c
     monkeypatch.setattr(run, "iterate", iterate)
     path = tmp_path / "run"
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    code = cli._execute(prepare(path, settings={"num_iterations": 6}))
+    code = commands.execute(prepare(path, settings={"num_iterations": 6}))
     assert code == {signal.SIGTERM: 143, signal.SIGINT: 130}[which]
     printed = capsys.readouterr().err
     assert printed == f"espo: interrupted by {which.name} after iteration 3; go on with: espo train --resume {path}\n"
@@ -222,7 +222,7 @@ if {after}:
     run.iterate = iterate
 else:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
-sys.exit(cli._execute(job))
+sys.exit(commands.execute(job))
 """
 
 
