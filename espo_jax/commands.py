@@ -35,7 +35,9 @@ def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int
             env = safety_envs.make(options.task, backend=options.backend, reward=options.reward)
         from espo_jax.training import job
 
-        upkeep = ("num_timesteps", "num_eval_episodes", "eval_interval", "checkpoint_iterations", "checkpoint_minutes")
+        upkeep = (
+            "num_timesteps", "num_eval_episodes", "eval_interval", "checkpoint_iterations", "checkpoint_minutes", "log",
+        )  # fmt: skip
         prepared = job.prepare(
             env,
             algorithm.make,
@@ -55,7 +57,7 @@ def resume(run_dir: str, changes: dict[str, Any], env: Any = None) -> int:
 
     Args:
       run_dir: of the run.
-      changes: flat settings; all but when to stop, to save and to evaluate must be what they are.
+      changes: flat settings; all but log and when to stop, to save and to evaluate must be what they are.
       env: environment to use in place of the run's task.
 
     Raises:
@@ -66,13 +68,14 @@ def resume(run_dir: str, changes: dict[str, Any], env: Any = None) -> int:
         from espo_jax.training.run_config import RunConfig
 
         path = Path(run_dir)
+        log = changes.pop("log", "")
         about = RunConfig.read(path).changed(changes)
         algorithm = algorithms.load(about.algorithm)
         if env is None:
             import safety_envs
 
             env = safety_envs.make(about.task, backend=about.backend, reward=about.reward or "task")
-        prepared = job.resume(about, env, algorithm.make, path)
+        prepared = job.resume(about, env, algorithm.make, path, log=log)
     return execute(prepared)
 
 
@@ -218,6 +221,7 @@ def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) 
             chosen,
             task=options.task,
             num_seeds=options.seeds,
+            log=options.log,
             run_dir=options.run_dir,
             origin={"backend": env.backend, "reward": options.reward, "preset": options.preset},
         )

@@ -67,6 +67,7 @@ class RunOptions:
       eval_interval: iterations between evaluations while training; 0 leaves those out.
       checkpoint_iterations: iterations between checkpoints; 0 is no such interval.
       checkpoint_minutes: minutes between checkpoints; inf is no such interval.
+      log: where metrics go beside metrics.jsonl: tensorboard, wandb or both, separated by a comma.
       run_dir: folder to create for the results.
       resume: run directory to go on in, with the settings that it has.
     """
@@ -82,6 +83,7 @@ class RunOptions:
     eval_interval: int = 50
     checkpoint_iterations: int = 0
     checkpoint_minutes: float = 5.0
+    log: str = ""
     run_dir: str | None = None
     resume: str | None = None
 
@@ -97,6 +99,7 @@ class CompareOptions:
       backend: physics, see `espo tasks`.
       reward: "task", what the published agents train on, or "step", with Gymnasium's healthy and control terms.
       preset: where settings that are not given come from, for each algorithm its own.
+      log: where each seed's metrics go beside metrics.jsonl: tensorboard, wandb or both, separated by a comma.
       run_dir: folder to create for the results.
     """
 
@@ -106,6 +109,7 @@ class CompareOptions:
     backend: str | None = None
     reward: str = "task"
     preset: str = "paper"
+    log: str = ""
     run_dir: str | None = None
 
 

@@ -18,6 +18,7 @@ from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import resolve
 from espo_jax.training import overlay, run_directory
 from espo_jax.training.comparison_table import markdown, summarize
+from espo_jax.training.loggers import open_loggers, parse_names
 from espo_jax.training.loop import Budget
 from espo_jax.training.progress import progress
 from espo_jax.training.run import FINISHED, INTERRUPTED, NONFINITE
@@ -45,6 +46,7 @@ class Comparison:
     num_iterations: int
     task: str
     origin: Mapping[str, Any]
+    log: tuple[str, ...]
     directory: RunDirectory
 
 
@@ -54,6 +56,7 @@ def prepare(
     *,
     task: str,
     num_seeds: int,
+    log: str = "",
     run_dir: str | Path | None = None,
     origin: Mapping[str, Any] | None = None,
 ) -> Comparison:
@@ -64,6 +67,7 @@ def prepare(
       settings: flat fields of Config and Hyperparams for each algorithm, num_iterations the same in all.
       task: name of the environment.
       num_seeds: seeds 0 to num_seeds - 1, vmapped.
+      log: names of loggers for each seed, see `loggers.parse_names`.
       run_dir: folder to create; None is runs/<task>-compare-<time>.
       origin: more for config.json, such as backend and preset.
 
@@ -71,6 +75,7 @@ def prepare(
       ValueError: a setting or the environment is not usable.
       OSError: the directory exists, or cannot be written to.
     """
+    names = parse_names(log)
     if num_seeds < 1:
         raise ValueError(f"seeds is {num_seeds}: it must be at least 1")
     contestants, resolved = [], {}
@@ -88,7 +93,7 @@ def prepare(
     directory = RunDirectory(path, metrics=False)
     about = {"task": task, **(origin or {}), "num_seeds": num_seeds, "algorithms": resolved}
     directory.write_json("config.json", {**about, **run_directory.surroundings()})
-    return Comparison(tuple(contestants), num_seeds, iterations.pop(), task, origin or {}, directory)
+    return Comparison(tuple(contestants), num_seeds, iterations.pop(), task, origin or {}, names, directory)
 
 
 def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
@@ -145,6 +150,7 @@ def _train(contestant: Contestant, comparison: Comparison, console: Console, sto
     for seed, folder in enumerate(folders):
         about = _run_config(contestant, comparison, seed)
         folder.write_json(CONFIG, {**dataclasses.asdict(about), **run_directory.surroundings()})
+        folder.loggers = open_loggers(comparison.log, folder.path, about.settings())
     begin = time.perf_counter()
     # The same keys as `espo train --seed k`.
     keys = jnp.stack([jax.random.split(jax.random.key(seed))[0] for seed in range(num_seeds)])

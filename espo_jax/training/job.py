@@ -13,6 +13,7 @@ from espo_jax.presets import resolve
 from espo_jax.training import checkpoints, run_directory
 from espo_jax.training.checkpoints import Checkpoints, Restored, Schedule
 from espo_jax.training.files import DamagedError, read_json
+from espo_jax.training.loggers import open_loggers, parse_names
 from espo_jax.training.loop import Budget, MakeFn
 from espo_jax.training.run_config import RunConfig
 from espo_jax.training.run_directory import CHECKPOINTS, CONFIG, RunDirectory
@@ -62,6 +63,7 @@ def prepare(
     eval_interval: int = 50,
     checkpoint_iterations: int = 0,
     checkpoint_minutes: float = 5.0,
+    log: str = "",
     run_dir: str | Path | None = None,
     origin: Mapping[str, Any] | None = None,
 ) -> Job:
@@ -79,6 +81,7 @@ def prepare(
       eval_interval: iterations between evaluations while training; 0 leaves those out.
       checkpoint_iterations: iterations between checkpoints; 0 is no such interval.
       checkpoint_minutes: minutes between checkpoints; inf is no such interval.
+      log: names of loggers, see `loggers.parse_names`.
       run_dir: folder to create; None is runs/<task>-<algorithm>-seed<seed>-<time>.
       origin: more for config.json: backend, reward and preset.
 
@@ -103,12 +106,14 @@ def prepare(
         hyperparams=values,
     )
     _check_upkeep(about)
+    names = parse_names(log)
     directory = RunDirectory(run_directory.default_path(task, algorithm, seed) if run_dir is None else run_dir)
     directory.write_json(CONFIG, {**dataclasses.asdict(about), **run_directory.surroundings()})
+    directory.loggers = open_loggers(names, directory.path, about.settings())
     return Job(env, built, hyperparams, budget, about, directory)
 
 
-def resume(about: RunConfig, env: Any, make: MakeFn, run_dir: Path) -> Job:
+def resume(about: RunConfig, env: Any, make: MakeFn, run_dir: Path, *, log: str = "") -> Job:
     """Take up a run where its newest whole checkpoint is, or from the beginning where it has none.
 
     Lines of metrics.jsonl from after the checkpoint are dropped: they come again. config.json notes it.
@@ -118,11 +123,13 @@ def resume(about: RunConfig, env: Any, make: MakeFn, run_dir: Path) -> Job:
       env: one instance of the environment.
       make: (env, config) -> Algorithm.
       run_dir: of the run.
+      log: names of loggers, see `loggers.parse_names`.
 
     Raises:
       ValueError: a file is damaged, or belongs to a run of other settings; the message names file or field.
       OSError: the directory cannot be written to, or the run is still going on.
     """
+    names = parse_names(log)
     try:
         config, values = resolve(about.settings(), env)
         built, hyperparams, budget = _check(env, make, config, values, about.num_timesteps)
@@ -144,6 +151,8 @@ def resume(about: RunConfig, env: Any, make: MakeFn, run_dir: Path) -> Job:
         resumed = [*(resumed if isinstance(resumed, list) else []), entry]
         directory.write_json(CONFIG, {**before, **dataclasses.asdict(about), "resumed": resumed})
         directory.truncate(iteration)
+        steps = directory.records[-1]["env_steps"] if iteration else 0
+        directory.loggers = open_loggers(names, directory.path, about.settings(), first_step=steps)
     except BaseException:
         directory.close()
         raise

@@ -24,6 +24,7 @@ except ImportError:  # Windows has no such lock
 from espo_jax import modes
 from espo_jax.algorithms.types import Metrics
 from espo_jax.training import files
+from espo_jax.training.loggers import Logger, scalars
 
 PACKAGES = ("espo_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "brax", "mujoco", "mujoco-mjx", "numpy")
 CONFIG, METRICS, POLICY, BEST_POLICY = "config.json", "metrics.jsonl", "policy.npz", "policy_best_safe.npz"
@@ -37,6 +38,7 @@ class RunDirectory:
     Attributes:
       path: the folder.
       records: what metrics.jsonl holds so far, one dict per iteration (see `record`).
+      loggers: where every line goes as well.
     """
 
     def __init__(self, path: str | Path, *, metrics: bool = True, exist: bool = False):
@@ -53,6 +55,7 @@ class RunDirectory:
         """
         self.path = Path(path)
         self.records: list[dict[str, Any]] = []
+        self.loggers: list[Logger] = []
         self._metrics = None
         try:
             if not exist:
@@ -84,11 +87,15 @@ class RunDirectory:
         if self._metrics:
             self._metrics.write(_line(record))
             self._metrics.flush()
+        for logger in self.loggers:
+            logger.log(record["env_steps"], scalars(record, "training/"))
 
     def append_evaluation(self, line: dict[str, Any]) -> None:
         """Add one line to evaluations.jsonl."""
         with (self.path / EVALUATIONS).open("ab") as file:
             file.write(_line(line))
+        for logger in self.loggers:
+            logger.log(line["env_steps"], scalars(line, "eval/"))
 
     def truncate(self, iteration: int) -> None:
         """Forget what came after an iteration; the run takes it up from there."""
@@ -111,9 +118,11 @@ class RunDirectory:
         files.write_arrays(self.path / name, {name: np.asarray(value) for name, value in flat.items()})
 
     def close(self) -> None:
-        """Close metrics.jsonl."""
+        """Close metrics.jsonl and the loggers."""
         if self._metrics:
             self._metrics.close()
+        for logger in self.loggers:
+            logger.close()
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,85 @@
+"""What TensorBoard and Weights & Biases are told is what metrics.jsonl has."""
+
+import struct
+import sys
+from types import SimpleNamespace
+
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from espo_jax import cli
+from espo_jax.algorithms import espo
+from espo_jax.training import job, loggers, run
+from espo_jax.training.run_config import RunConfig
+from espo_jax.training.run_directory import read_lines, read_records
+
+from .probe_envs import PointEnv
+from .tiny_runs import Quiet, train
+
+pytestmark = pytest.mark.usefixtures("quick_module")
+
+
+def events(folder):
+    """{name: {step: value}} of TensorBoard's files, the later file over the earlier."""
+    found = {}
+    for path in sorted(folder.iterdir(), key=lambda p: p.stat().st_mtime):
+        content, place = path.read_bytes(), 0
+        while place < len(content):
+            (length,) = struct.unpack_from("<Q", content, place)
+            event = Event.FromString(content[place + 12 : place + 12 + length])
+            place += length + 16
+            for value in event.summary.value:
+                found.setdefault(value.tag, {})[event.step] = value.simple_value
+    return found
+
+
+def test_tensorboard_has_every_line_also_of_a_run_that_goes_on(tmp_path):
+    path = tmp_path / "run"
+    train(path, log="tensorboard", settings={"num_iterations": 3})
+    about = RunConfig.read(path).changed({"num_iterations": 4})
+    run.execute(job.resume(about, PointEnv(), espo.make, path, log="tensorboard"), Quiet())
+    found = events(path / "tensorboard")
+    records = read_records(path / "metrics.jsonl")
+    assert len(records) == 4
+    for name in ("episode_cost", "sample_size", "kl", "steps_per_second"):
+        logged = found[f"training/{name}"]
+        assert list(logged) == [record["env_steps"] for record in records]
+        assert list(logged.values()) == pytest.approx([record[name] for record in records], rel=1e-6)
+    evaluations = list(read_lines(path / "evaluations.jsonl"))
+    assert list(found["eval/cost"].values()) == pytest.approx([line["cost"] for line in evaluations], rel=1e-6)
+
+
+def test_weights_and_biases_is_told_the_settings_and_every_line(tmp_path, monkeypatch):
+    told = SimpleNamespace(rows=[], finished=0)
+    fake = SimpleNamespace(log=lambda values, step: told.rows.append((step, values)))
+    fake.finish = lambda: setattr(told, "finished", told.finished + 1)
+    module = SimpleNamespace(init=lambda **given: setattr(told, "given", given) or fake, __spec__=SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    train(tmp_path / "run", log="wandb", num_eval_episodes=0)
+    assert told.given["name"] == "run"
+    assert told.given["config"]["cost_limit"] == 4.0
+    records = read_records(tmp_path / "run" / "metrics.jsonl")
+    assert [step for step, _ in told.rows] == [record["env_steps"] for record in records]
+    assert told.rows[-1][1]["training/episode_reward"] == records[-1]["episode_reward"]
+    assert told.finished == 1
+
+
+def test_lists_modes_and_counts_become_scalars():
+    record = {"mode": "conflict", "episode_cost": [1.0, 2.0], "mode_counts": {"reward": 3}, "nan": None, "policy": "x"}
+    assert loggers.scalars(record, "training/") == {
+        "training/mode": 3, "training/episode_cost/0": 1.0, "training/episode_cost/1": 2.0,
+        "training/mode_counts/reward": 3.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("mlflow", "log is 'mlflow': it must be among tensorboard, wandb"), ("wandb", 'pip install "espo_jax[wandb]"')],
+)
+def test_unknown_or_missing_loggers_are_refused_first(command, name, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda package: None)
+    assert cli.main([command, "--backend", "spring", "--log", name]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
