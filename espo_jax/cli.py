@@ -14,6 +14,9 @@ from espo_jax.flags import (
     ExportOptions,
     Parser,
     PlotOptions,
+    RenderOptions,
+    ReplayOptions,
+    ReportOptions,
     RunOptions,
     given,
     parse,
@@ -27,26 +30,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 finished, 2 bad input, 3 nan or infinity, 4 the disk takes no more, 130 Ctrl-C, 143 SIGTERM.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    known: dict[str, Callable[[list[str]], int]] = {
-        "train": _train_command,
-        "eval": _eval_command,
-        "export": _export_command,
-        "plot": _plot_command,
-        "compare": _compare_command,
-        "tasks": _tasks_command,
-    }
+    about = "; ".join(f"{name}: {text}" for name, (_, text) in COMMANDS.items())
     parser = Parser(
         prog="espo",
         description="Safe reinforcement learning by sample manipulation.",
-        epilog="`espo COMMAND --help` says more: train trains on a task and writes a run directory; eval judges the "
-        "policy of a run; export writes it to files that run without espo_jax; plot draws runs over each other; "
-        "compare trains several algorithms at equal iterations; tasks lists what can be trained.",
+        epilog=f"{about}. `espo COMMAND --help` says more.",
     )
-    parser.add_argument("command", choices=known)
+    parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--version", action="version", version=f"espo_jax {version('espo_jax')}")
     try:
         # What follows the command is for the command to parse.
-        return known[parser.parse_args(argv[:1] or ["--help"]).command](argv[1:])
+        return COMMANDS[parser.parse_args(argv[:1] or ["--help"]).command][0](argv[1:])
     except BadInputError as error:
         print(f"espo: error: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
@@ -91,6 +85,11 @@ def _compare_command(argv: list[str]) -> int:
     return commands.compare(options, {name: values[name] for name in given(flags, argv) if name not in vars(options)})
 
 
+def _replay_command(argv: list[str]) -> int:
+    about = "Repeat a run from its config.json and compare every iteration with what it logged; nothing is written."
+    return commands.replay(parse(ReplayOptions, argv, "espo replay", about))
+
+
 def _eval_command(argv: list[str]) -> int:
     about = "Judge the policy of a run by fresh episodes, stochastic and deterministic, on any physics."
     return commands.evaluate(parse(EvalOptions, argv, "espo eval", about))
@@ -106,6 +105,16 @@ def _plot_command(argv: list[str]) -> int:
     return commands.plot(parse(PlotOptions, argv, "espo plot", about))
 
 
+def _report_command(argv: list[str]) -> int:
+    about = "Write one web page of a run that needs no network: summary, curves, modes, config, an episode that plays."
+    return commands.report(parse(ReportOptions, argv, "espo report", about))
+
+
+def _render_command(argv: list[str]) -> int:
+    about = "Film an episode of a run's policy with MuJoCo's renderer, with its cost and velocity."
+    return commands.render(parse(RenderOptions, argv, "espo render", about))
+
+
 def _tasks_command(argv: list[str]) -> int:
     @dataclasses.dataclass
     class Tasks:
@@ -113,6 +122,19 @@ def _tasks_command(argv: list[str]) -> int:
 
     parse(Tasks, argv, "espo tasks", "List what can be trained.")
     return commands.tasks()
+
+
+COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
+    "train": (_train_command, "train on a task and write a run directory, or go on with one"),
+    "compare": (_compare_command, "train several algorithms at equal iterations"),
+    "eval": (_eval_command, "judge the policy of a run by fresh episodes"),
+    "plot": (_plot_command, "draw runs over each other"),
+    "report": (_report_command, "write a run's web page"),
+    "render": (_render_command, "film an episode of a run's policy"),
+    "export": (_export_command, "write a run's policy to files that run without espo_jax"),
+    "replay": (_replay_command, "repeat a run from its config and compare"),
+    "tasks": (_tasks_command, "list what can be trained"),
+}
 
 
 if __name__ == "__main__":

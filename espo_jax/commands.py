@@ -11,9 +11,19 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from espo_jax import algorithms, presets
-from espo_jax.flags import BadInputError, CompareOptions, EvalOptions, ExportOptions, PlotOptions, RunOptions
+from espo_jax.flags import (
+    BadInputError,
+    CompareOptions,
+    EvalOptions,
+    ExportOptions,
+    PlotOptions,
+    RenderOptions,
+    ReplayOptions,
+    ReportOptions,
+    RunOptions,
+)
 
-OK, BAD_INPUT, NONFINITE, UNWRITABLE, INTERRUPTED, TERMINATED = 0, 2, 3, 4, 130, 143
+OK, DIFFERENT, BAD_INPUT, NONFINITE, UNWRITABLE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
 
 def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int:
@@ -69,12 +79,7 @@ def resume(run_dir: str, changes: dict[str, Any], env: Any = None) -> int:
 
         path = Path(run_dir)
         log = changes.pop("log", "")
-        about = RunConfig.read(path).changed(changes)
-        algorithm = algorithms.load(about.algorithm)
-        if env is None:
-            import safety_envs
-
-            env = safety_envs.make(about.task, backend=about.backend, reward=about.reward or "task")
+        about, algorithm, env = _recorded(path, env, RunConfig.read(path).changed(changes))
         prepared = job.resume(about, env, algorithm.make, path, log=log)
     return execute(prepared)
 
@@ -99,6 +104,51 @@ def execute(job: Any) -> int:
         return _interrupted(result["signal"])
     print(f"espo: {result['message']}; what ran until then is in {path}", file=sys.stderr)
     return NONFINITE
+
+
+def replay(options: ReplayOptions, env: Any = None) -> int:
+    """Repeat a run from its config and say whether the metrics agree; returns the exit code (1 if they do not).
+
+    Raises:
+      BadInputError: the run is not usable.
+    """
+    console = Console()
+    with refusing():
+        from espo_jax.training.loop import NonFiniteError
+        from espo_jax.training.replay import replay as repeat
+
+        if options.num_iterations is not None and options.num_iterations < 1:
+            raise ValueError(f"num_iterations is {options.num_iterations}: it must be a positive integer")
+        path = Path(options.run_dir)
+        about, algorithm, env = _recorded(path, env)
+        try:
+            found = repeat(about, env, algorithm.make, path, console, num_iterations=options.num_iterations)
+        except NonFiniteError as error:
+            print(f"espo: {error}, in the repetition only", file=sys.stderr)
+            return NONFINITE
+    for name, (then, now) in found.versions.items():
+        console.print(f"{name} was {then}, is {now}", highlight=False)
+    if found.first_difference is None:
+        console.print(f"the same in all {found.iterations} iterations, to the bit", highlight=False)
+        return OK
+    iteration, field = found.first_difference
+    console.print(f"different from iteration {iteration} on, first in {field}; largest relative differences:")
+    for name, size in sorted(found.largest.items(), key=lambda item: -item[1]):
+        console.print(f"  {name}: {size:.3g}", highlight=False)
+    return DIFFERENT
+
+
+def _recorded(path: Path, env: Any, about: Any = None) -> tuple[Any, Any, Any]:
+    """Config, algorithm module and environment of a run."""
+    from espo_jax.training.run_config import RunConfig
+
+    about = about or RunConfig.read(path)
+    algorithm = algorithms.load(about.algorithm)
+    if env is None:
+        import safety_envs
+
+        env = safety_envs.make(about.task, backend=about.backend, reward=about.reward or "task")
+    return about, algorithm, env
 
 
 def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None = None) -> int:
@@ -167,6 +217,45 @@ def export(options: ExportOptions) -> int:
         output = Path(options.output) if options.output else None
         for path in write(Path(options.run_dir), formats, best_safe=options.best_safe, output=output):
             print(path)
+    return OK
+
+
+def render(options: RenderOptions) -> int:
+    """Film an episode of a run's policy; returns the exit code.
+
+    Raises:
+      BadInputError: the run or an option is not usable, or nothing can render here.
+    """
+    with refusing():
+        from espo_jax.training import episode, policies
+        from espo_jax.training.render import film
+
+        path = Path(options.run_dir)
+        _, _, env = _recorded(path, None)
+        config, networks, params = policies.load(path, best_safe=options.best_safe)
+        output = Path(options.output or path / "episode.mp4")
+        seen = episode.record(
+            env, networks, config, params, seed=options.seed, deterministic=not options.stochastic, steps=options.steps
+        )
+        count = film(seen, output, fps=options.fps, width=options.width, height=options.height)
+    reward, cost = seen.reward.sum(), ", ".join(f"{total:.4g}" for total in seen.cost.sum(axis=0))
+    print(f"{output}: {count} frames of {len(seen.reward)} steps, reward {reward:.4g}, cost {cost}")
+    return OK
+
+
+def report(options: ReportOptions) -> int:
+    """Write a run's web page; returns the exit code.
+
+    Raises:
+      BadInputError: the run or an option is not usable.
+    """
+    with refusing():
+        from espo_jax.training import report as page
+
+        path = Path(options.run_dir)
+        output = Path(options.output or path / "report.html")
+        page.write(path, output, seed=options.seed, best_safe=options.best_safe)
+    print(output)
     return OK
 
 

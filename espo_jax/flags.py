@@ -172,6 +172,69 @@ class PlotOptions:
     output: str = "plot.png"
 
 
+@dataclasses.dataclass(frozen=True)
+class ReplayOptions:
+    """What to repeat.
+
+    Args:
+      run_dir: run directory of the run to repeat.
+      num_iterations: how many of its iterations.
+    """
+
+    run_dir: tyro.conf.Positional[str]
+    num_iterations: Annotated[
+        int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: all that it logged)")
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderOptions:
+    """What to film.
+
+    Args:
+      run_dir: run directory whose policy acts.
+      output: film to write, .mp4 or .gif.
+      seed: of reset and actions.
+      stochastic: sample actions instead of the policy's mean.
+      best_safe: the best checkpoint within the limits instead of the last policy.
+      steps: control steps at most.
+      fps: frames of a second, of simulated time; control steps are left out where there are more.
+      width: in pixels.
+      height: in pixels.
+    """
+
+    run_dir: tyro.conf.Positional[str]
+    output: Annotated[
+        str | None, tyro.conf.arg(metavar="STR", help_behavior_hint="(default: episode.mp4 in the run directory)")
+    ] = None
+    seed: int = 0
+    stochastic: bool = False
+    best_safe: bool = False
+    steps: int = 1000
+    fps: int = 30
+    width: int = 640
+    height: int = 480
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions:
+    """What to report.
+
+    Args:
+      run_dir: run directory.
+      output: page to write.
+      seed: of the episode that plays in it.
+      best_safe: the best checkpoint within the limits plays instead of the last policy.
+    """
+
+    run_dir: tyro.conf.Positional[str]
+    output: Annotated[
+        str | None, tyro.conf.arg(metavar="STR", help_behavior_hint="(default: report.html in the run directory)")
+    ] = None
+    seed: int = 0
+    best_safe: bool = False
+
+
 class BadInputError(Exception):
     """Something the user gave is not usable; the message says what and what is."""
 
