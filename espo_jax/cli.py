@@ -6,21 +6,17 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from espo_jax import commands, presets
-from espo_jax.commands import BAD_INPUT, INTERRUPTED
-from espo_jax.flags import (
-    BadInputError,
+from espo_jax.commands.common import BAD_INPUT, INTERRUPTED
+from espo_jax.flags import BadInputError, Parser, given, parse, settings_flags
+from espo_jax.options import (
     CompareOptions,
     EvalOptions,
     ExportOptions,
-    Parser,
     PlotOptions,
     RenderOptions,
     ReplayOptions,
     ReportOptions,
     RunOptions,
-    given,
-    parse,
-    settings_flags,
 )
 
 

@@ -6,11 +6,13 @@ import jax
 import numpy as np
 import pytest
 import safety_envs
+from rich.console import Console
 
 from espo_jax import cli, commands
 from espo_jax.algorithms import espo
 from espo_jax.config import Config
-from espo_jax.flags import BadInputError, RunOptions, parse, settings_flags
+from espo_jax.flags import BadInputError, parse, settings_flags
+from espo_jax.options import RunOptions
 from espo_jax.training import policies, run
 
 from .training.probe_envs import TINY, PointEnv
@@ -23,7 +25,7 @@ def finished(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         printed = []
-        patch.setattr(commands.Console, "print", lambda self, *objects, **_: printed.extend(objects))
+        patch.setattr(Console, "print", lambda self, *objects, **_: printed.extend(objects))
         settings = {**TINY, "slack_negative": (-np.inf,)}
         code = commands.train(RunOptions(task="point", num_eval_episodes=3, run_dir=str(run_dir)), settings, PointEnv())
     return code, printed, run_dir
@@ -73,7 +75,7 @@ def test_result_says_what_was_saved_and_whether_the_limit_is_met(finished):
     for policy in ("stochastic", "deterministic"):
         assert result["evaluation"][policy]["episodes"] == 3
         assert result["limit_met"][policy] == (result["evaluation"][policy]["cost"] <= 4.0)
-    console = commands.Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(run.summary(result, run_dir))
     text = console.export_text()
     for words in ("in training, V_c of", "deterministic, 3 new episodes", "limit", "met", "fixed X: 256", run_dir.name):

@@ -9,13 +9,15 @@ import pytest
 import safety_envs
 
 from espo_jax.presets import split
+from espo_jax.training.export import export
 from tests.training.probe_envs import TINY, PointEnv
+from tests.training.tiny_runs import train
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS, TASKS_BLOCKS, ALGORITHMS_BLOCKS = (
-    re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    for text in (README, (ROOT / "docs/tasks.md").read_text(), (ROOT / "docs/algorithms.md").read_text())
+BLOCKS, TASKS_BLOCKS, ALGORITHMS_BLOCKS, RUNS_BLOCKS = (
+    re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    for page in ("README.md", "docs/tasks.md", "docs/algorithms.md", "docs/runs.md")
 )
 SMALLER = (
     ('safety_envs.make("safety_reacher", backend="spring")', "PointEnv()"),
@@ -96,6 +98,19 @@ def test_examples_of_the_algorithms_page():
 def test_tasks_on_the_engine(blocks, capsys):
     run(blocks[4])
     assert capsys.readouterr().out == "(64, 17) (64,)\n", "what the comment says"
+
+
+@pytest.mark.usefixtures("quick_compile")
+def test_examples_of_the_page_of_runs(tmp_path, monkeypatch):
+    assert len(RUNS_BLOCKS) == 2
+    train(tmp_path / "runs" / "mine", num_eval_episodes=0)
+    export(tmp_path / "runs" / "mine", ["stablehlo"])
+    monkeypatch.chdir(tmp_path)
+    observation = jnp.zeros((8, 1))
+    expected = run(RUNS_BLOCKS[0], observation=observation)["action"]
+    assert "(8, 11)" in RUNS_BLOCKS[1]
+    action = run(RUNS_BLOCKS[1].replace("(8, 11)", "(8, 1)"))["action"]
+    assert jnp.allclose(action, expected, atol=1e-6)
 
 
 def test_examples_of_the_tasks_page():

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -15,7 +14,6 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
 from espo_jax.training import files
-from espo_jax.training.files import DamagedError
 
 FORMAT = 1
 KEEP_LAST = 2
@@ -136,7 +134,7 @@ class Checkpoints:
         arrays = to_arrays(state)
         about = {
             "format": FORMAT,
-            "versions": _versions(),
+            "versions": versions(),
             "iteration": iteration,
             "best_safe": self.best._asdict() if self.best else None,
             "settings": self._settings,
@@ -166,52 +164,6 @@ class Checkpoints:
             self._manager.close()
 
 
-def restore(path: Path, like: Any, settings: Mapping[str, Any], *, most: int) -> Restored | None:
-    """The newest checkpoint that is whole; those passed over as damaged are renamed, not removed.
-
-    Args:
-      path: folder of the checkpoints.
-      like: abstract TrainState, from jax.eval_shape of init.
-      settings: of the run that is to go on.
-      most: iterations known of the run; newer checkpoints are passed over.
-
-    Returns:
-      None where there is no checkpoint at all.
-
-    Raises:
-      DamagedError: there are checkpoints, but none is whole.
-      ValueError: the newest whole one is of another format or has other settings; the message names the field.
-    """
-    notes: list[str] = []
-    found = sorted((int(p.name) for p in path.glob("*") if p.name.isdecimal() and p.is_dir()), reverse=True)
-    for iteration in found:
-        folder = path / str(iteration)
-        try:
-            if iteration > most:
-                raise DamagedError(f"metrics.jsonl ends at iteration {most}")
-            about = files.read_json(folder / "about" / "metadata")
-            _check_settings(folder, about, files.strict(settings))
-            arrays = _read_state(folder / "state", _shapes(like))
-            if files.digest(arrays) != about.get("digest") or about.get("iteration") != iteration:
-                raise DamagedError("its content is not what was saved")
-            best = _best_safe(about, found)
-        except DamagedError as error:
-            aside = path / f"damaged-{iteration}-{time.strftime('%Y%m%d-%H%M%S')}"
-            folder.rename(aside)
-            notes.append(f"checkpoint {iteration} is passed over ({error}); it is kept as {aside}")
-            continue
-        notes += [
-            f"checkpoint {iteration} was written with {name} {about['versions'].get(name)}, this is {now}: "
-            "the rest of the run may differ from what it would have been"
-            for name, now in _versions().items()
-            if about["versions"].get(name) != now
-        ]
-        return Restored(from_arrays(arrays, like), iteration, best, tuple(notes))
-    if notes:
-        raise DamagedError(f"no checkpoint in {path} can be used: {'; '.join(notes)}")
-    return None
-
-
 def is_safe(record: Mapping[str, Any]) -> bool:
     """Whether an iteration in which an episode finished kept every limit."""
     within = np.atleast_1d(record["episode_cost"]) <= np.atleast_1d(record["cost_limit"])
@@ -220,18 +172,8 @@ def is_safe(record: Mapping[str, Any]) -> bool:
 
 def to_arrays(state: Any) -> dict[str, np.ndarray]:
     """A TrainState as host arrays by place, such as env_state.obs; keys as their data."""
-    named, _ = jax.tree_util.tree_flatten_with_path(jax.device_get(_plain(state)))
-    return {_name(path): np.asarray(leaf) for path, leaf in named}
-
-
-def from_arrays(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
-    """The TrainState of `to_arrays`, in the form of an abstract one."""
-
-    def leaf(path: Any, abstract: Any) -> jax.Array:
-        value = jax.numpy.asarray(arrays[_name(path)])
-        return jax.random.wrap_key_data(value) if _is_key(abstract) else value
-
-    return jax.tree_util.tree_map_with_path(leaf, like)
+    named, _ = jax.tree_util.tree_flatten_with_path(jax.device_get(plain(state)))
+    return {place(path): np.asarray(leaf) for path, leaf in named}
 
 
 class _KeepLastAndBest(PreservationPolicy):
@@ -245,81 +187,23 @@ class _KeepLastAndBest(PreservationPolicy):
         return [info.step in kept for info in checkpoints]
 
 
-def _read_state(folder: Path, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
-    """The arrays of a checkpoint, after a proof that files of just their sizes lie there.
-
-    Raises:
-      DamagedError: anything is missing, of another size, or not readable.
-    """
-    if any(entry.is_symlink() for entry in folder.rglob("*")):
-        raise DamagedError("it has a link in it")
-    for name, abstract in shapes.items():
-        if math.prod(abstract.shape):
-            _prove_size(folder / name, name, abstract)
-    stored = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name, x in shapes.items() if math.prod(x.shape)}
-    try:
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as reader:
-            wanted = {name: shapes[name] for name in stored}
-            arrays = reader.restore(folder.absolute(), ocp.args.PyTreeRestore(item=wanted, restore_args=stored))
-    except Exception as error:  # whatever orbax and TensorStore raise for files that are not theirs
-        raise DamagedError(f"orbax cannot read it: {' '.join(str(error).split())[:200]}") from None
-    return {
-        name: np.asarray(arrays[name]) if name in stored else np.zeros(x.shape, x.dtype) for name, x in shapes.items()
-    }
-
-
-def _prove_size(folder: Path, name: str, abstract: jax.ShapeDtypeStruct) -> None:
-    about = files.read_json(folder / ".zarray")
-    shape = list(abstract.shape)
-    expected = {"shape": shape, "chunks": shape, "compressor": None, "filters": None}
-    for field, value in expected.items():
-        if about.get(field) != value:
-            raise DamagedError(f"{field} of {name} is {about.get(field)}, not {value}")
-    if about.get("dtype") != np.dtype(abstract.dtype).str:
-        raise DamagedError(f"dtype of {name} is {about.get('dtype')}, not {np.dtype(abstract.dtype).str}")
-    sizes = [entry.stat().st_size for entry in folder.iterdir() if entry.name != ".zarray"]
-    if sizes != [math.prod(shape) * np.dtype(abstract.dtype).itemsize]:
-        raise DamagedError(f"{name} has files of {sizes} bytes")
-
-
-def _check_settings(folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    if not isinstance(about.get("versions"), dict) or not isinstance(about.get("settings"), dict):
-        raise DamagedError("it does not say with what it was written")
-    if about.get("format") != FORMAT:
-        raise ValueError(f"checkpoint {folder} has format {about.get('format')!r}: this version reads {FORMAT}")
-    for name in sorted({*about["settings"], *settings}):
-        saved, wanted = about["settings"].get(name), settings.get(name)
-        if saved != wanted:
-            raise ValueError(f"{name} is {wanted!r}: checkpoint {folder} was saved with {saved!r}")
-
-
-def _best_safe(about: Mapping[str, Any], found: Sequence[int]) -> BestSafe | None:
-    best = about.get("best_safe")
-    if best is None:
-        return None
-    if not isinstance(best, dict) or not all(isinstance(best.get(name), int | float) for name in BestSafe._fields):
-        raise DamagedError(f"best_safe is {best!r}")
-    return BestSafe(best["iteration"], best["reward"]) if best["iteration"] in found else None
-
-
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What a checkpoint's future depends on."""
     return {name: version(name) for name in ("espo_jax", "jax", "jaxlib", "mujoco")}
 
 
-def _plain(state: Any) -> Any:
-    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, state)
+def plain(state: Any) -> Any:
+    """With keys as their data."""
+    return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, state)
 
 
-def _shapes(like: Any) -> dict[str, jax.ShapeDtypeStruct]:
-    named, _ = jax.tree_util.tree_flatten_with_path(jax.eval_shape(_plain, like))
-    return {_name(path): leaf for path, leaf in named}
-
-
-def _is_key(x: Any) -> bool:
+def is_key(x: Any) -> bool:
+    """Whether an array is one of PRNG keys."""
     return jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
-def _name(path: Any) -> str:
+def place(path: Any) -> str:
+    """Of a leaf, such as env_state.obs."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 

@@ -10,11 +10,12 @@ import jax
 from espo_jax.algorithms.types import Algorithm
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import resolve
-from espo_jax.training import checkpoints, run_directory
+from espo_jax.training import run_directory
 from espo_jax.training.checkpoints import Checkpoints, Restored, Schedule
 from espo_jax.training.files import DamagedError, read_json
 from espo_jax.training.loggers import open_loggers, parse_names
 from espo_jax.training.loop import Budget, MakeFn
+from espo_jax.training.restore import restore
 from espo_jax.training.run_config import RunConfig
 from espo_jax.training.run_directory import CHECKPOINTS, CONFIG, RunDirectory
 
@@ -141,9 +142,7 @@ def resume(about: RunConfig, env: Any, make: MakeFn, run_dir: Path, *, log: str 
         raise DamagedError(f"{run_dir / CONFIG} cannot be used: {error}") from None
     directory = RunDirectory(run_dir, exist=True)
     try:
-        restored = checkpoints.restore(
-            directory.path / CHECKPOINTS, like, about.identity(), most=len(directory.records)
-        )
+        restored = restore(directory.path / CHECKPOINTS, like, about.identity(), most=len(directory.records))
         iteration = restored.iteration if restored else 0
         before = read_json(run_dir / CONFIG)
         resumed = before.get("resumed", [])

@@ -127,8 +127,9 @@ def _figure(records: overlay.Records, evaluations: Sequence[Mapping[str, Any]]) 
     codes = [MODE_NAMES.index(r["mode"]) for r in records]
     steps = [[i / len(MODE_COLORS), c] for j, c in enumerate(MODE_COLORS) for i in (j, j + 1)]
     modes = go.Heatmap(
-        x=x.tolist(), y=["mode"], z=[codes], customdata=[[r["mode"] for r in records]], colorscale=steps, showscale=False,
-        zmin=-0.5, zmax=len(MODE_COLORS) - 0.5, hovertemplate="%{x} steps: %{customdata}<extra></extra>", name="mode",
+        x=x.tolist(), y=["mode"], z=[codes], customdata=[[r["mode"] for r in records]], colorscale=steps,
+        showscale=False, zmin=-0.5, zmax=len(MODE_COLORS) - 0.5,
+        hovertemplate="%{x} steps: %{customdata}<extra></extra>", name="mode",
     )  # fmt: skip
     figure.add_trace(modes, row=5, col=1)
     for row, name in enumerate(rows, start=1):

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from espo_jax import cli, commands, load_policy
-from espo_jax.flags import BadInputError, CompareOptions, RunOptions
+from espo_jax.flags import BadInputError
+from espo_jax.options import CompareOptions, RunOptions
 from espo_jax.training import comparison
 
 from .probe_envs import TINY, PointEnv
@@ -19,7 +21,7 @@ def compared(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "compared"
     printed = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands.Console, "print", lambda self, *objects, **_: printed.extend(objects))
+        patch.setattr(Console, "print", lambda self, *objects, **_: printed.extend(objects))
         options = CompareOptions(task="point", algorithms="espo, trpo", seeds=2, run_dir=str(path))
         code = commands.compare(options, {**TINY, "slack_negative": -np.inf}, PointEnv())
     return code, printed, path
@@ -81,7 +83,7 @@ def test_seeds_are_those_of_espo_train(compared, tmp_path):
 
 
 def test_printed_table_names_everything(compared):
-    console = commands.Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     for item in compared[1]:
         console.print(item)
     text = console.export_text()

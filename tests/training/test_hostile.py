@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from espo_jax import commands, load_policy
+from espo_jax.commands import training as training_commands
 from espo_jax.flags import BadInputError
 from espo_jax.training.run_config import RunConfig
 from espo_jax.training.run_directory import read_records
@@ -41,7 +42,7 @@ def snapshot(path):
 def attempt(monkeypatch, path, env):
     """Where `espo train --resume` would go on; nothing is compiled."""
     jobs = []
-    monkeypatch.setattr(commands, "execute", lambda job: jobs.append(job) or 0)
+    monkeypatch.setattr(training_commands, "execute", lambda job: jobs.append(job) or 0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     try:
         commands.resume(str(path), {}, env)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from espo_jax import commands
-from espo_jax.flags import BadInputError, EvalOptions
+from espo_jax.flags import BadInputError
+from espo_jax.options import EvalOptions
 from espo_jax.training import judge, policies
 from espo_jax.training.run_config import RunConfig
 from espo_jax.training.statistics import conditional_value_at_risk
@@ -96,7 +97,7 @@ def test_nan_from_physics_is_one_error(run_dir, capsys, tmp_path):
     broken = lambda _: PointEnv(nan_reward_after=3)  # noqa: E731
     assert commands.evaluate(EvalOptions(run_dir=str(path), episodes=2), broken) == 3
     assert capsys.readouterr().err == "espo: reward of an episode on none is nan or infinite\n"
-    assert not list(path.glob("eval*"))
+    assert not list(path.glob("eval-*"))
 
 
 @pytest.mark.parametrize(

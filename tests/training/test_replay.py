@@ -5,7 +5,8 @@ import json
 import pytest
 
 from espo_jax import commands
-from espo_jax.flags import BadInputError, ReplayOptions
+from espo_jax.flags import BadInputError
+from espo_jax.options import ReplayOptions
 from espo_jax.training import replay
 
 from .probe_envs import PointEnv

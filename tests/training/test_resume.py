@@ -10,9 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from espo_jax import commands
 from espo_jax.algorithms import espo
+from espo_jax.commands import training as training_commands
 from espo_jax.training import checkpoints, job, run
+from espo_jax.training.restore import restore
 from espo_jax.training.run_config import RunConfig
 from espo_jax.training.run_directory import read_lines, read_records
 
@@ -76,7 +77,7 @@ def test_signals_save_and_the_run_goes_on(alone, tmp_path, which, monkeypatch, c
     monkeypatch.setattr(run, "iterate", iterate)
     path = tmp_path / "run"
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    code = commands.execute(prepare(path, settings={"num_iterations": 6}))
+    code = training_commands.execute(prepare(path, settings={"num_iterations": 6}))
     assert code == {signal.SIGTERM: 143, signal.SIGINT: 130}[which]
     printed = capsys.readouterr().err
     assert printed == f"espo: interrupted by {which.name} after iteration 3; go on with: espo train --resume {path}\n"
@@ -172,7 +173,7 @@ def test_state_survives_the_disk_to_the_bit(tmp_path, key):
     writer.save(state, None)
     writer.close()
     like = jax.eval_shape(job_.algorithm.init, key, job_.hyperparams)
-    restored = checkpoints.restore(tmp_path / "run" / "checkpoints", like, job_.about.identity(), most=0)
+    restored = restore(tmp_path / "run" / "checkpoints", like, job_.about.identity(), most=0)
     assert restored.iteration == 0
     assert jax.tree.structure(restored.state) == jax.tree.structure(state)
     for saved, loaded in zip(jax.tree.leaves(state), jax.tree.leaves(restored.state), strict=True):
@@ -209,7 +210,7 @@ SCRIPT = """
 import resource, sys
 sys.path.insert(0, {root!r})
 from tests.training.tiny_runs import prepare
-from espo_jax import cli
+from espo_jax.commands import training
 job = prepare({path!r}, checkpoint_iterations=1)
 if {after}:
     from espo_jax.training import run
@@ -222,7 +223,7 @@ if {after}:
     run.iterate = iterate
 else:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
-sys.exit(commands.execute(job))
+sys.exit(training.execute(job))
 """
 
 
