@@ -142,6 +142,7 @@ class Checkpoints:
         }
         content = {name: array for name, array in arrays.items() if array.size}  # orbax refuses empty ones
         items = ocp.args.Composite(state=ocp.args.PyTreeSave(content), about=ocp.args.JsonSave(about))
+        self.wait()  # as orbax would; an error of the one before is reported as its own
         with _reporting(self.path, iteration):
             self._manager.save(iteration, args=items, force=True)
         self._saved, self._last_save = iteration, time.monotonic()
@@ -217,5 +218,5 @@ def _reporting(path: Path, iteration: int | None) -> Iterator[None]:
         raise CheckpointError(f"cannot write {what}: {' '.join(str(error).split())[:300]}") from error
 
 
-# Of a merge that the chosen format does not have, once for every save.
-logging.getLogger("absl").addFilter(lambda entry: "OCDBT" not in str(entry.msg))
+# Orbax logs with their tracebacks what it also raises, and for every save what the chosen format does not have.
+logging.getLogger("absl").addFilter(lambda entry: "orbax" not in entry.pathname)

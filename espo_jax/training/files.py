@@ -1,5 +1,6 @@
 """Files of a run: written whole or not at all, strict JSON, no pickle, and never trusted when read."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -21,13 +22,22 @@ class DamagedError(ValueError):
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file so that under its name there is at any time the old content or the new, never a part."""
+    """Write a file so that under its name there is at any time the old content or the new, never a part.
+
+    Raises:
+      OSError: naming the file.
+    """
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise OSError(f"cannot write {path} ({error.strerror})") from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
