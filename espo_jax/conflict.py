@@ -70,6 +70,12 @@ def projection(gram_matrix: jax.Array, weight: jax.Array, active: jax.Array | No
     Returns:
       [M] coefficients y on the vectors v.
 
+    >>> g_r, g_c = jnp.array([1.0, 0.0]), jnp.array([-1.0, 1.0])
+    >>> y = projection(gram(jnp.stack([g_r, g_c])), jnp.array([0.5, 0.5]))
+    >>> step = y[0] * g_r + y[1] * g_c
+    >>> bool(g_r @ step >= 0), bool(g_c @ step >= 0)
+    (True, True)
+
     Reference: ESPO, arXiv:2405.20860, section 4.1; Yu et al. 2020, arXiv:2001.06782, algorithm 1.
     """
     num_vectors = gram_matrix.shape[0]

@@ -36,6 +36,15 @@ def gae(
     Returns:
       [T] advantages, not standardised; adding `value` gives the critics' targets.
 
+    A time limit bootstraps from the final observation, here worth 10; a termination does not:
+
+    >>> one, end = jnp.ones(3), jnp.array([0, 0, 1])
+    >>> options = dict(mask=one, discount=1.0, gae_lambda=1.0)
+    >>> gae(one, 0 * one, 10.0 * end, terminated=0 * end, truncated=end, **options)
+    Array([13., 12., 11.], dtype=float32)
+    >>> gae(one, 0 * one, 10.0 * end, terminated=end, truncated=0 * end, **options)
+    Array([3., 2., 1.], dtype=float32)
+
     Reference: Schulman et al. 2016, arXiv:1506.02438, section 3.
     """
     chex.assert_equal_shape([reward, value, next_value, terminated, truncated, mask])

@@ -50,6 +50,13 @@ def choose_mode(
     Returns:
       ModeChoice.
 
+    >>> limit, slack = jnp.array([25.0]), jnp.array([9.0])
+    >>> for cost in (10.0, 20.0, 40.0):
+    ...     print(choose_mode(jnp.array([cost]), limit, slack, -slack, reward_weight=0.5).weight)
+    [1. 0.]
+    [0.5 0.5]
+    [0. 1.]
+
     Reference: ESPO, arXiv:2405.20860, section 4.1 (Algorithm 1 swaps its references to the two balance rules).
     """
     episode_cost = jnp.asarray(episode_cost)

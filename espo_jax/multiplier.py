@@ -46,6 +46,11 @@ def update(
       violation: [K] V_c - b, undiscounted cost of an episode.
       largest: upper bound on nu.
 
+    >>> rule = optimizer("sgd", 0.1)
+    >>> nu = update(rule, init(rule, 0.0, num_constraints=2), violation=jnp.array([20.0, -5.0]))
+    >>> print(nu.value)
+    [2. 0.]
+
     Reference: Ray et al. 2019, "Benchmarking safe exploration in deep reinforcement learning", section 5.
     """
     change, state = optimizer.update(-violation, multiplier.optimizer_state, multiplier.value)

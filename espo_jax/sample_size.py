@@ -29,6 +29,11 @@ def gradient_conflict(
       zeta_positive: zeta+.
       zeta_negative: zeta-.
 
+    >>> float(gradient_conflict(16_000, jnp.array(True), 0.1, -0.3))
+    17600.0
+    >>> float(gradient_conflict(16_000, jnp.array(False), 0.1, -0.3))
+    11200.0
+
     Reference: ESPO, arXiv:2405.20860, section 4.2.
     """
     return jnp.asarray(base, jnp.float32) * (1 + jnp.where(conflict, zeta_positive, zeta_negative))
