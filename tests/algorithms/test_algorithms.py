@@ -111,8 +111,12 @@ def test_resolutions_in_every_metric(resolution, metric, key):
     """Under conflict each takes another step than the projection; without a band none of them matters."""
     updates = {}
     for how in ("projection", resolution):
-        algorithm, hp = make("espo", dataclasses.replace(TINY, conflict_resolution=how, conflict_metric=metric))
-        state = with_mean(algorithm, algorithm.init(key, hp), (0.5, -0.5))  # between the two
+        config = dataclasses.replace(
+            TINY, conflict_resolution=how, conflict_metric=metric, num_envs=64, base_sample_size=2560, block_size=640
+        )
+        # So far apart that the noise, of which less serves both, matters little.
+        algorithm, hp = make("espo", config, TugOfWar(goal=(3.0, 0.0), home=(0.0, -3.0)))
+        state = with_mean(algorithm, algorithm.init(key, hp), (1.5, -1.5))  # half way between the two
         step = jax.jit(algorithm.step)
         inside, metrics = step(state, hp)
         outside, _ = step(state, hp.replace(cost_limit=1e6, slack_negative=0.0))
