@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ITERATIONS ?= 150
 PYTEST_ARGS ?= -n 2
 
-.PHONY: train test slow lint bench clean
+.PHONY: train test slow lint bench docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,10 @@ lint: $(VENV)/installed  ## check style and types
 bench: $(VENV)/installed  ## measure throughput and the cost of sample sizes
 	$(BIN)/python experiments/benchmarks/sample_size.py
 	$(BIN)/python experiments/benchmarks/throughput.py
+
+docs: $(VENV)/installed  ## build the pages of docs/ into docs/_build
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

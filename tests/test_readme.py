@@ -1,5 +1,6 @@
 """The Python examples of the README and of docs/ run, at a smaller size."""
 
+import json
 import re
 from pathlib import Path
 
@@ -122,3 +123,24 @@ def test_examples_of_the_tasks_page():
     env = second["env"]
     state = jax.jit(lambda keys: env.step(env.reset(keys), jnp.ones((3, 3))))(jnp.stack([names["key"]] * 3))
     assert len({float(x) for x in state.pipeline_state.qd[:, 1]}) == 3, "each environment has a mass of its own"
+
+
+@pytest.mark.usefixtures("quick_compile")
+def test_notebook_runs(capsys):
+    """Its code cells in order, on a small environment."""
+    notebook = json.loads((ROOT / "docs/quickstart.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(not cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")
+    source = "\n".join(cells)
+    for full, small in (
+        ("range(60)", "range(3)"),
+        ("num_envs=16, base_sample_size=16_000)", "**CONFIG)"),
+        ("warmup_iterations=5", "warmup_iterations=1"),
+    ):
+        assert full in source
+        source = source.replace(full, small)
+    run(source)
+    printed = capsys.readouterr().out
+    assert "compiled once: True" in printed
+    assert "harms neither: True True" in printed
+    assert "next size: 17600.0" in printed

@@ -108,12 +108,13 @@ class EpisodeWrapper(Wrapper):
     A step after `done` starts a new episode; what its physics starts from is up to `AutoResetWrapper`.
     With action repeat, reward and cost are summed up to a termination, where the state stays.
 
-    `info` gains:
-      steps: [N] int, steps of the running episode, counted in steps of the wrapped environment.
-      truncation: [N] float, 1 where the time limit ended the episode and the environment did not.
-      episode_metrics: sum_reward [N], cost [N] or [N, K] and length [N] of the running episode, or of the
-        finished one where `done` is 1.
-      whole_episode: [N] bool, whether the episode that these metrics total was seen from its beginning.
+    `info` gains
+
+    - steps: [N] int, steps of the running episode, counted in steps of the wrapped environment.
+    - truncation: [N] float, 1 where the time limit ended the episode and the environment did not.
+    - episode_metrics: sum_reward [N], cost [N] or [N, K] and length [N] of the running episode, or of the
+      finished one where `done` is 1.
+    - whole_episode: [N] bool, whether the episode that these metrics total was seen from its beginning.
     """
 
     def __init__(self, env: Env, episode_length: int, action_repeat: int = 1):

@@ -111,10 +111,10 @@ def train(
 ) -> TrainResult:
     """Train an algorithm on an environment, in the manner of Brax's train functions.
 
-    Metrics are numbers, or arrays [K] with several constraints:
-      eval/       episode_reward, episode_cost, episode_length, each also with _std: fresh whole episodes
-      training/   sps (steps per second), walltime (seconds of training, compilation excluded), and every field
-                  of `algorithms.types.Metrics` for the last iteration, such as mode, conflict_angle, sample_size
+    Metrics are numbers, or arrays [K] with several constraints. Those of eval/ are episode_reward, episode_cost and
+    episode_length, each also with _std, of fresh whole episodes; those of training/ are sps (steps per second),
+    walltime (seconds of training, compilation excluded) and every field of `algorithms.types.Metrics` for the last
+    iteration, such as mode, conflict_angle, sample_size.
 
     Args:
       make: (env, config) -> Algorithm, such as `espo.make`.
