@@ -22,9 +22,8 @@ from espo_jax.training.run_directory import BEST_POLICY, POLICY
 def load_policy(run_dir: str | Path, *, best_safe: bool = False, deterministic: bool = False) -> Callable:
     """The policy of a run, with its normaliser, ready to act; it needs neither the environment nor its physics.
 
-    policy = espo_jax.load_policy("runs/mine", deterministic=True)
-    action, extras = policy(observation)             # [..., O] -> [..., A]
-    action, extras = load_policy("runs/mine")(observation, key)
+        policy = espo_jax.load_policy("runs/mine", deterministic=True)
+        action, extras = policy(observation)  # [..., O] -> [..., A]
 
     Args:
       run_dir: of the run.
@@ -32,7 +31,7 @@ def load_policy(run_dir: str | Path, *, best_safe: bool = False, deterministic: 
       deterministic: act by the policy's mean instead of sampling.
 
     Returns:
-      policy(obs [..., O], key) -> (action [..., A], {"log_prob": [...]}), to jit and vmap at will.
+      policy, to jit and vmap at will: (obs [..., O], key) to (action [..., A], {"log_prob": [...]}).
 
     Raises:
       DamagedError: (a ValueError) a file is missing, damaged, or does not match the config.
