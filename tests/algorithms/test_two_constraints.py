@@ -1,10 +1,9 @@
 """SafetyWalker2d with two costs, effort and speed, under every algorithm that has constraints."""
 
-import dataclasses
-
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import safety_envs
 
@@ -42,10 +41,8 @@ def test_every_algorithm_takes_two_limits(name, key):
     assert float(metrics.episode_cost[0]) > 40.0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CONSTRAINED)
-def test_both_limits_are_met(name):
-    """Within 0.8 M steps the mean V_c of the last iterations is within both limits, and the reward is of walking."""
+def trained(name):
+    """Mean cost [2] and reward of an episode over the last of 100 iterations."""
     env = walker2d()
     settings = {
         **preset("paper", "safety_walker2d", name), "cost_limit": LIMITS, "slack_positive": 0.0, "slack_negative": -2.0,
@@ -53,16 +50,34 @@ def test_both_limits_are_met(name):
         "multiplier_learning_rate": 0.05, "policy_passes": 10,
     }  # fmt: skip
     config, values = resolve(settings, env)
-    algorithm = algorithms.load(name).make(env, dataclasses.replace(config))
+    algorithm = algorithms.load(name).make(env, config)
     hp = Hyperparams.create(**values, config=config)
     state, step = jax.jit(algorithm.init)(jax.random.key(0), hp), jax.jit(algorithm.step)
     records = []
     for _ in range(100):
         state, metrics = step(state, hp)
         records.append(jax.device_get(metrics))
-    last = records[-15:]
-    cost = sum(r.episode_cost for r in last) / len(last)
-    reward = sum(float(r.episode_reward) for r in last) / len(last)
-    print(f"{name}: cost {cost}, reward {reward:.0f}, first {records[0].episode_cost} {records[0].episode_reward:.0f}")
-    assert (cost <= 1.05 * jnp.array(LIMITS)).all()
-    assert reward > 500
+    cost = np.mean([r.episode_cost for r in records[-15:]], axis=0)
+    reward = np.mean([r.episode_reward for r in records[-15:]])
+    print(f"{name}: cost {cost}, reward {reward:.0f}; first {records[0].episode_cost}, {records[0].episode_reward:.0f}")
+    return cost, reward
+
+
+@pytest.fixture(scope="module")
+def unconstrained():
+    return trained("trpo")
+
+
+@pytest.mark.slow
+def test_without_constraints_both_limits_are_exceeded(unconstrained):
+    """So that keeping them means something."""
+    assert (unconstrained[0] > np.array(LIMITS)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONSTRAINED)
+def test_both_limits_are_met(name, unconstrained):
+    """Within 0.8 M steps, at a good part of the reward that there is without limits."""
+    cost, reward = trained(name)
+    assert (cost <= 1.05 * np.array(LIMITS)).all()
+    assert reward > 0.5 * unconstrained[1]
