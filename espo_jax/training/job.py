@@ -1,6 +1,7 @@
 """A run that is checked and has its folder, but has compiled nothing: a new one, or one that goes on."""
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from espo_jax.training.loggers import open_loggers, parse_names
 from espo_jax.training.loop import Budget, MakeFn
 from espo_jax.training.restore import restore
 from espo_jax.training.run_config import RunConfig
-from espo_jax.training.run_directory import CHECKPOINTS, CONFIG, RunDirectory
+from espo_jax.training.run_directory import CHECKPOINTS, CONFIG, METRICS, RunDirectory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,13 +110,18 @@ def prepare(
     _check_upkeep(about)
     names = parse_names(log)
     directory = RunDirectory(run_directory.default_path(task, algorithm, seed) if run_dir is None else run_dir)
-    directory.write_json(CONFIG, {**dataclasses.asdict(about), **run_directory.surroundings()})
+    try:
+        directory.write_json(CONFIG, {**dataclasses.asdict(about), **run_directory.surroundings()})
+    except OSError:
+        directory.close()
+        shutil.rmtree(directory.path, ignore_errors=True)  # just made, and empty
+        raise
     directory.loggers = open_loggers(names, directory.path, about.settings())
     return Job(env, built, hyperparams, budget, about, directory)
 
 
 def resume(about: RunConfig, env: Any, make: MakeFn, run_dir: Path, *, log: str = "") -> Job:
-    """Take up a run where its newest whole checkpoint is, or from the beginning where it has none.
+    """Take up a run where its newest whole checkpoint is, or from the beginning where it was stopped before the first.
 
     Lines of metrics.jsonl from after the checkpoint are dropped: they come again. config.json notes it.
 
@@ -143,6 +149,10 @@ def resume(about: RunConfig, env: Any, make: MakeFn, run_dir: Path, *, log: str 
     directory = RunDirectory(run_dir, exist=True)
     try:
         restored = restore(directory.path / CHECKPOINTS, like, about.identity(), most=len(directory.records))
+        if restored is None and directory.records:
+            raise DamagedError(
+                f"{directory.path} has {len(directory.records)} iterations in {METRICS} and no checkpoint to go on from"
+            )
         iteration = restored.iteration if restored else 0
         before = read_json(run_dir / CONFIG)
         resumed = before.get("resumed", [])

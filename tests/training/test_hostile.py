@@ -278,6 +278,15 @@ def test_another_format_names_itself(victim, monkeypatch):
         attempt(monkeypatch, victim, PointEnv())
 
 
+def test_metrics_without_a_checkpoint_are_not_begun_again(victim, monkeypatch):
+    """As in a seed of `espo compare`, or where somebody made room on the disk."""
+    shutil.rmtree(victim / "checkpoints")
+    before = snapshot(victim)
+    with pytest.raises(BadInputError, match=r"has 4 iterations in metrics\.jsonl and no checkpoint to go on from"):
+        attempt(monkeypatch, victim, PointEnv())
+    assert snapshot(victim) == before
+
+
 def test_half_written_checkpoint_is_ignored(victim, monkeypatch):
     shutil.copytree(victim / "checkpoints" / "4", victim / "checkpoints" / "5.orbax-checkpoint-tmp")
     assert attempt(monkeypatch, victim, PointEnv()).restored.iteration == 4
@@ -321,6 +330,7 @@ def test_folder_that_cannot_be_written_to(victim, monkeypatch):
     """A file where the folder of checkpoints should be; root may write to what is read-only."""
     shutil.rmtree(victim / "checkpoints")
     (victim / "checkpoints").write_text("")
+    (victim / "metrics.jsonl").write_text("")
     job = attempt(monkeypatch, victim, PointEnv())
     with pytest.raises(OSError, match=r"cannot write .*checkpoints: .*File exists"):
         job.checkpoints()
