@@ -71,7 +71,7 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
                     directory.append(run_directory.record(iteration.metrics, iteration.seconds))
                     record = directory.records[-1]
                     if checkpoints.due(record["iteration"]):
-                        _save(job, checkpoints, state)
+                        save(job, checkpoints, state)
                     evaluate.at(record, state)
                     display.update(record)
                     stop.check()
@@ -82,7 +82,7 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
         except NonFiniteError as error:
             status, message = NONFINITE, str(error)
         if state is not None:
-            _save(job, checkpoints, state)
+            save(job, checkpoints, state)
         checkpoints.wait()
         best = checkpoints.best
     result: dict[str, Any] = {
@@ -171,7 +171,7 @@ class Evaluations:
         return {"episodes": job.about.num_eval_episodes, **values}
 
 
-def _save(job: Job, checkpoints: Checkpoints, state: TrainState) -> None:
+def save(job: Job, checkpoints: Checkpoints, state: TrainState) -> None:
     """A checkpoint, and the policy in it as an artefact."""
     record = job.directory.records[-1] if job.directory.records else None
     is_best = checkpoints.save(state, record)
