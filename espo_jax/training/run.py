@@ -70,9 +70,11 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
                     state = iteration.state
                     directory.append(run_directory.record(iteration.metrics, iteration.seconds))
                     record = directory.records[-1]
+                    evaluate.at(
+                        record, state
+                    )  # before the checkpoint, after which nothing of the iteration comes again
                     if checkpoints.due(record["iteration"]):
                         save(job, checkpoints, state)
-                    evaluate.at(record, state)
                     display.update(record)
                     stop.check()
         except KeyboardInterrupt:
