@@ -66,10 +66,13 @@ def test_only_espo_manipulates_the_sample_size():
     assert rules == {a: "gradient_conflict" if a == "espo" else "fixed" for a in algorithms.NAMES}
 
 
-@pytest.mark.parametrize(("algorithm", "target_kl"), [("ppo_lagrangian", 0.02), ("cup", 0.01)])
-def test_first_order_columns_are_table_7(algorithm, target_kl):
+@pytest.mark.parametrize(
+    ("algorithm", "target_kl", "optimizer"), [("ppo_lagrangian", 0.02, "sgd"), ("cup", 0.01, "adam")]
+)
+def test_first_order_columns_are_table_7(algorithm, target_kl, optimizer):
     published = {
         "target_kl": target_kl,
+        "multiplier_optimizer": optimizer,
         "policy_passes": 40,
         "policy_minibatch_size": 64,
         "policy_learning_rate": 3e-4,

@@ -116,6 +116,7 @@ def make(env: Any, config: Config, update_rule: UpdateRule) -> Algorithm:
         next_state = jax.tree.map(lambda new, old: jnp.where(nonfinite == 0, new, old), learned, kept)
         return next_state, measure(next_state, problem, update, mode, totals, critic_loss, nonfinite)
 
+    @jax.jit
     def params(state: TrainState) -> tuple[Any, Any, Any]:
         return state.normalizer, networks.unravel_policy(state.policy), jax.vmap(networks.unravel_critic)(state.critics)
 

@@ -1,14 +1,25 @@
 """What all commands share: exit codes, and how bad input is refused."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from espo_jax import algorithms
 from espo_jax.flags import BadInputError
 
 OK, DIFFERENT, BAD_INPUT, NONFINITE, UNWRITABLE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
+
+_FILE_WIDTH = 140  # columns of what is no terminal, for tables to be whole in a log
+
+
+def console() -> Console:
+    """Where a command prints."""
+    found = Console()
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=_FILE_WIDTH)
 
 
 @contextlib.contextmanager

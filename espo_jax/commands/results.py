@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Column, Table
 
+from espo_jax.commands import common
 from espo_jax.commands.common import NONFINITE, OK, recorded, refusing
 from espo_jax.options import EvalOptions, ExportOptions, PlotOptions, RenderOptions, ReportOptions
 
@@ -53,7 +53,7 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
             return NONFINITE
         about_rows = {"run_dir": str(run_dir), "policy": chosen, "seed": options.seed, "rows": rows}
         files.write_json(output, about_rows)
-    console = Console()
+    console = common.console()
     console.print(judge.table(rows, f"{about.task}, {chosen} policy of {run_dir}: {options.episodes} episodes each"))
     for line in judge.gaps(rows):
         console.print(line, highlight=False, soft_wrap=True)
@@ -81,7 +81,7 @@ def plot(options: PlotOptions) -> int:
         groups = overlay.group(runs, [name.strip() for name in options.group_by.split(",")])
         tasks = sorted({run.config.task for run in runs})
         overlay.draw(groups, options.output, x=options.x, title=f"{', '.join(tasks)}: mean and 95 % bootstrap interval")
-    console = Console()
+    console = common.console()
     console.print(overlay.table(groups))
     console.print(f"written to {options.output}", highlight=False, soft_wrap=True)
     return OK
@@ -167,7 +167,7 @@ def tasks() -> int:
             f"{env.cost_limit:g}",
             "all" if len(backends) == len(safety_envs.BACKENDS) else ", ".join(backends),
         )
-    console = Console()
+    console = common.console()
     console.print(table)
     console.print(
         "obs., act.: sizes of observation and action; a: the raw action; limit: on the summed cost of an episode of "

@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from espo_jax import algorithms, presets
+from espo_jax.commands import common
 from espo_jax.commands.common import DIFFERENT, INTERRUPTED, NONFINITE, OK, TERMINATED, UNWRITABLE, recorded, refusing
 from espo_jax.options import CompareOptions, ReplayOptions, RunOptions
 
@@ -103,7 +102,7 @@ def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) 
             run_dir=options.run_dir,
             origin={"backend": env.backend, "reward": options.reward, "preset": options.preset},
         )
-    console = Console()
+    console = common.console()
     result = comparison.execute(job, console)
     if result["rows"]:
         title = f"{options.task}, {job.num_iterations} iterations, {job.num_seeds} seeds vmapped: mean ± standard error"
@@ -125,7 +124,7 @@ def replay(options: ReplayOptions, env: Any = None) -> int:
     Raises:
       BadInputError: the run is not usable.
     """
-    console = Console()
+    console = common.console()
     with refusing():
         from espo_jax.training.loop import NonFiniteError
         from espo_jax.training.replay import replay as repeat
@@ -155,7 +154,7 @@ def execute(job: Any) -> int:
     """Run a job to its end, and say how it ended."""
     from espo_jax.training import run
 
-    console = Console()
+    console = common.console()
     path = job.directory.path
     go_on = f"go on with: espo train --resume {path}"
     try:

@@ -15,7 +15,7 @@ from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
 from espo_jax.training import files
 
-FORMAT = 1
+FORMAT = 2
 KEEP_LAST = 2
 _ITEMS = ("state", "about")
 
@@ -92,7 +92,7 @@ class Checkpoints:
         self._schedule, self._settings = schedule, files.strict(settings)
         self._saved = restored.iteration if restored else None
         self._last_save = time.monotonic()
-        # Uncompressed and one folder to an array, so that `restore` can prove sizes before it reads.
+        # Uncompressed and one folder to a type, so that `restore` can prove sizes before it reads.
         handlers = {
             "state": ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_compression=False),
             "about": ocp.JsonCheckpointHandler(),
@@ -140,8 +140,7 @@ class Checkpoints:
             "settings": self._settings,
             "digest": files.digest(arrays),
         }
-        content = {name: array for name, array in arrays.items() if array.size}  # orbax refuses empty ones
-        items = ocp.args.Composite(state=ocp.args.PyTreeSave(content), about=ocp.args.JsonSave(about))
+        items = ocp.args.Composite(state=ocp.args.PyTreeSave(pack(arrays)), about=ocp.args.JsonSave(about))
         self.wait()  # as orbax would; an error of the one before is reported as its own
         with _reporting(self.path, iteration):
             self._manager.save(iteration, args=items, force=True)
@@ -175,6 +174,14 @@ def to_arrays(state: Any) -> dict[str, np.ndarray]:
     """A TrainState as host arrays by place, such as env_state.obs; keys as their data."""
     named, _ = jax.tree_util.tree_flatten_with_path(jax.device_get(plain(state)))
     return {place(path): np.asarray(leaf) for path, leaf in named}
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of each type end to end, in the order of their names: a save takes as long as it has files."""
+    packed: dict[str, list[np.ndarray]] = {}
+    for _, array in sorted(arrays.items()):
+        packed.setdefault(array.dtype.name, []).append(array.ravel())
+    return {dtype: np.concatenate(parts) for dtype, parts in packed.items()}
 
 
 class _KeepLastAndBest(PreservationPolicy):

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from rich import box
+from rich.console import Group
 from rich.table import Table
 
 from espo_jax.modes import MODE_NAMES
@@ -12,6 +14,7 @@ from espo_jax.training.progress import clock_time
 
 FINAL_ITERATIONS = 20  # whose mean counts as where an algorithm ends
 LATE_ITERATIONS = 100  # of which is said how many were above a limit
+_MODES = "iterations by mode"
 EXPLANATION = (
     f"reward, cost: of an episode, mean of the last {FINAL_ITERATIONS} iterations; met: seeds whose mean is within the "
     f"limit; above: share of the last {LATE_ITERATIONS} iterations above it; time: of all seeds together, without "
@@ -66,13 +69,16 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
-    """The rows to print with rich."""
+def table(rows: Sequence[Mapping[str, Any]], title: str) -> Group:
+    """The rows to print with rich; the modes below, for which a terminal has no room beside the rest."""
     cells = _cells(rows)
-    printed = Table(*cells[0], title=title, title_justify="left")
+    modes = Table.grid(padding=(0, 2))
+    for row in cells:
+        modes.add_row(row["algorithm"], row.pop(_MODES))
+    printed = Table(*cells[0], title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     for row in cells:
         printed.add_row(*row.values())
-    return printed
+    return Group(printed, f"[italic]{_MODES}[/italic]", modes)
 
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -95,7 +101,7 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "limit": ", ".join(f"{limit:g}" for limit in row["cost_limit"]),
             "met": f"{row['limit_met']}/{row['seeds']}",
             "above": text(row["above_limit"], 0.01, 0) + " %",
-            "iterations by mode": ", ".join(
+            _MODES: ", ".join(
                 f"{text(count, digits=0)} {mode}" for mode, count in row["mode_counts"].items() if count["mean"]
             ),
         }

@@ -1,6 +1,7 @@
 """Metrics to TensorBoard and Weights & Biases, beside metrics.jsonl; their packages are needed only when asked for."""
 
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,6 +61,8 @@ def open_loggers(
 def scalars(record: Mapping[str, Any], prefix: str) -> dict[str, float]:
     """The numbers of a line of metrics.jsonl or evaluations.jsonl by name; lists by element, the mode by its code.
 
+    Infinite ones, such as a slack, are left out: no chart can show them.
+
     Args:
       record: the line.
       prefix: before each name, such as "training/".
@@ -74,7 +77,7 @@ def scalars(record: Mapping[str, Any], prefix: str) -> dict[str, float]:
         elif value is not None:
             numbers = np.atleast_1d(np.asarray(value, float))
             names = [f"{prefix}{name}"] if numbers.size == 1 else [f"{prefix}{name}/{k}" for k in range(numbers.size)]
-            found |= dict(zip(names, numbers.tolist(), strict=True))
+            found |= {n: v for n, v in zip(names, numbers.tolist(), strict=True) if math.isfinite(v)}
     return found
 
 

@@ -79,33 +79,43 @@ def _read_state(folder: Path, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dic
     """
     if any(entry.is_symlink() for entry in folder.rglob("*")):
         raise DamagedError("it has a link in it")
-    for name, abstract in shapes.items():
-        if math.prod(abstract.shape):
-            _prove_size(folder / name, name, abstract)
-    stored = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name, x in shapes.items() if math.prod(x.shape)}
+    sizes: dict[str, int] = {}
+    for abstract in shapes.values():
+        sizes[abstract.dtype.name] = sizes.get(abstract.dtype.name, 0) + math.prod(abstract.shape)
+    wanted = {dtype: jax.ShapeDtypeStruct((size,), dtype) for dtype, size in sizes.items()}
+    for dtype, size in sizes.items():
+        _prove_size(folder / dtype, dtype, size)
+    stored = {dtype: ocp.RestoreArgs(restore_type=np.ndarray) for dtype in wanted}
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as reader:
-            wanted = {name: shapes[name] for name in stored}
-            arrays = reader.restore(folder.absolute(), ocp.args.PyTreeRestore(item=wanted, restore_args=stored))
+            packed = reader.restore(folder.absolute(), ocp.args.PyTreeRestore(item=wanted, restore_args=stored))
     except Exception as error:  # whatever orbax and TensorStore raise for files that are not theirs
         raise DamagedError(f"orbax cannot read it: {' '.join(str(error).split())[:200]}") from None
-    return {
-        name: np.asarray(arrays[name]) if name in stored else np.zeros(x.shape, x.dtype) for name, x in shapes.items()
-    }
+    return _unpack(packed, shapes)
 
 
-def _prove_size(folder: Path, name: str, abstract: jax.ShapeDtypeStruct) -> None:
+def _unpack(packed: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
+    """What `pack` put end to end."""
+    arrays, begin = {}, dict.fromkeys(packed, 0)
+    for name, abstract in sorted(shapes.items()):
+        dtype = abstract.dtype.name
+        end = begin[dtype] + math.prod(abstract.shape)
+        arrays[name] = np.asarray(packed[dtype])[begin[dtype] : end].reshape(abstract.shape)
+        begin[dtype] = end
+    return arrays
+
+
+def _prove_size(folder: Path, dtype: str, size: int) -> None:
     about = files.read_json(folder / ".zarray")
-    shape = list(abstract.shape)
-    expected = {"shape": shape, "chunks": shape, "compressor": None, "filters": None}
+    expected = {
+        "shape": [size], "chunks": [size], "compressor": None, "filters": None, "dtype": np.dtype(dtype).str,
+    }  # fmt: skip
     for field, value in expected.items():
         if about.get(field) != value:
-            raise DamagedError(f"{field} of {name} is {about.get(field)}, not {value}")
-    if about.get("dtype") != np.dtype(abstract.dtype).str:
-        raise DamagedError(f"dtype of {name} is {about.get('dtype')}, not {np.dtype(abstract.dtype).str}")
+            raise DamagedError(f"{field} of {dtype} is {about.get(field)}, not {value}")
     sizes = [entry.stat().st_size for entry in folder.iterdir() if entry.name != ".zarray"]
-    if sizes != [math.prod(shape) * np.dtype(abstract.dtype).itemsize]:
-        raise DamagedError(f"{name} has files of {sizes} bytes")
+    if sizes != [size * np.dtype(dtype).itemsize]:
+        raise DamagedError(f"{dtype} has files of {sizes} bytes")
 
 
 def _check_settings(folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

@@ -70,9 +70,7 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
                     state = iteration.state
                     directory.append(run_directory.record(iteration.metrics, iteration.seconds))
                     record = directory.records[-1]
-                    evaluate.at(
-                        record, state
-                    )  # before the checkpoint, after which nothing of the iteration comes again
+                    evaluate.at(record, state)  # a checkpoint comes last: nothing before it comes again
                     if checkpoints.due(record["iteration"]):
                         save(job, checkpoints, state)
                     display.update(record)

@@ -162,7 +162,7 @@ def test_names_of_tasks_are_looked_up_and_not_run(victim, monkeypatch, name, val
         attempt(monkeypatch, victim, None)
 
 
-def in_array(change, step=4, name="policy"):
+def in_array(change, step=4, name="float32"):
     """Changes the only data file of an array of a checkpoint."""
 
     def damage(path):
@@ -190,7 +190,7 @@ def claim(name, value):
     """Changes what a checkpoint says of an array."""
 
     def damage(path):
-        file = path / "checkpoints" / "4" / "state" / "policy" / ".zarray"
+        file = path / "checkpoints" / "4" / "state" / "float32" / ".zarray"
         file.write_text(json.dumps({**json.loads(file.read_text()), name: value}))
 
     return damage
@@ -227,17 +227,17 @@ def without(name):
 
 
 CHECKPOINTS = {
-    "truncated": (in_array(rewritten(lambda content: content[:-4])), "policy has files of"),
-    "extended": (in_array(rewritten(lambda content: content + b"more")), "policy has files of"),
+    "truncated": (in_array(rewritten(lambda content: content[:-4])), "float32 has files of"),
+    "extended": (in_array(rewritten(lambda content: content + b"more")), "float32 has files of"),
     "bit flipped": (in_array(rewritten(flipped)), "its content is not what was saved"),
-    "a key flipped": (in_array(rewritten(flipped), name="key"), "its content is not what was saved"),
-    "empty file": (in_array(rewritten(lambda content: b"")), "policy has files of [0] bytes"),
+    "a key flipped": (in_array(rewritten(flipped), name="uint32"), "its content is not what was saved"),
+    "empty file": (in_array(rewritten(lambda content: b"")), "float32 has files of [0] bytes"),
     "a link": (in_array(linked), "it has a link in it"),
-    "terabytes claimed": (claim("shape", [10**12]), "shape of policy is [1000000000000], not"),
-    "large chunks": (claim("chunks", [10**12]), "chunks of policy is [1000000000000], not"),
-    "compressed": (claim("compressor", {"id": "zstd"}), "compressor of policy is {'id': 'zstd'}, not None"),
-    "objects": (claim("dtype", "|O"), "dtype of policy is |O, not <f4"),
-    "no array": (without("state/policy"), "policy/.zarray cannot be read"),
+    "terabytes claimed": (claim("shape", [10**12]), "shape of float32 is [1000000000000], not"),
+    "large chunks": (claim("chunks", [10**12]), "chunks of float32 is [1000000000000], not"),
+    "compressed": (claim("compressor", {"id": "zstd"}), "compressor of float32 is {'id': 'zstd'}, not None"),
+    "objects": (claim("dtype", "|O"), "dtype of float32 is |O, not <f4"),
+    "no array": (without("state/float32"), "float32/.zarray cannot be read"),
     "no state": (without("state"), "cannot be read"),
     "no about": (without("about"), "about/metadata cannot be read"),
     "about truncated": (cut("checkpoints/4/about/metadata"), "metadata is damaged"),
@@ -274,7 +274,7 @@ def test_checkpoint_that_cannot_be_used_is_passed_over(case, victim, monkeypatch
 
 def test_another_format_names_itself(victim, monkeypatch):
     about("format", 99)(victim)
-    with pytest.raises(BadInputError, match="has format 99: this version reads 1"):
+    with pytest.raises(BadInputError, match="has format 99: this version reads 2"):
         attempt(monkeypatch, victim, PointEnv())
 
 

@@ -1,5 +1,6 @@
 """What TensorBoard and Weights & Biases are told is what metrics.jsonl has."""
 
+import math
 import struct
 import sys
 from types import SimpleNamespace
@@ -64,8 +65,11 @@ def test_weights_and_biases_is_told_the_settings_and_every_line(tmp_path, monkey
     assert told.finished == 1
 
 
-def test_lists_modes_and_counts_become_scalars():
-    record = {"mode": "conflict", "episode_cost": [1.0, 2.0], "mode_counts": {"reward": 3}, "nan": None, "policy": "x"}
+def test_lists_modes_and_counts_become_scalars_and_infinities_are_left_out():
+    record = {
+        "mode": "conflict", "episode_cost": [1.0, 2.0], "mode_counts": {"reward": 3}, "nan": None, "policy": "x",
+        "slack_negative": -math.inf,
+    }  # fmt: skip
     assert loggers.scalars(record, "training/") == {
         "training/mode": 3, "training/episode_cost/0": 1.0, "training/episode_cost/1": 2.0,
         "training/mode_counts/reward": 3.0,

@@ -110,13 +110,13 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(alone, tmp_path):
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_used(alone, tmp_path, damage):
     path = copied(alone, tmp_path / "run")
-    victim = next(iter(sorted((path / "checkpoints" / "6" / "state" / "policy").glob("[0-9]*"))))
+    victim = next(iter(sorted((path / "checkpoints" / "6" / "state" / "float32").glob("[0-9]*"))))
     content = bytearray(victim.read_bytes())
     content[5] ^= 1
     victim.write_bytes(content if damage == "flipped" else content[:-4])
     result, console = go_on(path)
     note = next(line for line in console.lines if line.startswith("note: checkpoint 6 is passed over"))
-    assert ("policy has files of" if damage == "truncated" else "its content is not what was saved") in note
+    assert ("float32 has files of" if damage == "truncated" else "its content is not what was saved") in note
     assert "going on after iteration 4" in console.lines[0]
     assert result["status"] == "finished"
     assert len(list((path / "checkpoints").glob("damaged-6-*"))) == 1, "nothing is thrown away"
