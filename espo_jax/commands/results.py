@@ -51,12 +51,18 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
         except FloatingPointError as error:
             print(f"espo: {error}", file=sys.stderr)
             return NONFINITE
-        about_rows = {"run_dir": str(run_dir), "policy": chosen, "seed": options.seed, "rows": rows}
+        about_rows = {
+            "run_dir": str(run_dir),
+            "policy": chosen,
+            "seed": options.seed,
+            "rows": rows,
+            "gaps": judge.gaps(rows),
+        }
         files.write_json(output, about_rows)
     console = common.console()
     console.print(judge.table(rows, f"{about.task}, {chosen} policy of {run_dir}: {options.episodes} episodes each"))
-    for line in judge.gaps(rows):
-        console.print(line, highlight=False, soft_wrap=True)
+    for gap in about_rows["gaps"]:
+        console.print(judge.gap_text(gap), highlight=False, soft_wrap=True)
     console.print(
         "reward, cost: mean ± standard error (95 % bootstrap interval); within: episodes that keep the limit; CVaR "
         f"0.1: mean cost of the worst tenth\nwritten to {output}",

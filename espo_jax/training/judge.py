@@ -1,6 +1,5 @@
 """`espo eval`: a run's policy judged by many fresh episodes, on the physics it was trained on or on another."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,16 +119,32 @@ def table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     return printed
 
 
-def gaps(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """How far each further backend is from the first, by policy: mean difference and its standard error."""
+def gaps(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How far each further backend is from the first: Summary of the differences, episode by episode.
+
+    Episodes of the same number share their keys of reset and actions, so their differences vary less than they do.
+    """
     first = {row["policy"]: row for row in reversed(rows) if row["backend"] == rows[0]["backend"]}
-    return [
-        f"{row['policy']}: {row['backend']} minus {rows[0]['backend']}: "
-        f"reward {_difference(row['reward'], first[row['policy']]['reward'])}, "
-        "cost " + ", ".join(map(_difference, row["cost"], first[row["policy"]]["cost"]))
-        for row in rows
-        if row["backend"] != rows[0]["backend"]
-    ]
+    found = []
+    for row in rows:
+        if row["backend"] != rows[0]["backend"]:
+            reward, cost = (row[name] - first[row["policy"]][name] for name in ("episode_reward", "episode_cost"))
+            found.append(
+                {
+                    "policy": row["policy"],
+                    "backend": row["backend"],
+                    "minus": rows[0]["backend"],
+                    "reward": summarize(reward)._asdict(),
+                    "cost": [summarize(column)._asdict() for column in cost.T],
+                }
+            )
+    return found
+
+
+def gap_text(gap: dict[str, Any]) -> str:
+    """One of `gaps` in a line."""
+    cost = ", ".join(map(_text, gap["cost"]))
+    return f"{gap['policy']}: {gap['backend']} minus {gap['minus']}: reward {_text(gap['reward'])}, cost {cost}"
 
 
 def _text(summary: dict[str, Any]) -> str:
@@ -138,8 +153,3 @@ def _text(summary: dict[str, Any]) -> str:
         f"{number(summary['mean'])}{'' if error is None else f' ± {number(error)}'} "
         f"[dim]({number(summary['low'])} to {number(summary['high'])})[/dim]"
     )
-
-
-def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
-    error = math.hypot(one["standard_error"] or 0.0, other["standard_error"] or 0.0)
-    return f"{one['mean'] - other['mean']:+.4g} ± {number(error)}"

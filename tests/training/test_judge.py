@@ -75,11 +75,16 @@ def test_deterministic_episodes_are_what_the_policy_does(run_dir, rows):
     assert cost == pytest.approx(rows[1]["episode_cost"][3, 0], rel=1e-4)
 
 
-def test_the_gap_between_physics_is_said(rows):
-    lines = judge.gaps(rows)
-    assert [line.split(":")[0] for line in lines] == ["stochastic", "deterministic"]
-    difference = rows[3]["reward"]["mean"] - rows[1]["reward"]["mean"]
-    assert f"windy minus none: reward {difference:+.4g} ± " in lines[1]
+def test_the_gap_between_physics_is_that_of_the_same_episodes(rows):
+    gaps = judge.gaps(rows)
+    assert [(gap["policy"], gap["backend"], gap["minus"]) for gap in gaps] == [
+        (policy, "windy", "none") for policy in ("stochastic", "deterministic")
+    ]
+    difference = rows[3]["episode_reward"] - rows[1]["episode_reward"]
+    assert gaps[1]["reward"]["mean"] == pytest.approx(np.mean(difference))
+    assert gaps[1]["reward"]["standard_error"] == pytest.approx(np.std(difference, ddof=1) / np.sqrt(12))
+    assert gaps[1]["cost"][0]["mean"] == pytest.approx(rows[3]["cost"][0]["mean"] - rows[1]["cost"][0]["mean"])
+    assert "windy minus none: reward " in judge.gap_text(gaps[1])
 
 
 def test_command_writes_json_and_prints_a_table(run_dir, tmp_path, capsys):
@@ -89,6 +94,7 @@ def test_command_writes_json_and_prints_a_table(run_dir, tmp_path, capsys):
     assert [len(row["episode_reward"]) for row in content["rows"]] == [3, 3, 3, 3]
     printed = capsys.readouterr().out
     assert "CVaR" in printed
+    assert [gap["policy"] for gap in content["gaps"]] == ["stochastic", "deterministic"]
     assert "windy minus none" in printed
 
 
