@@ -51,7 +51,7 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
         except FloatingPointError as error:
             print(f"espo: {error}", file=sys.stderr)
             return NONFINITE
-        about_rows = {
+        about_rows: dict[str, Any] = {
             "run_dir": str(run_dir),
             "policy": chosen,
             "seed": options.seed,

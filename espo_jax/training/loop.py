@@ -17,6 +17,7 @@ from espo_jax.training.evaluation import evaluator
 MakeFn = Callable[[Any, Config], Algorithm]
 StepFn = Callable[[TrainState, Hyperparams], tuple[TrainState, Metrics]]
 ProgressFn = Callable[[int, dict[str, Any]], None]
+PolicyParamsFn = Callable[[int, Callable[..., Callable], tuple[Any, Any, Any]], None]
 
 
 class Budget(NamedTuple):
@@ -104,6 +105,7 @@ def train(
     num_iterations: int | None = None,
     seed: int = 0,
     progress_fn: ProgressFn = lambda num_steps, metrics: None,
+    policy_params_fn: PolicyParamsFn = lambda num_steps, make_inference_fn, params: None,
     num_evals: int = 10,
     num_eval_envs: int = 16,
     deterministic_eval: bool = True,
@@ -123,6 +125,7 @@ def train(
       num_iterations: stop after this many iterations; at least one of the two is needed.
       seed: of all randomness.
       progress_fn: called with (samples so far, metrics) after every evaluation.
+      policy_params_fn: called with (samples so far, make_inference_fn, params) beside it, to keep them or to film.
       num_evals: evaluations, evenly spread; the first comes before any training unless it is the only one.
       num_eval_envs: episodes of an evaluation, run side by side.
       deterministic_eval: evaluate the policy's mean instead of sampling.
@@ -159,11 +162,13 @@ def train(
 
     def report(state: TrainState, env_steps: int) -> None:
         nonlocal evals_done
-        evaluation = jax.device_get(evaluate(algorithm.params(state), jax.random.fold_in(eval_key, evals_done)))
+        params = algorithm.params(state)
+        evaluation = jax.device_get(evaluate(params, jax.random.fold_in(eval_key, evals_done)))
         for name in ("reward", "cost", "length"):
             metrics[f"eval/episode_{name}"] = plain(getattr(evaluation, name))
             metrics[f"eval/episode_{name}_std"] = plain(getattr(evaluation, f"{name}_std"))
         progress_fn(env_steps, dict(metrics))
+        policy_params_fn(env_steps, algorithm.make_inference_fn, params)
         evals_done += 1
 
     started = start(algorithm, hyperparams, train_key)

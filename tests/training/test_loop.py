@@ -17,24 +17,25 @@ from .probe_envs import TINY, PointEnv
 
 @pytest.fixture(scope="module")
 def trained():
-    """What train returned, and what it told progress_fn; its step may be traced only once."""
+    """What train returned, and what it told its callbacks; its step may be traced only once."""
 
     def make(env, config):
         algorithm = espo.make(env, config)
         return algorithm._replace(step=chex.assert_max_traces(algorithm.step, n=1))
 
-    seen = []
+    seen, policies = [], []
     result = loop.train(
         make,
         PointEnv(),
         num_timesteps=3 * 64,
         progress_fn=lambda num_steps, metrics: seen.append((num_steps, metrics)),
+        policy_params_fn=lambda num_steps, make_policy, params: policies.append((num_steps, make_policy, params)),
         num_evals=3,
         num_eval_envs=4,
         zeta_negative=-0.5,
         **{k: v for k, v in TINY.items() if k != "num_iterations"},
     )
-    return result, seen
+    return result, seen, policies
 
 
 @pytest.fixture
@@ -59,8 +60,16 @@ def test_train_returns_a_usable_policy(trained, key):
     assert len(set(np.ravel(again))) == 1
 
 
+def test_policies_on_the_way_are_handed_out(trained):
+    result, seen, policies = trained
+    assert [num_steps for num_steps, _, _ in policies] == [num_steps for num_steps, _ in seen]
+    assert all(make_policy is result.make_inference_fn for _, make_policy, _ in policies)
+    chex.assert_trees_all_equal(policies[-1][2], result.params)
+    assert float(policies[0][2][1]["params"]["log_std"][0]) != float(result.params[1]["params"]["log_std"][0])
+
+
 def test_train_reports_as_brax_does(trained):
-    (_, _, metrics), seen = trained
+    (_, _, metrics), seen, _ = trained
     # Evaluations are due at 0, 1/2 and all of the samples.
     # 64 samples, then 32 for as long as nothing conflicts.
     steps = [num_steps for num_steps, _ in seen]
