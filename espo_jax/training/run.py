@@ -49,12 +49,7 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
     state: TrainState | None = restored.state if restored else None
     compile_seconds = 0.0
     evaluate = Evaluations(job, eval_key)
-    goes_on = f", going on after iteration {restored.iteration}" if restored else ""
-    console.print(f"{job.title}: compiling{goes_on}; run directory {directory.path}", highlight=False, soft_wrap=True)
-    for note in restored.notes if restored else ():
-        console.print(f"note: {note}", highlight=False, soft_wrap=True)
-    if (warmup := float(job.hyperparams.warmup_iterations)) >= float(job.hyperparams.num_iterations):
-        console.print(f"note: all iterations are warm-up (warmup_iterations is {warmup:g}); the limit will not count")
+    _announce(job, console)
     begin = time.perf_counter()
     with finish_first() as stop, contextlib.closing(job.checkpoints()) as checkpoints:
         try:
@@ -100,8 +95,8 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
         result |= _training_result(directory.records, base_sample_size)
         if status == FINISHED and state is not None and job.about.num_eval_episodes:
             result["evaluation"] = {policy: evaluate.now(state, policy, eval_key) for policy in POLICIES}
-            for policy, values in result["evaluation"].items():
-                result["limit_met"][policy] = _met(values["cost"], result["cost_limit"])
+            met = {policy: _met(of["cost"], result["cost_limit"]) for policy, of in result["evaluation"].items()}
+            result["limit_met"] |= met
     directory.write_json(RESULT, result)
     directory.close()
     return result
@@ -179,6 +174,19 @@ def save(job: Job, checkpoints: Checkpoints, state: TrainState) -> None:
     job.directory.save_params(params)
     if is_best:
         job.directory.save_params(params, BEST_POLICY)
+
+
+def _announce(job: Job, console: Console) -> None:
+    """What runs where, and what its owner should know before."""
+    restored = job.restored
+    goes_on = f", going on after iteration {restored.iteration}" if restored else ""
+    console.print(
+        f"{job.title}: compiling{goes_on}; run directory {job.directory.path}", highlight=False, soft_wrap=True
+    )
+    for note in restored.notes if restored else ():
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+    if (warmup := float(job.hyperparams.warmup_iterations)) >= float(job.hyperparams.num_iterations):
+        console.print(f"note: all iterations are warm-up (warmup_iterations is {warmup:g}); the limit will not count")
 
 
 def _training_result(records: list[dict[str, Any]], base_sample_size: int) -> dict[str, Any]:
