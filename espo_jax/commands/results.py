@@ -37,7 +37,8 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
             return safety_envs.make(about.task, backend=backend, reward=about.reward or "task")
 
         chosen = "best-safe" if options.best_safe else "last"
-        name = "-".join(["eval", chosen, *(backends if options.backend else [])])
+        seed = [f"seed{options.seed}"] if options.seed else []
+        name = "-".join(["eval", chosen, *(backends if options.backend else []), *seed])
         output = Path(options.output or run_dir / f"{name}.json")
         try:
             rows = judge.judge(

@@ -1,5 +1,6 @@
 """Commands that train: train (and --resume), compare, replay; each returns the exit code."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,11 @@ def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) 
             origin={"backend": env.backend, "reward": options.reward, "preset": options.preset},
         )
     console = common.console()
-    result = comparison.execute(job, console)
+    try:
+        result = comparison.execute(job, console)
+    except OSError as error:
+        print(f"espo: {error}; what finished until then is in {job.directory.path}", file=sys.stderr)
+        return UNWRITABLE
     if result["rows"]:
         title = f"{options.task}, {job.num_iterations} iterations, {job.num_seeds} seeds vmapped: mean ± standard error"
         console.print(comparison_table.table(result["rows"], title))
@@ -156,7 +161,8 @@ def execute(job: Any) -> int:
 
     console = common.console()
     path = job.directory.path
-    go_on = f"go on with: espo train --resume {path}"
+    log = f" --log {job.log}" if job.log else ""
+    go_on = f"go on with: espo train --resume {shlex.quote(str(path))}{log}"
     try:
         result = run.execute(job, console)
     except OSError as error:

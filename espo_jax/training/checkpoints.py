@@ -54,12 +54,14 @@ class Restored(NamedTuple):
       state: TrainState.
       iteration: after which it was saved.
       best: of the checkpoints up to it.
+      best_state: that one's TrainState.
       notes: one line for every checkpoint passed over, and for every other version it was saved with.
     """
 
     state: Any
     iteration: int
     best: BestSafe | None
+    best_state: Any
     notes: tuple[str, ...]
 
 

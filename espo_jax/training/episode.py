@@ -68,7 +68,7 @@ def record(
       networks, config, params: from `policies.load`.
       seed: of reset and actions.
       deterministic: act by the policy's mean.
-      steps: control steps at most.
+      steps: control steps at most; the run's own time limit holds too, and its repeat of actions.
 
     Raises:
       ValueError: the environment has no model to show, or steps is not positive.
@@ -80,22 +80,24 @@ def record(
         raise ValueError("an environment that is not one of `espo tasks` has no model to show")
     if steps < 1:
         raise ValueError(f"steps is {steps}: it must be a positive integer")
+    steps = min(steps, config.episode_length or env.episode_length)
     policy = inference_fn(networks, config)(params, deterministic)
 
-    def step(carry: tuple, _: None) -> tuple:
-        state, key = carry
+    def step(carry: tuple, time: jax.Array) -> tuple:
+        state, held, key = carry
         key, action_key = jax.random.split(key)
-        action, _ = policy(state.obs, action_key)
+        action = jnp.where(time % config.action_repeat == 0, policy(state.obs, action_key)[0], held)
         after = env.step(state, action)
         readings = after.pipeline_state.readings
         seen: tuple = readings.q, after.reward, jnp.atleast_1d(after.info["cost"]), readings.velocity, after.done
-        return (after, key), seen
+        return (after, action, key), seen
 
     @jax.jit
     def run(key: jax.Array) -> Any:
         reset_key, key = jax.random.split(key)
         state = env.reset(reset_key)
-        return state.pipeline_state.q, jax.lax.scan(step, (state, key), length=steps)[1]
+        carry = (state, jnp.zeros(env.action_size), key)
+        return state.pipeline_state.q, jax.lax.scan(step, carry, jnp.arange(steps))[1]
 
     recorded: Any = jax.device_get(run(jax.random.key(seed)))
     first, (q, reward, cost, velocity, done) = recorded

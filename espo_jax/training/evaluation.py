@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import safety_envs
 
+MOST_EPISODES = 100_000  # run side by side
+
 
 class Episodes(NamedTuple):
     """Totals of E whole episodes.
@@ -82,8 +84,8 @@ def episode_runner(
     Raises:
       ValueError: num_episodes is not positive, or a length is out of its range.
     """
-    if num_episodes < 1:
-        raise ValueError(f"num_episodes is {num_episodes}: it must be at least 1")
+    if not 1 <= num_episodes <= MOST_EPISODES:
+        raise ValueError(f"num_episodes is {num_episodes}: it must lie in [1, {MOST_EPISODES}]")
     length = env.episode_length if episode_length is None else episode_length
     episodes = safety_envs.EpisodeWrapper(safety_envs.vectorize(env), length, action_repeat)
 

@@ -29,7 +29,8 @@ def write(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # a killed process left it; or it is a link to what is not ours
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -38,6 +39,17 @@ def write(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise OSError(f"cannot write {path} ({error.strerror})") from error
+
+
+def refuse_links(folder: Path) -> None:
+    """A run's folder is written to and cleaned up: nothing in it may lead out of it.
+
+    Raises:
+      DamagedError: there is a symbolic link in it; those of Weights & Biases are its own.
+    """
+    for entry in folder.rglob("*"):
+        if entry.is_symlink() and "wandb" not in entry.relative_to(folder).parts:
+            raise DamagedError(f"{entry} is a link: a run directory has none")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

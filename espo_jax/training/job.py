@@ -1,6 +1,7 @@
 """A run that is checked and has its folder, but has compiled nothing: a new one, or one that goes on."""
 
 import dataclasses
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +14,13 @@ from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import resolve
 from espo_jax.training import run_directory
 from espo_jax.training.checkpoints import Checkpoints, Restored, Schedule
+from espo_jax.training.evaluation import MOST_EPISODES
 from espo_jax.training.files import DamagedError, read_json
 from espo_jax.training.loggers import open_loggers, parse_names
 from espo_jax.training.loop import Budget, MakeFn
 from espo_jax.training.restore import restore
 from espo_jax.training.run_config import RunConfig
-from espo_jax.training.run_directory import CHECKPOINTS, CONFIG, METRICS, RunDirectory
+from espo_jax.training.run_directory import BEST_POLICY, CHECKPOINTS, CONFIG, METRICS, RESULT, RunDirectory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Job:
       about: settings as config.json has them.
       directory: of the run.
       restored: where to go on; None begins.
+      log: names of the loggers, as asked for.
     """
 
     env: Any
@@ -40,6 +43,7 @@ class Job:
     about: RunConfig
     directory: RunDirectory
     restored: Restored | None = None
+    log: str = ""
 
     @property
     def title(self) -> str:
@@ -107,17 +111,17 @@ def prepare(
         config=dataclasses.asdict(built.config),
         hyperparams=values,
     )
-    _check_upkeep(about)
+    check_upkeep(about)
     names = parse_names(log)
     directory = RunDirectory(run_directory.default_path(task, algorithm, seed) if run_dir is None else run_dir)
     try:
         directory.write_json(CONFIG, {**dataclasses.asdict(about), **run_directory.surroundings()})
+        directory.loggers = open_loggers(names, directory.path, about.settings())
     except OSError:
         directory.close()
-        shutil.rmtree(directory.path, ignore_errors=True)  # just made, and empty
+        shutil.rmtree(directory.path, ignore_errors=True)  # just made
         raise
-    directory.loggers = open_loggers(names, directory.path, about.settings())
-    return Job(env, built, hyperparams, budget, about, directory)
+    return Job(env, built, hyperparams, budget, about, directory, log=log)
 
 
 def resume(about: RunConfig, env: Any, make: MakeFn, run_dir: Path, *, log: str = "") -> Job:
@@ -140,7 +144,7 @@ def resume(about: RunConfig, env: Any, make: MakeFn, run_dir: Path, *, log: str 
     try:
         config, values = resolve(about.settings(), env)
         built, hyperparams, budget = _check(env, make, config, values, about.num_timesteps)
-        _check_upkeep(about)
+        check_upkeep(about)
         like = jax.eval_shape(built.init, jax.random.key(about.seed), hyperparams)
     except DamagedError:
         raise
@@ -149,23 +153,32 @@ def resume(about: RunConfig, env: Any, make: MakeFn, run_dir: Path, *, log: str 
     directory = RunDirectory(run_dir, exist=True)
     try:
         restored = restore(directory.path / CHECKPOINTS, like, about.identity(), most=len(directory.records))
-        if restored is None and directory.records:
+        if restored is None and (directory.path / METRICS).stat().st_size:
             raise DamagedError(
                 f"{directory.path} has {len(directory.records)} iterations in {METRICS} and no checkpoint to go on from"
             )
         iteration = restored.iteration if restored else 0
+        if iteration > int(values["num_iterations"]):
+            raise ValueError(
+                f"num_iterations is {values['num_iterations']}: the run is at iteration {iteration} already"
+            )
         before = read_json(run_dir / CONFIG)
         resumed = before.get("resumed", [])
         entry = {"iteration": iteration, **run_directory.surroundings()}
         resumed = [*(resumed if isinstance(resumed, list) else []), entry]
         directory.write_json(CONFIG, {**before, **dataclasses.asdict(about), "resumed": resumed})
         directory.truncate(iteration)
+        (directory.path / RESULT).unlink(missing_ok=True)  # of an end that no longer is one
+        if restored and restored.best_state is not None:
+            directory.save_params(built.params(restored.best_state), BEST_POLICY)
+        else:
+            (directory.path / BEST_POLICY).unlink(missing_ok=True)
         steps = directory.records[-1]["env_steps"] if iteration else 0
         directory.loggers = open_loggers(names, directory.path, about.settings(), first_step=steps)
     except BaseException:
         directory.close()
         raise
-    return Job(env, built, hyperparams, budget, about, directory, restored)
+    return Job(env, built, hyperparams, budget, about, directory, restored, log)
 
 
 def _check(
@@ -179,10 +192,11 @@ def _check(
     return built, hyperparams, budget
 
 
-def _check_upkeep(about: RunConfig) -> None:
+def check_upkeep(about: RunConfig) -> None:
+    """Raises ValueError for a seed, or a setting of evaluations or checkpoints, that is out of its range."""
     if not 0 <= about.seed < 2**31:
         raise ValueError(f"seed is {about.seed}: it must lie in [0, 2^31)")
-    for name in ("num_eval_episodes", "eval_interval"):
-        if getattr(about, name) < 0:
-            raise ValueError(f"{name} is {getattr(about, name)}: it must be 0 or more")
+    for name, most in (("num_eval_episodes", MOST_EPISODES), ("eval_interval", math.inf)):
+        if not 0 <= getattr(about, name) <= most:
+            raise ValueError(f"{name} is {getattr(about, name)}: it must lie in [0, {most}]")
     Schedule.create(about.checkpoint_iterations, about.checkpoint_minutes)

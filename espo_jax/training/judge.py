@@ -10,7 +10,7 @@ from rich.table import Table
 
 from espo_jax.algorithms.inference import inference_fn
 from espo_jax.training import policies
-from espo_jax.training.evaluation import episode_runner
+from espo_jax.training.evaluation import MOST_EPISODES, episode_runner
 from espo_jax.training.progress import number
 from espo_jax.training.run_config import RunConfig
 from espo_jax.training.statistics import conditional_value_at_risk, summarize
@@ -45,8 +45,8 @@ def judge(
       ValueError: the run is damaged, or its policy does not fit the task.
       FloatingPointError: an episode's reward or cost is nan or infinite.
     """
-    if num_episodes < 1:
-        raise ValueError(f"episodes is {num_episodes}: it must be at least 1")
+    if not 1 <= num_episodes <= MOST_EPISODES:
+        raise ValueError(f"episodes is {num_episodes}: it must lie in [1, {MOST_EPISODES}]")
     about = RunConfig.read(run_dir)
     config, networks, params = policies.load(run_dir, best_safe=best_safe)
     rows = []

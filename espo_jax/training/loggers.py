@@ -2,6 +2,9 @@
 
 import importlib.util
 import math
+import os
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from espo_jax.modes import MODE_NAMES
+from espo_jax.training import files
 
 # Name on the command line (also that of the extra): the package that it needs.
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
@@ -22,6 +26,10 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """Everything is on its way when this returns."""
+
+
+class LoggerError(OSError):
+    """TensorBoard or Weights & Biases does not start; the message says which and why."""
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -40,7 +48,7 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def open_loggers(
-    names: Sequence[str], run_dir: Path, settings: Mapping[str, Any], *, first_step: int = 0
+    names: Sequence[str], run_dir: Path, settings: Mapping[str, Any], *, first_step: int | None = None
 ) -> list[Logger]:
     """The loggers of a run.
 
@@ -48,13 +56,21 @@ def open_loggers(
       names: from `parse_names`.
       run_dir: TensorBoard's files go there; Weights & Biases is given its name.
       settings: flat, for Weights & Biases to sort runs by.
-      first_step: samples from which on this process logs; TensorBoard forgets what was logged beyond.
+      first_step: of a run that goes on, the samples that it has; TensorBoard forgets what was logged beyond.
+
+    Raises:
+      LoggerError: one does not start; none is left open.
     """
     made: list[Logger] = []
-    if "tensorboard" in names:
-        made.append(_TensorBoard(run_dir, first_step))
-    if "wandb" in names:
-        made.append(_WeightsAndBiases(run_dir, settings))
+    for name in names:
+        try:
+            made.append(
+                _TensorBoard(run_dir, first_step) if name == "tensorboard" else _WeightsAndBiases(run_dir, settings)
+            )
+        except Exception as error:  # no account, no network, a package that does not import
+            for logger in made:
+                logger.close()
+            raise LoggerError(f"log {name} cannot be opened: {' '.join(str(error).split())[:300]}") from error
     return made
 
 
@@ -82,15 +98,27 @@ def scalars(record: Mapping[str, Any], prefix: str) -> dict[str, float]:
 
 
 class _TensorBoard:
-    def __init__(self, run_dir: Path, first_step: int):
-        from tensorboardX import SummaryWriter
+    """Writes at once: the queue of tensorboardX's own writer waits for ever where the disk is full."""
 
-        self._writer = SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_step + 1 if first_step else None)
+    def __init__(self, run_dir: Path, first_step: int | None):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2, summary_pb2
+
+        self._event, self._log, self._summary = event_pb2.Event, event_pb2.SessionLog, summary_pb2.Summary
+        folder = run_dir / "tensorboard"
+        folder.mkdir(exist_ok=True)
+        self._writer = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        if first_step is not None:  # TensorBoard forgets what was logged beyond
+            self._write(first_step + 1, session_log=self._log(status=self._log.START))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """An event for each."""
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+        """One event."""
+        scalars = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(step, summary=self._summary(value=scalars))
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._writer.write_event(self._event(wall_time=time.time(), step=step, **content))
+        self._writer.flush()
 
     def close(self) -> None:
         """Write what is left."""
@@ -101,7 +129,14 @@ class _WeightsAndBiases:
     def __init__(self, run_dir: Path, settings: Mapping[str, Any]):
         import wandb
 
-        self._run = wandb.init(project="espo_jax", name=run_dir.name, dir=str(run_dir), config=dict(settings))
+        file = run_dir / "wandb_id"  # so that a run that goes on is the same there
+        if not file.exists():
+            files.write(file, uuid.uuid4().hex[:16].encode())
+        self._run = wandb.init(
+            project="espo_jax", name=run_dir.name, dir=str(run_dir), config=dict(settings),
+            id=file.read_text(encoding="ascii"), resume="allow",
+            reinit="create_new",  # else the seeds of a comparison would share one
+        )  # fmt: skip
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """One row."""

@@ -89,6 +89,8 @@ def align(runs: Sequence[Records], field: str, x: str = "iteration") -> tuple[np
         count = min(map(len, runs))
         return np.arange(1, count + 1), np.stack([series(records[:count], field) for records in runs])
     steps = [series(records, "env_steps")[:, 0] for records in runs]
+    if max(s[0] for s in steps) > min(s[-1] for s in steps):
+        raise ValueError(f"x is {x!r}: the runs of a group have no part in common")
     grid = np.linspace(max(s[0] for s in steps), min(s[-1] for s in steps), min(_MOST_POINTS, max(map(len, runs))))
     values = [
         np.stack([np.interp(grid, s, column) for column in series(records, field).T], axis=-1)

@@ -9,12 +9,13 @@ from rich.console import Console
 
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import resolve
-from espo_jax.training import files, run_directory
+from espo_jax.training import files, policies, run_directory
 from espo_jax.training.files import DamagedError
+from espo_jax.training.job import check_upkeep
 from espo_jax.training.loop import Budget, MakeFn, iterate, start
 from espo_jax.training.progress import progress
 from espo_jax.training.run_config import RunConfig
-from espo_jax.training.run_directory import CONFIG, METRICS, read_records
+from espo_jax.training.run_directory import CONFIG, METRICS, POLICY, read_records
 
 _NOT_REPEATED = ("steps_per_second",)  # how long it took
 
@@ -58,6 +59,9 @@ def replay(
         raise DamagedError(f"{run_dir / METRICS} cannot be read ({error.strerror})") from None
     if not records:
         raise DamagedError(f"{run_dir / METRICS} holds no iteration")
+    check_upkeep(about)
+    if (run_dir / POLICY).exists():
+        policies.load(run_dir)  # networks of the size that the config claims
     config, values = resolve(about.settings(), env)
     hyperparams = Hyperparams.create(**values, config=config)
     algorithm = make(env, config)

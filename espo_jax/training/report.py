@@ -14,7 +14,7 @@ from espo_jax.modes import MODE_NAMES
 from espo_jax.training import episode, files, overlay, policies
 from espo_jax.training.plots import MODE_COLORS, series
 from espo_jax.training.progress import clock_time, number
-from espo_jax.training.run_directory import CONFIG, EVALUATIONS, RESULT, read_lines
+from espo_jax.training.run_directory import CONFIG, EVALUATIONS, RESULT, read_evaluations
 
 _MOST_FRAMES = 500
 _KINDS = {
@@ -44,12 +44,16 @@ def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False
     """
     run = overlay.read(run_dir)
     result = files.infinities(files.read_json(run_dir / RESULT)) if (run_dir / RESULT).exists() else {}
-    evaluations = list(read_lines(run_dir / EVALUATIONS)) if (run_dir / EVALUATIONS).exists() else []
+    evaluations = read_evaluations(run_dir / EVALUATIONS) if (run_dir / EVALUATIONS).exists() else []
+    try:
+        summary = _summary(run, result)
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise files.DamagedError(f"{run_dir / RESULT} does not hold the result of a run ({error!r})") from None
     title = f"{run.config.algorithm} on {run.config.task}, seed {run.config.seed}"
     template = (importlib.resources.files("espo_jax.training") / "report.html").read_text(encoding="utf-8")
     parts = {
         "title": html.escape(title),
-        "summary": _summary(run, result),
+        "summary": summary,
         "figure": _figure(run.records, evaluations),
         "settings": _rows({**run.config.settings()}),
         "surroundings": _rows(_surroundings(files.read_json(run_dir / CONFIG))),
@@ -71,7 +75,7 @@ def _summary(run: overlay.Run, result: Mapping[str, Any]) -> str:
         reward = f"{number(values['reward'])} ± {number(values['reward_std'])}"
         cost = f"{number(values['cost'])} ± {number(values['cost_std'])}"
         rows.append((f"{policy}, {values['episodes']} new episodes", reward, cost, limit))
-    head = "<tr><th>policy</th><th>reward</th><th>cost</th><th>limit</th></tr>"
+    head = "<tr><th>policy</th><th>reward (± standard deviation)</th><th>cost</th><th>limit</th></tr>"
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
     seconds = result.get("seconds")
     facts = {

@@ -1,6 +1,7 @@
 """Checkpoints read back: proved by their sizes before, and by their digest after."""
 
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import orbax.checkpoint as ocp
 from espo_jax.training import files
 from espo_jax.training.checkpoints import FORMAT, BestSafe, Restored, is_key, place, plain, versions
 from espo_jax.training.files import DamagedError
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 def restore(path: Path, like: Any, settings: Mapping[str, Any], *, most: int) -> Restored | None:
@@ -31,34 +34,57 @@ def restore(path: Path, like: Any, settings: Mapping[str, Any], *, most: int) ->
       DamagedError: there are checkpoints, but none is whole.
       ValueError: the newest whole one is of another format or has other settings; the message names the field.
     """
-    notes: list[str] = []
-    found = sorted((int(p.name) for p in path.glob("*") if p.name.isdecimal() and p.is_dir()), reverse=True)
+    passed: dict[Path, str] = {}
+    found = sorted((int(p.name) for p in path.glob("*") if _NUMBER.fullmatch(p.name) and p.is_dir()), reverse=True)
     for iteration in found:
         folder = path / str(iteration)
         try:
             if iteration > most:
                 raise DamagedError(f"metrics.jsonl ends at iteration {most}")
-            about = files.read_json(folder / "about" / "metadata")
-            _check_settings(folder, about, files.strict(settings))
-            arrays = _read_state(folder / "state", _shapes(like))
-            if files.digest(arrays) != about.get("digest") or about.get("iteration") != iteration:
-                raise DamagedError("its content is not what was saved")
+            about, state = _read(folder, like, settings)
             best = _best_safe(about, found)
         except DamagedError as error:
-            aside = path / f"damaged-{iteration}-{time.strftime('%Y%m%d-%H%M%S')}"
-            folder.rename(aside)
-            notes.append(f"checkpoint {iteration} is passed over ({error}); it is kept as {aside}")
+            passed[folder] = f"checkpoint {iteration} is passed over ({error})"
             continue
+        # Only now: as long as there is nothing to go on from, nothing is touched.
+        notes = [f"{why}; it is kept as {_set_aside(folder)}" for folder, why in passed.items()]
+        best_state = None
+        if best:
+            try:
+                best_state = _read(path / str(best.iteration), like, settings)[1]
+            except DamagedError as error:
+                notes.append(f"the best safe checkpoint, {best.iteration}, cannot be used ({error})")
+                best = None
         notes += [
             f"checkpoint {iteration} was written with {name} {about['versions'].get(name)}, this is {now}: "
             "the rest of the run may differ from what it would have been"
             for name, now in versions().items()
             if about["versions"].get(name) != now
         ]
-        return Restored(from_arrays(arrays, like), iteration, best, tuple(notes))
-    if notes:
-        raise DamagedError(f"no checkpoint in {path} can be used: {'; '.join(notes)}")
+        return Restored(state, iteration, best, best_state, tuple(notes))
+    if passed:
+        raise DamagedError(f"no checkpoint in {path} can be used: {'; '.join(passed.values())}")
     return None
+
+
+def _read(folder: Path, like: Any, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """What a checkpoint says of itself, and its TrainState.
+
+    Raises:
+      DamagedError: it is not whole.
+      ValueError: it is of another format or has other settings.
+    """
+    about = files.read_json(folder / "about" / "metadata")
+    _check_settings(folder, about, files.strict(settings))
+    arrays = _read_state(folder / "state", _shapes(like))
+    if files.digest(arrays) != about.get("digest") or about.get("iteration") != int(folder.name):
+        raise DamagedError("its content is not what was saved")
+    return about, from_arrays(arrays, like)
+
+
+def _set_aside(folder: Path) -> Path:
+    """Renamed, so that the run can write its number again; nothing is thrown away."""
+    return folder.rename(folder.with_name(f"damaged-{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"))
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
@@ -77,8 +103,6 @@ def _read_state(folder: Path, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dic
     Raises:
       DamagedError: anything is missing, of another size, or not readable.
     """
-    if any(entry.is_symlink() for entry in folder.rglob("*")):
-        raise DamagedError("it has a link in it")
     sizes: dict[str, int] = {}
     for abstract in shapes.values():
         sizes[abstract.dtype.name] = sizes.get(abstract.dtype.name, 0) + math.prod(abstract.shape)

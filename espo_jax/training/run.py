@@ -1,7 +1,6 @@
 """One run from checked settings to a full run directory."""
 
 import contextlib
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from espo_jax.training.job import Job
 from espo_jax.training.loop import NonFiniteError, iterate, start
 from espo_jax.training.progress import clock_time, number, progress
 from espo_jax.training.run_directory import BEST_POLICY, CURVES, RESULT
-from espo_jax.training.signals import finish_first
+from espo_jax.training.signals import Stop, finish_first
 
 FINISHED, INTERRUPTED, NONFINITE = "finished", "interrupted", "nonfinite"
 STOCHASTIC, DETERMINISTIC = POLICIES = ("stochastic", "deterministic")
@@ -37,7 +36,7 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
       What result.json holds: status ("finished", "interrupted" or "nonfinite"), signal, message, iterations,
       env_steps, fixed_env_steps (what fixed X would have used), training (reward, cost, ...), evaluation (the same of
       fresh episodes, by stochastic and deterministic policy), cost_limit, limit_met by each of the three, best_safe
-      (iteration and reward of the best safe checkpoint), seconds and compile_seconds.
+      (iteration and reward of the best safe checkpoint), seconds (of all iterations) and compile_seconds.
 
     Raises:
       CheckpointError: a checkpoint could not be written; those before it are whole.
@@ -50,8 +49,11 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
     compile_seconds = 0.0
     evaluate = Evaluations(job, eval_key)
     _announce(job, console)
-    begin = time.perf_counter()
-    with finish_first() as stop, contextlib.closing(job.checkpoints()) as checkpoints:
+    with (
+        finish_first() as stop,
+        contextlib.closing(directory),
+        contextlib.closing(job.checkpoints()) as checkpoints,
+    ):
         try:
             started = start(job.algorithm, job.hyperparams, train_key, state)
             state, compile_seconds = started.state, started.compile_seconds
@@ -72,39 +74,45 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
                     stop.check()
         except KeyboardInterrupt:
             status = INTERRUPTED
-            by = stop.received.name if stop.received else "SIGINT"
-            message = f"interrupted by {by} after iteration {len(directory.records)}"
+            message = f"interrupted by {_name(stop)} after iteration {len(directory.records)}"
         except NonFiniteError as error:
             status, message = NONFINITE, str(error)
         if state is not None:
             save(job, checkpoints, state)
         checkpoints.wait()
-        best = checkpoints.best
-    result: dict[str, Any] = {
-        "status": status,
-        "signal": stop.received.name if stop.received else None,
-        "message": message,
-        "iterations": len(directory.records),
-        "seconds": time.perf_counter() - begin - compile_seconds,
-        "compile_seconds": compile_seconds,
-        "best_safe": best._asdict() if best else None,
-    }
-    if directory.records:
-        base_sample_size = job.algorithm.config.base_sample_size
-        plots.curves(directory.records, directory.path / CURVES, base_sample_size=base_sample_size, title=job.title)
-        result |= _training_result(directory.records, base_sample_size)
+        evaluation: dict[str, Any] = {}
         if status == FINISHED and state is not None and job.about.num_eval_episodes:
-            result["evaluation"] = {policy: evaluate.now(state, policy, eval_key) for policy in POLICIES}
-            met = {policy: _met(of["cost"], result["cost_limit"]) for policy, of in result["evaluation"].items()}
-            result["limit_met"] |= met
-    directory.write_json(RESULT, result)
-    directory.close()
+            try:
+                for policy in POLICIES:
+                    stop.check()
+                    evaluation[policy] = evaluate.now(state, policy, eval_key)
+            except KeyboardInterrupt:
+                status, evaluation = INTERRUPTED, {}
+                message = f"interrupted by {_name(stop)} before the last evaluation"
+        result: dict[str, Any] = {
+            "status": status,
+            "signal": stop.received.name if stop.received else None,
+            "message": message,
+            "iterations": len(directory.records),
+            "seconds": sum(r["sample_size"] / r["steps_per_second"] for r in directory.records),
+            "compile_seconds": compile_seconds,
+            "best_safe": checkpoints.best._asdict() if checkpoints.best else None,
+        }
+        if directory.records:
+            base_sample_size = job.algorithm.config.base_sample_size
+            plots.curves(directory.records, directory.path / CURVES, base_sample_size=base_sample_size, title=job.title)
+            result |= _training_result(directory.records, base_sample_size)
+            if evaluation:
+                result["evaluation"] = evaluation
+                met = {policy: _met(of["cost"], result["cost_limit"]) for policy, of in evaluation.items()}
+                result["limit_met"] |= met
+        directory.write_json(RESULT, result)
     return result
 
 
 def summary(result: Mapping[str, Any], path: Path) -> Group:
     """The table at the end of a run, to print with rich."""
-    table = Table(title="Reward and cost of an episode", title_justify="left")
+    table = Table(title="Reward and cost of an episode (± standard deviation)", title_justify="left")
     for column in ("policy", "reward", "cost", "limit", "met"):
         table.add_column(column)
     limit = number(result["cost_limit"])
@@ -169,11 +177,16 @@ class Evaluations:
 def save(job: Job, checkpoints: Checkpoints, state: TrainState) -> None:
     """A checkpoint, and the policy in it as an artefact."""
     record = job.directory.records[-1] if job.directory.records else None
+    job.directory.sync()
     is_best = checkpoints.save(state, record)
     params = job.algorithm.params(state)
     job.directory.save_params(params)
     if is_best:
         job.directory.save_params(params, BEST_POLICY)
+
+
+def _name(stop: Stop) -> str:
+    return stop.received.name if stop.received else "SIGINT"
 
 
 def _announce(job: Job, console: Console) -> None:

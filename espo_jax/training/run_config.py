@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from espo_jax.config import Config
-from espo_jax.hyperparams import HYPERPARAM_DEFAULTS
+from espo_jax.hyperparams import HYPERPARAM_DEFAULTS, PER_CONSTRAINT
 from espo_jax.training import files
 from espo_jax.training.files import DamagedError
 from espo_jax.training.run_directory import CONFIG
@@ -81,6 +81,12 @@ class RunConfig:
         for name, value in hyperparams.items():
             if not all(isinstance(x, int | float) for x in (value if isinstance(value, list) else [value])):
                 raise DamagedError(f"{path}: {name} is {repr(value)[:80]}, not a number or one per constraint")
+            if isinstance(value, list) and name not in PER_CONSTRAINT:
+                raise DamagedError(f"{path}: {name} is {repr(value)[:80]}, not a number")
+        try:
+            Config(**config)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DamagedError(f"{path} cannot be used: {error}") from None
         return cls(**values)
 
     def settings(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """A run's folder: config.json, metrics.jsonl, policy.npz, checkpoints/, result.json, curves.png (see `files`)."""
 
+import contextlib
 import json
-import math
+import os
 import platform
 import subprocess
 import sys
@@ -30,6 +31,9 @@ PACKAGES = ("espo_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "b
 CONFIG, METRICS, POLICY, BEST_POLICY = "config.json", "metrics.jsonl", "policy.npz", "policy_best_safe.npz"
 EVALUATIONS, RESULT, CURVES, CHECKPOINTS = "evaluations.jsonl", "result.json", "curves.png", "checkpoints"
 MAX_LINE_BYTES = 2**20
+# Fields of Metrics that are lists where there are several constraints, and those that may be infinite.
+_BY_CONSTRAINT = {"episode_cost", "cost_limit", "slack_positive", "slack_negative", "multiplier", "critic_loss"}
+_INFINITE = {"cost_limit", "slack_positive", "slack_negative"}
 
 
 class RunDirectory:
@@ -52,8 +56,11 @@ class RunDirectory:
         Raises:
           FileExistsError: it exists and should not; nothing in it is touched.
           OSError: it cannot be made or written to, or another process writes to it.
+          DamagedError: it has a link in it.
         """
         self.path = Path(path)
+        if exist:
+            files.refuse_links(self.path)
         self.records: list[dict[str, Any]] = []
         self.loggers: list[Logger] = []
         self._metrics = None
@@ -85,17 +92,23 @@ class RunDirectory:
         """Add one line to metrics.jsonl; it is on its way to the disk when this returns."""
         self.records.append(record)
         if self._metrics:
-            self._metrics.write(_line(record))
-            self._metrics.flush()
-        for logger in self.loggers:
-            logger.log(record["env_steps"], scalars(record, "training/"))
+            try:
+                self._metrics.write(_line(record))
+                self._metrics.flush()
+            except OSError as error:
+                raise OSError(f"cannot write {self.path / METRICS} ({error.strerror})") from None
+        self._log(record, "training/")
 
     def append_evaluation(self, line: dict[str, Any]) -> None:
         """Add one line to evaluations.jsonl."""
         with (self.path / EVALUATIONS).open("ab") as file:
             file.write(_line(line))
-        for logger in self.loggers:
-            logger.log(line["env_steps"], scalars(line, "eval/"))
+        self._log(line, "eval/")
+
+    def sync(self) -> None:
+        """Return when metrics.jsonl is on the disk, which a checkpoint must not be ahead of."""
+        if self._metrics:
+            os.fsync(self._metrics.fileno())
 
     def truncate(self, iteration: int) -> None:
         """Forget what came after an iteration; the run takes it up from there."""
@@ -107,7 +120,7 @@ class RunDirectory:
             self._metrics.truncate()
             self._metrics.flush()
         if (path := self.path / EVALUATIONS).exists():
-            kept = [line for line in read_lines(path) if line.get("iteration", math.inf) <= iteration]
+            kept = [line for line in read_evaluations(path) if line["iteration"] <= iteration]
             files.write(path, b"".join(map(_line, kept)))
 
     def save_params(self, params: tuple[Any, Any, Any], name: str = POLICY) -> None:
@@ -120,9 +133,20 @@ class RunDirectory:
     def close(self) -> None:
         """Close metrics.jsonl and the loggers."""
         if self._metrics:
-            self._metrics.close()
+            with contextlib.suppress(OSError):  # what a full disk refused was reported
+                self._metrics.close()
         for logger in self.loggers:
-            logger.close()
+            with contextlib.suppress(Exception):
+                logger.close()
+
+    def _log(self, line: Mapping[str, Any], prefix: str) -> None:
+        """Copies for elsewhere; what goes wrong there does not end a run of hours."""
+        for logger in tuple(self.loggers):
+            try:
+                logger.log(line["env_steps"], scalars(line, prefix))
+            except Exception as error:
+                self.loggers.remove(logger)
+                print(f"espo: warning: {type(logger).__name__} logs no more ({error})", file=sys.stderr)
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -147,10 +171,53 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     """
     records: list[dict[str, Any]] = []
     for line in read_lines(path):
-        if line.get("iteration") != len(records) + 1 or not set(Metrics._fields) <= set(line):
+        if line.get("iteration") != len(records) + 1 or not _is_record(line, records[0] if records else None):
             break
         records.append(line)
     return records
+
+
+def read_evaluations(path: Path) -> list[dict[str, Any]]:
+    """The lines of an evaluations.jsonl up to the first that is not whole or not an evaluation.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    found: list[dict[str, Any]] = []
+    for line in read_lines(path):
+        sizes = [_size(line.get(name)) for name in ("iteration", "env_steps", "reward", "cost")]
+        if sizes[:3] != [0, 0, 0] or sizes[3] is None or (found and sizes[3] != _size(found[0]["cost"])):
+            break
+        found.append(line)
+    return found
+
+
+def _is_record(line: Mapping[str, Any], first: Mapping[str, Any] | None) -> bool:
+    """Whether a line has what `record` writes, in the same form as the first."""
+    counts, speed = line.get("mode_counts"), line.get("steps_per_second", 0)
+    return (
+        line.get("mode") in modes.MODE_NAMES
+        and _size(speed) == 0
+        and speed > 0
+        and isinstance(counts, dict)
+        and all(_size(counts.get(name)) == 0 for name in modes.MODE_NAMES)
+        and all(
+            (size := _size(line.get(name))) is not None
+            and (size == 0 or name in _BY_CONSTRAINT)
+            and (first is None or size == _size(first[name]))
+            and (name in _INFINITE or np.isfinite(line[name]).all())
+            for name in Metrics._fields
+            if name not in ("mode", "mode_counts")
+        )
+    )
+
+
+def _size(value: Any) -> int | None:
+    """0 of a number, else how many numbers a list holds; None of anything else."""
+    values = value if isinstance(value, list) and value else [value]
+    if not all(isinstance(x, float) or (type(x) is int and abs(x) < 2**63) for x in values):
+        return None
+    return len(value) if isinstance(value, list) else 0
 
 
 def default_path(task: str, algorithm: str, seed: int) -> Path:

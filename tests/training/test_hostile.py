@@ -12,8 +12,10 @@ import pytest
 from espo_jax import commands, load_policy
 from espo_jax.commands import training as training_commands
 from espo_jax.flags import BadInputError
+from espo_jax.training import files, report
+from espo_jax.training.files import DamagedError
 from espo_jax.training.run_config import RunConfig
-from espo_jax.training.run_directory import read_records
+from espo_jax.training.run_directory import read_evaluations, read_records
 
 from .probe_envs import PointEnv
 from .tiny_runs import copied, train
@@ -101,7 +103,11 @@ CONFIG = {
     "seed true": (field("seed", value=True), "seed is True, not an integer"),
     "seed negative": (field("seed", value=-1), "seed is -1: it must lie in [0, 2^31)"),
     "task of numbers": (field("task", value=3), "task is 3, not text"),
-    "episodes": (field("num_eval_episodes", value=-3), "num_eval_episodes is -3: it must be 0 or more"),
+    "episodes": (field("num_eval_episodes", value=-3), "num_eval_episodes is -3: it must lie in [0, 100000]"),
+    "episodes by the terabyte": (
+        field("num_eval_episodes", value=10**12),
+        "num_eval_episodes is 1000000000000: it must",
+    ),
     "minutes": (field("checkpoint_minutes", value=0), "checkpoint_minutes is 0: it must be more than 0"),
     "config a list": (field("config", value=[]), "config is [], not an object"),
     "config lacks": (field("config", "num_envs", value=...), "num_envs is missing"),
@@ -127,6 +133,11 @@ CONFIG = {
     "limits nested": (field("hyperparams", "cost_limit", value=[[4]]), "cost_limit is [[4]], not a number"),
     "limits several": (field("hyperparams", "cost_limit", value=[4, 5]), "cost_limit has 2 values: the environment"),
     "endless": (field("hyperparams", "num_iterations", value="inf"), "config.json cannot be used: cannot convert"),
+    "iterations several": (field("hyperparams", "num_iterations", value=[4, 5]), "num_iterations is [4, 5], not a num"),
+    "iterations past": (
+        field("hyperparams", "num_iterations", value=3),
+        "num_iterations is 3: the run is at iteration 4",
+    ),
     "another limit": (field("hyperparams", "cost_limit", value=5.0), "cost_limit is 5.0: checkpoint"),
     "another seed": (field("seed", value=3), "seed is 3: checkpoint"),
     "another algorithm": (field("algorithm", value="crpo"), "algorithm is 'crpo': checkpoint"),
@@ -217,11 +228,6 @@ def copied_to(name):
     return lambda path: shutil.copytree(path / "checkpoints" / "4", path / "checkpoints" / name)
 
 
-def linked(file):
-    file.unlink()
-    file.symlink_to("/etc/passwd")
-
-
 def without(name):
     return lambda path: shutil.rmtree(path / "checkpoints" / "4" / name)
 
@@ -232,7 +238,6 @@ CHECKPOINTS = {
     "bit flipped": (in_array(rewritten(flipped)), "its content is not what was saved"),
     "a key flipped": (in_array(rewritten(flipped), name="uint32"), "its content is not what was saved"),
     "empty file": (in_array(rewritten(lambda content: b"")), "float32 has files of [0] bytes"),
-    "a link": (in_array(linked), "it has a link in it"),
     "terabytes claimed": (claim("shape", [10**12]), "shape of float32 is [1000000000000], not"),
     "large chunks": (claim("chunks", [10**12]), "chunks of float32 is [1000000000000], not"),
     "compressed": (claim("compressor", {"id": "zstd"}), "compressor of float32 is {'id': 'zstd'}, not None"),
@@ -251,6 +256,8 @@ CHECKPOINTS = {
     "iteration": (about("iteration", 3), "its content is not what was saved"),
     "best": (about("best_safe", {"iteration": "x", "reward": 1}), "best_safe is {'iteration': 'x'"),
     "swapped": (swapped, "its content is not what was saved"),
+    "a name that is no number": (copied_to("007"), ""),
+    "a name without end": (copied_to("9" * 200), ""),
     "from the future": (copied_to("99"), "checkpoint 99 is passed over (metrics.jsonl ends at iteration 4)"),
 }
 
@@ -265,8 +272,9 @@ def test_checkpoint_that_cannot_be_used_is_passed_over(case, victim, monkeypatch
             attempt(monkeypatch, victim, PointEnv())
     else:
         job = attempt(monkeypatch, victim, PointEnv())
-        assert job.restored.iteration == (4 if case == "from the future" else 2)
-        assert message in job.restored.notes[0]
+        harmless = case in ("from the future", "a name that is no number", "a name without end")
+        assert job.restored.iteration == (4 if harmless else 2)
+        assert message in "".join(job.restored.notes)
         assert np.isfinite(job.restored.state.policy).all()
     contents = [sorted(c for name, c in files.items() if "/state/" in name) for files in (before, snapshot(victim))]
     assert contents[0] == contents[1], "nothing is thrown away"
@@ -334,6 +342,111 @@ def test_folder_that_cannot_be_written_to(victim, monkeypatch):
     job = attempt(monkeypatch, victim, PointEnv())
     with pytest.raises(OSError, match=r"cannot write .*checkpoints: .*File exists"):
         job.checkpoints()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "metrics.jsonl",
+        "evaluations.jsonl",
+        "checkpoints",
+        "checkpoints/4",
+        "checkpoints/4/about",
+        "checkpoints/4/state/float32/0",
+        "tensorboard",
+    ],
+)
+def test_links_that_leave_the_folder_are_refused(name, victim, tmp_path, monkeypatch):
+    outside = tmp_path / "outside"
+    entry = victim / name
+    if entry.exists():
+        entry.rename(outside)
+    else:
+        outside.mkdir()
+    entry.symlink_to(outside)
+    before = snapshot(tmp_path)
+    with pytest.raises(BadInputError, match="is a link: a run directory has none"):
+        attempt(monkeypatch, victim, PointEnv())
+    assert snapshot(tmp_path) == before
+
+
+def test_what_is_written_never_follows_a_link(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("x")
+    for name in ("file", ".file.part"):
+        (tmp_path / name).symlink_to(precious)
+    files.write(tmp_path / "file", b"new")
+    assert precious.read_text() == "x"
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert not (tmp_path / "file").is_symlink()
+
+
+def line(number, name, value, file="metrics.jsonl"):
+    """Changes a field of a line of metrics.jsonl."""
+
+    def damage(path):
+        lines = (path / file).read_text().splitlines()
+        lines[number] = json.dumps({**json.loads(lines[number]), name: value})
+        (path / file).write_text("\n".join(lines) + "\n")
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mode", "zzz"), ("mode", 0), ("env_steps", "16"), ("env_steps", None), ("env_steps", [1, 2]), ("kl", True),
+        ("episode_cost", {}), ("episode_cost", "inf"), ("episode_cost", [1.0, 2.0]), ("cost_limit", None),
+        ("mode_counts", {"reward": 1}), ("sample_size", 10**400), ("steps_per_second", 0),
+    ],
+)  # fmt: skip
+def test_lines_that_are_no_records_end_the_reading_and_touch_nothing(name, value, victim, monkeypatch):
+    line(2, name, value)(victim)
+    assert len(read_records(victim / "metrics.jsonl")) == 2
+    job = attempt(monkeypatch, victim, PointEnv())
+    assert job.restored.iteration == 2
+    assert job.restored.notes[0].startswith(
+        "checkpoint 4 is passed over (metrics.jsonl ends at iteration 2); it is kept"
+    )
+
+
+def test_metrics_damaged_at_their_beginning_leave_the_checkpoints_where_they_are(victim, monkeypatch):
+    intact = (victim / "metrics.jsonl").read_bytes()
+    (victim / "metrics.jsonl").write_bytes(b"x" + intact[1:])
+    before = snapshot(victim)
+    with pytest.raises(BadInputError, match=r"no checkpoint in .* can be used: .*metrics\.jsonl ends at iteration 0"):
+        attempt(monkeypatch, victim, PointEnv())
+    assert snapshot(victim) == before
+    shutil.move(victim / "checkpoints", victim / "elsewhere")  # nor is it begun again over what is there
+    with pytest.raises(BadInputError, match=r"no checkpoint to go on from"):
+        attempt(monkeypatch, victim, PointEnv())
+    shutil.move(victim / "elsewhere", victim / "checkpoints")
+    (victim / "metrics.jsonl").write_bytes(intact)
+    assert attempt(monkeypatch, victim, PointEnv()).restored.iteration == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("iteration", "abc"), ("env_steps", None), ("reward", [1.0]), ("cost", {})]
+)
+def test_lines_that_are_no_evaluations_end_the_reading(name, value, victim, monkeypatch):
+    line(1, name, value, "evaluations.jsonl")(victim)
+    assert [e["iteration"] for e in read_evaluations(victim / "evaluations.jsonl")] == [2]
+    attempt(monkeypatch, victim, PointEnv())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"evaluation": {"deterministic": {"episodes": 3}}}, {"evaluation": {"deterministic": "x"}}, {"best_safe": {}},
+        {"seconds": "inf"}, {"evaluation": {"deterministic": []}},
+    ],
+)  # fmt: skip
+def test_report_of_a_result_that_is_none_is_one_error(content, victim):
+    pytest.importorskip("plotly")
+    (victim / "result.json").write_text(json.dumps(content))
+    with pytest.raises(DamagedError, match=r"result\.json does not hold the result of a run"):
+        report.write(victim, victim / "report.html", env=PointEnv())
+    assert not (victim / "report.html").exists()
 
 
 def arrays(change):

@@ -109,7 +109,7 @@ def test_nan_from_physics_is_one_error(run_dir, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"episodes": 0}, "episodes is 0: it must be at least 1"),
+        ({"episodes": 0}, r"episodes is 0: it must lie in \[1, 100000\]"),
         ({"run_dir": "nowhere"}, "config.json cannot be read"),
         ({"best_safe": True}, "has no policy_best_safe.npz: no checkpoint was within the limits"),
         ({"output": "/nowhere/x.json"}, "No such file or directory"),

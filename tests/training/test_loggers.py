@@ -6,7 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from espo_jax import cli
 from espo_jax.algorithms import espo
@@ -15,20 +15,24 @@ from espo_jax.training.run_config import RunConfig
 from espo_jax.training.run_directory import read_lines, read_records
 
 from .probe_envs import PointEnv
-from .tiny_runs import Quiet, train
+from .tiny_runs import Quiet, prepare, train
 
 pytestmark = pytest.mark.usefixtures("quick_module")
+
+
+def raw_events(path):
+    content, place = path.read_bytes(), 0
+    while place < len(content):
+        (length,) = struct.unpack_from("<Q", content, place)
+        yield Event.FromString(content[place + 12 : place + 12 + length])
+        place += length + 16
 
 
 def events(folder):
     """{name: {step: value}} of TensorBoard's files, the later file over the earlier."""
     found = {}
     for path in sorted(folder.iterdir(), key=lambda p: p.stat().st_mtime):
-        content, place = path.read_bytes(), 0
-        while place < len(content):
-            (length,) = struct.unpack_from("<Q", content, place)
-            event = Event.FromString(content[place + 12 : place + 12 + length])
-            place += length + 16
+        for event in raw_events(path):
             for value in event.summary.value:
                 found.setdefault(value.tag, {})[event.step] = value.simple_value
     return found
@@ -63,6 +67,70 @@ def test_weights_and_biases_is_told_the_settings_and_every_line(tmp_path, monkey
     assert [step for step, _ in told.rows] == [record["env_steps"] for record in records]
     assert told.rows[-1][1]["training/episode_reward"] == records[-1]["episode_reward"]
     assert told.finished == 1
+
+
+def test_what_is_logged_again_is_purged_also_from_the_very_beginning(tmp_path):
+    logged = []
+    for first_step, steps in ((None, (64, 108)), (0, (64,)), (64, (108, 152))):
+        (logger,) = loggers.open_loggers(("tensorboard",), tmp_path, {}, first_step=first_step)
+        for step in steps:
+            logger.log(step, {"x": step})
+        logger.close()
+        newest = max((tmp_path / "tensorboard").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+        logged.append([(e.step, e.session_log.status) for e in raw_events(newest)][1:])
+        newest.rename(tmp_path / f"{len(logged)}")  # this process writes all three
+    start = SessionLog.START
+    assert logged == [[(64, 0), (108, 0)], [(1, start), (64, 0)], [(65, start), (108, 0), (152, 0)]]
+
+
+def wandb_like(monkeypatch):
+    """As Weights & Biases does: init gives the run that is open, unless it is told to create one."""
+    runs = []
+
+    def init(**given):
+        if runs and given.get("reinit") != "create_new":
+            return runs[-1]
+        rows = []
+        runs.append(SimpleNamespace(given=given, rows=rows, log=lambda values, step: rows.append(step), finish=int))
+        return runs[-1]
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, __spec__=SimpleNamespace()))
+    return runs
+
+
+def test_every_seed_is_a_run_of_weights_and_biases_and_stays_it(tmp_path, monkeypatch):
+    runs = wandb_like(monkeypatch)
+    for folder in ("a", "b", "a"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (logger,) = loggers.open_loggers(("wandb",), tmp_path / folder, {})
+        logger.log(1, {})
+    assert [run.rows for run in runs] == [[1], [1], [1]]
+    first, other, again = (run.given["id"] for run in runs)
+    assert first == again != other
+    assert all(run.given["resume"] == "allow" for run in runs)
+
+
+def test_a_logger_that_does_not_start_is_one_error_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    def init(**_):
+        raise RuntimeError("No API key configured.\nUse wandb login")
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, __spec__=SimpleNamespace()))
+    path = tmp_path / "run"
+    assert cli.main(["train", "--backend", "spring", "--log", "tensorboard,wandb", "--run-dir", str(path)]) == 2
+    assert (
+        capsys.readouterr().err == "espo: error: log wandb cannot be opened: No API key configured. Use wandb login\n"
+    )
+    assert not path.exists()
+
+
+def test_a_logger_that_fails_on_the_way_does_not_end_the_run(tmp_path, capsys):
+    def fail(step, values):
+        raise OSError("no network")
+
+    job_ = prepare(tmp_path / "run", num_eval_episodes=0)
+    job_.directory.loggers = [SimpleNamespace(log=fail, close=int)]
+    assert run.execute(job_, Quiet())["status"] == "finished"
+    assert capsys.readouterr().err.count("logs no more (no network)") == 1
 
 
 def test_lists_modes_and_counts_become_scalars_and_infinities_are_left_out():

@@ -5,6 +5,7 @@ import pytest
 
 from espo_jax import cli
 from espo_jax.algorithms.types import Metrics
+from espo_jax.modes import MODE_NAMES
 from espo_jax.training import overlay
 from espo_jax.training.statistics import bootstrap_interval
 
@@ -29,7 +30,8 @@ def runs(tmp_path):
 
 
 def complete():
-    return dict.fromkeys(Metrics._fields, 0.0)
+    numbers = dict.fromkeys(Metrics._fields, 0.0)
+    return {**numbers, "mode_counts": dict.fromkeys(MODE_NAMES, 0), "steps_per_second": 1.0}
 
 
 def test_groups_are_by_any_setting(runs):
@@ -115,6 +117,12 @@ def test_bad_input_is_one_line(runs, tmp_path, monkeypatch, capsys, change, flag
     printed = capsys.readouterr().err
     assert message in printed
     assert printed.count("\n") == 1
+
+
+def test_runs_without_a_common_part_are_refused():
+    one, other = ([{"env_steps": float(s), "episode_reward": 0.0} for s in steps] for steps in ((1, 2), (5, 9)))
+    with pytest.raises(ValueError, match="the runs of a group have no part in common"):
+        overlay.align([one, other], "episode_reward", "env_steps")
 
 
 def test_no_run_is_refused(capsys):

@@ -6,8 +6,10 @@ import pytest
 
 from espo_jax import commands
 from espo_jax.flags import BadInputError
+from espo_jax.modes import MODE_NAMES
 from espo_jax.options import ReplayOptions
 from espo_jax.training import replay
+from espo_jax.training.run_directory import read_records
 
 from .probe_envs import PointEnv
 from .tiny_runs import copied, train
@@ -37,7 +39,9 @@ def test_a_run_repeats_to_the_bit_and_nothing_is_written(run_dir, capsys):
 
 
 def test_what_differs_is_named(run_dir, tmp_path, capsys):
-    path = changed(copied(run_dir, tmp_path / "run"), 3, kl=1e-30, mode="nothing")
+    ran = read_records(run_dir / "metrics.jsonl")[2]["mode"]
+    another = next(mode for mode in MODE_NAMES if mode != ran)
+    path = changed(copied(run_dir, tmp_path / "run"), 3, kl=1e-30, mode=another)
     assert commands.replay(ReplayOptions(str(path)), PointEnv()) == 1
     printed = capsys.readouterr().out
     assert "different from iteration 3 on, first in mode" in printed

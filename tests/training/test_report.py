@@ -1,5 +1,6 @@
 """The page of a run in a headless browser, and films of its episode, where the programs for them are installed."""
 
+import dataclasses
 import html.parser
 import json
 import os
@@ -8,11 +9,14 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 import safety_envs
 
-from espo_jax import cli
+from espo_jax import cli, normalize
+from espo_jax.algorithms.inference import inference_fn
+from espo_jax.networks import make_networks
 from espo_jax.training import episode, policies, report
 from espo_jax.training.run_config import RunConfig
 from espo_jax.training.run_directory import read_records
@@ -33,6 +37,7 @@ def run_dir(tmp_path_factory, quick_module):
     train(path, env=env, settings={**settings, "episode_length": 16})
     content = json.loads((path / "config.json").read_text())
     content |= {"task": "safety_hopper", "backend": "mujoco", "reward": "task"}
+    content["config"]["episode_length"] = 1000
     (path / "config.json").write_text(json.dumps(content))
     return path
 
@@ -48,6 +53,29 @@ def page(run_dir, tmp_path_factory):
 def seen(run_dir):
     config, networks, params = policies.load(run_dir)
     return episode.record(safety_envs.make("safety_hopper", backend="mujoco"), networks, config, params, steps=40)
+
+
+def test_an_episode_has_the_time_limit_and_the_repeat_of_the_run(run_dir):
+    """The totals are those of `espo eval`'s episode, by another loop over the same environment."""
+    config, networks, params = policies.load(run_dir)
+    env = safety_envs.make("safety_walker2d_velocity", backend="mujoco")
+    networks = make_networks(env.observation_size, env.action_size, 1, config)
+    params = (
+        normalize.init(env.observation_size),
+        networks.unravel_policy(networks.init_policy(jax.random.key(0))),
+        None,
+    )
+    config = dataclasses.replace(config, episode_length=6, action_repeat=3)
+    seen = episode.record(env, networks, config, params, deterministic=True)
+    assert len(seen.reward) == 6
+    state = env.reset(jax.random.split(jax.random.key(0))[0])
+    policy, step, rewards = inference_fn(networks, config)(params, True), jax.jit(env.step), []
+    for time in range(6):
+        if time % 3 == 0:
+            action, _ = policy(state.obs)
+        state = step(state, action)
+        rewards.append(float(state.reward))
+    np.testing.assert_allclose(seen.reward, rewards, rtol=1e-5)
 
 
 class Addresses(html.parser.HTMLParser):

@@ -123,6 +123,47 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(alone, tmp_path, 
     assert_same_run(path, alone)
 
 
+def test_a_signal_in_the_last_evaluation_leaves_a_result_and_the_run_goes_on(alone, tmp_path, monkeypatch, capsys):
+    plain = run.Evaluations.now
+
+    def now(self, state, policy, key):
+        if policy == run.STOCHASTIC:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(self, state, policy, key)
+
+    monkeypatch.setattr(run.Evaluations, "now", now)
+    path = tmp_path / "a run"
+    assert training_commands.execute(prepare(path, settings={"num_iterations": 6}, log="tensorboard")) == 143
+    said = capsys.readouterr().err
+    assert f"before the last evaluation; go on with: espo train --resume '{path}' --log tensorboard\n" in said
+    assert "evaluation" not in json.loads((path / "result.json").read_text())
+    monkeypatch.undo()
+    go_on(path)
+    assert_same_run(path, alone)
+
+
+def test_what_a_later_iteration_left_behind_is_put_right(tmp_path):
+    """The policy of the best safe checkpoint is that one's, and the result of another end is gone."""
+    path = tmp_path / "run"
+    result, _ = train(path, settings={"cost_limit": 1e6})
+    best = result["best_safe"]["iteration"]
+    wanted = (path / "policy_best_safe.npz").read_bytes()
+    (path / "policy_best_safe.npz").write_bytes((path / "policy.npz").read_bytes()[:-1])
+    job_ = job.resume(RunConfig.read(path), PointEnv(), espo.make, path)
+    job_.directory.close()
+    assert job_.restored.best.iteration == best
+    assert (path / "policy_best_safe.npz").read_bytes() == wanted
+    assert not (path / "result.json").exists()
+
+
+def test_no_best_policy_where_no_checkpoint_was_safe(tmp_path):
+    path = tmp_path / "run"
+    train(path, settings={"cost_limit": 1e-6})
+    (path / "policy_best_safe.npz").write_bytes(b"of a future that did not come")
+    job.resume(RunConfig.read(path), PointEnv(), espo.make, path).directory.close()
+    assert not (path / "policy_best_safe.npz").exists()
+
+
 def test_evaluations_come_at_their_interval(alone):
     lines = list(read_lines(alone / "evaluations.jsonl"))
     assert [line["iteration"] for line in lines] == [2, 4, 6]
