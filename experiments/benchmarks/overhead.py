@@ -4,7 +4,7 @@
 
 Each variant runs the same iterations from the same state: bare (metrics.jsonl only), with a checkpoint every 10
 iterations and TensorBoard, and with the evaluation of the default interval. Compiled before: the iteration, the
-evaluation. Timed to the moment when everything is on the disk.
+evaluation, and what takes the policy out of the state to save it. Timed to the moment when everything is on the disk.
 """
 
 import dataclasses
@@ -61,6 +61,7 @@ def once(args: Args, env, started, state, folder: Path, **options) -> float:
     evaluate = run.Evaluations(prepared, jax.random.key(1))
     if options["eval_interval"]:
         evaluate.now(state, run.DETERMINISTIC, jax.random.key(0))  # compiles
+    prepared.algorithm.params(state)  # compiles
     first = int(state.iteration)
     begin = time.perf_counter()
     for iteration in iterate(started.step, state, prepared.hyperparams, Budget.create(first + args.iterations, None)):
