@@ -67,15 +67,25 @@ class Blocks:
     size: int = flax.struct.field(pytree_node=False)
 
     @classmethod
-    def covering(cls, num_steps: jax.Array, size: int) -> "Blocks":
-        """Blocks of `size` that hold the first `num_steps` (traced) time steps, in every vmapped lane."""
+    def covering(cls, mask: jax.Array, size: int) -> "Blocks":
+        """Blocks of `size` time steps that hold all samples in use, in every vmapped lane.
+
+        Args:
+          mask: [T, N] bool, True in leading time steps only (in some or all of their environments).
+          size: time steps of a block.
+        """
+        num_steps = jnp.sum(jnp.any(mask, axis=1))
         return cls(count=lanes_max((num_steps + size - 1) // size), size=size)
 
     def sum(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
         """Sum of fn(block) over the blocks in use.
 
         Not differentiable in reverse: take gradients inside of fn, where the block is still in the cache.
+
+        Raises:
+          ValueError: the time axis is no multiple of the block size; so for `map` and `stack`.
         """
+        self._check(data)
         shape = jax.eval_shape(fn, self._block(data, 0))
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
 
@@ -90,7 +100,7 @@ class Blocks:
 
     def stack(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
         """fn of every block in use, stacked along a new first axis; zeros for the others. Differentiable."""
-        capacity = jax.tree.leaves(data)[0].shape[0]
+        capacity = self._check(data)
         shape = jax.eval_shape(fn, self._block(data, 0))
 
         def one(index: jax.Array) -> Tree:
@@ -100,6 +110,16 @@ class Blocks:
             return jax.lax.cond(index < self.count, lambda: fn(self._block(data, index)), unused)
 
         return jax.lax.map(one, jnp.arange(capacity // self.size))
+
+    def _check(self, data: Any) -> int:
+        """Length of the time axis, which whole blocks must fill: a slice past its end would be moved back."""
+        lengths = sorted({x.shape[0] for x in jax.tree.leaves(data)})
+        if len(lengths) != 1 or lengths[0] % self.size:
+            raise ValueError(
+                f"the first axis of the data has {' and '.join(map(str, lengths))} time steps: it must be one "
+                f"multiple of the block size ({self.size}) for all arrays; pad them with unused time steps"
+            )
+        return lengths[0]
 
     def _block(self, data: Any, index: Any) -> Any:
         return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, index * self.size, self.size), data)

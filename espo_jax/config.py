@@ -2,14 +2,23 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
-from espo_jax.validation import require_bool, require_choice, require_int, require_range
+from espo_jax import conflict, critic, gae, multiplier, policy, sample_size
+from espo_jax.validation import choose, require_bool, require_int, require_range
 
-CONFLICT_METRICS = ("natural", "euclidean", "fisher")
-CRITIC_OPTIMIZERS = ("lbfgs", "adam")
-CONFLICT_RESOLUTIONS = ("projection", "weighted", "min_norm", "cagrad")
-MULTIPLIER_OPTIMIZERS = ("sgd", "adam")
-SAMPLE_SIZE_RULES = ("fixed", "gradient_conflict", "conflict_angle", "norm_test", "inner_product_test")
+# The fields that hold a name, and what each name stands for.
+CHOICES: dict[str, Mapping[str, Any]] = {
+    "time_limit": gae.TIME_LIMITS,
+    "sample_size_rule": sample_size.RULES,
+    "conflict_metric": conflict.METRICS,
+    "conflict_resolution": conflict.RESOLUTIONS,
+    "cost_advantages": gae.ADVANTAGE_SCALINGS,
+    "activation": policy.ACTIVATIONS,
+    "critic_optimizer": critic.OPTIMIZERS,
+    "multiplier_optimizer": multiplier.OPTIMIZERS,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +32,18 @@ class Config:
       block_size: samples handled at once by every pass over the rollout; work is proportional to the blocks in use.
       episode_length: time limit in control steps; None takes the environment's own.
       action_repeat: control steps for which an action is held (reward and cost are summed).
+      time_limit: what the time limit of an episode is to the advantages: "truncation" (bootstrap from the last state;
+        statistically right) or "termination" (nothing comes after it; the protocol of the paper's code family).
       reset_each_iteration: restart every episode at each iteration instead of carrying on.
       sample_size_rule: how many samples next; None is the algorithm's own ("gradient_conflict" for ESPO, else "fixed").
       conflict_metric: in which inner product gradients conflict and are combined.
       conflict_resolution: how the balance mode combines what conflicts.
       standardize_advantages: give the advantages of reward and costs mean 0 and standard deviation 1 each.
+      cost_advantages: "center" only gives those of the costs mean 0 and keeps their unit (as Omnisafe), which the
+        Lagrange multipliers then share; "standardize" does both. No effect without standardize_advantages.
       policy_hidden_sizes: widths of the policy's hidden layers.
       critic_hidden_sizes: widths of each critic's hidden layers.
+      activation: "tanh" or "relu", of the hidden layers of all networks.
       normalize_observations: whiten observations by their running mean and standard deviation.
       observation_clip: bound on a whitened observation, in standard deviations.
       cg_iterations: conjugate-gradient iterations per natural direction.
@@ -55,13 +69,16 @@ class Config:
     block_size: int = 1_600
     episode_length: int | None = None
     action_repeat: int = 1
+    time_limit: str = "truncation"
     reset_each_iteration: bool = False
     sample_size_rule: str | None = None
     conflict_metric: str = "natural"
     conflict_resolution: str = "projection"
     standardize_advantages: bool = True
+    cost_advantages: str = "standardize"
     policy_hidden_sizes: tuple[int, ...] = (64, 64)
     critic_hidden_sizes: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
     normalize_observations: bool = True
     observation_clip: float = 5.0
     cg_iterations: int = 10
@@ -98,20 +115,18 @@ class Config:
         require_range("observation_clip", self.observation_clip, 0.0, math.inf, open_low=True)
         for name in ("critic_max_gradient_norm", "policy_max_gradient_norm"):
             require_range(name, getattr(self, name), 0.0, math.inf, open_low=True)
-        if self.sample_size_rule is not None:
-            require_choice("sample_size_rule", self.sample_size_rule, SAMPLE_SIZE_RULES)
-        require_choice("conflict_metric", self.conflict_metric, CONFLICT_METRICS)
-        require_choice("conflict_resolution", self.conflict_resolution, CONFLICT_RESOLUTIONS)
-        require_choice("critic_optimizer", self.critic_optimizer, CRITIC_OPTIMIZERS)
-        require_choice("multiplier_optimizer", self.multiplier_optimizer, MULTIPLIER_OPTIMIZERS)
+        for name, choices in CHOICES.items():
+            if name != "sample_size_rule" or self.sample_size_rule is not None:
+                choose(name, getattr(self, name), choices)
         if self.base_sample_size * (1 + self.max_zeta_positive) >= 2**31:
             raise ValueError(
                 f"max_zeta_positive is {self.max_zeta_positive:g}: base_sample_size ({self.base_sample_size}) times "
                 "1 + max_zeta_positive must be less than 2^31"
             )
-        if self.base_sample_size % self.num_envs:
+        if self.base_sample_size < self.num_envs:
             raise ValueError(
-                f"base_sample_size is {self.base_sample_size}: it must be a multiple of num_envs ({self.num_envs})"
+                f"base_sample_size is {self.base_sample_size}: it must be at least num_envs ({self.num_envs}), "
+                "one step of every environment"
             )
 
     @property
@@ -120,13 +135,12 @@ class Config:
         return max(1, min(self.block_size, self.base_sample_size) // self.num_envs)
 
     @property
-    def max_steps(self) -> int:
-        """Most time steps of an iteration: ceil(X(1 + max_zeta_positive) / num_envs); rule fixed needs but X."""
+    def max_sample_size(self) -> int:
+        """Largest number of samples of an iteration: X(1 + max_zeta_positive), or X for the rule "fixed"."""
         growth = 0.0 if self.sample_size_rule == "fixed" else self.max_zeta_positive
-        # Rounding first keeps 16000 * 1.1 / 16 at 1100 in spite of binary fractions.
-        return math.ceil(round(self.base_sample_size * (1 + growth) / self.num_envs, 6))
+        return round(self.base_sample_size * (1 + growth))
 
     @property
     def capacity(self) -> int:
-        """Time steps of the rollout buffer: max_steps rounded up to whole blocks."""
-        return -(-self.max_steps // self.steps_per_block) * self.steps_per_block
+        """Time steps of the rollout buffer: room for max_sample_size, in whole blocks."""
+        return math.ceil(self.max_sample_size / (self.num_envs * self.steps_per_block)) * self.steps_per_block

@@ -4,10 +4,14 @@ Everything here works on the Gram matrix of the vectors to combine, G_ij = <v_i,
 those vectors. So the choice of vectors and inner product (the metric of the conflict) is made in one place.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
 from espo_jax.linalg import dot
+from espo_jax.validation import choose
 
 
 def gram(x: jax.Array, y: jax.Array | None = None) -> jax.Array:
@@ -167,17 +171,49 @@ def cagrad(
     return weight + jnp.where(significant, reach / jnp.where(significant, length, 1.0), 0.0) * simplex
 
 
+class Metric(NamedTuple):
+    """In which inner product objectives are compared, and which of their vectors are combined.
+
+    Preconditioning is linear, so metrics only differ in the Gram matrix and in what the coefficients multiply.
+
+    Args:
+      gram: (gradients g [M, P], natural directions F^-1 g [M, P], own TRPO steps [M, P]) -> inner products [M, M].
+      of_steps: whether the coefficients multiply the objectives' own steps; else they multiply the gradients, whose
+        combination is preconditioned after.
+    """
+
+    gram: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    of_steps: bool = False
+
+
+# Metrics of the conflict (docs/paper.md, section 5):
+#   natural    each objective's own line-searched TRPO step, in the Euclidean product
+#   euclidean  the raw gradients, in the Euclidean product
+#   fisher     the natural directions F^-1 g, in the Fisher product <F^-1 g_i, F^-1 g_j>_F = g_i^T F^-1 g_j
+METRICS = {
+    "natural": Metric(lambda gradient, direction, step: gram(step), of_steps=True),
+    "euclidean": Metric(lambda gradient, direction, step: gram(gradient)),
+    "fisher": Metric(lambda gradient, direction, step: gram(gradient, direction)),
+}
+
+# How the balance mode combines vectors: (Gram matrix [M, M], weight [M], active [M], cagrad's radius) -> [M].
+RESOLUTIONS: dict[str, Callable[..., jax.Array]] = {
+    "projection": lambda gram_matrix, weight, active, radius: projection(gram_matrix, weight, active),
+    "weighted": lambda gram_matrix, weight, active, radius: weight,
+    "min_norm": lambda gram_matrix, weight, active, radius: min_norm(gram_matrix, active),
+    "cagrad": lambda gram_matrix, weight, active, radius: cagrad(gram_matrix, weight, active, radius=radius),
+}
+
+
 def resolve(
     resolution: str, gram_matrix: jax.Array, weight: jax.Array, active: jax.Array, *, cagrad_radius: jax.Array | float
 ) -> jax.Array:
-    """Coefficients [M] on the vectors by the named resolution: projection, weighted, min_norm or cagrad."""
-    if resolution == "projection":
-        return projection(gram_matrix, weight, active)
-    if resolution == "min_norm":
-        return min_norm(gram_matrix, active)
-    if resolution == "cagrad":
-        return cagrad(gram_matrix, weight, active, radius=cagrad_radius)
-    return weight
+    """Coefficients [M] on the vectors by the resolution of that name, one of RESOLUTIONS.
+
+    Raises:
+      ValueError: the name is not known.
+    """
+    return choose("conflict_resolution", resolution, RESOLUTIONS)(gram_matrix, weight, active, cagrad_radius)
 
 
 def _minimize_on_simplex(slope_fn, best_step_fn, gram_matrix: jax.Array, active: jax.Array | None) -> jax.Array:

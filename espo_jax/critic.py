@@ -214,3 +214,79 @@ def fit_adam(
         num_passes=num_passes, minibatch_size=minibatch_size, begin_fn=lambda carry: (*carry[:2], zeros),
     )  # fmt: skip
     return params, optimizer_state, total / jnp.maximum(jnp.sum(mask), 1)
+
+
+class CriticSettings(NamedTuple):
+    """Settings of the critics' fits; each optimiser reads its own.
+
+    Args:
+      l2: weight of the squared parameters.
+      learning_rate: learning rate (adam).
+      max_gradient_norm: gradients are clipped to this norm (adam).
+      num_passes: passes over the samples (adam).
+      minibatch_size: samples of a minibatch (adam).
+      lbfgs_iterations: iterations of each fit (lbfgs).
+    """
+
+    l2: jax.Array | float
+    learning_rate: jax.Array | float
+    max_gradient_norm: float
+    num_passes: int
+    minibatch_size: int
+    lbfgs_iterations: int
+
+
+class Samples(NamedTuple):
+    """What critics are fitted to.
+
+    Args:
+      observation: [T, N, O] observations.
+      target: [T, N, M] targets of the M critics.
+      mask: [T, N] bool.
+      blocks: the part of [T] in use.
+    """
+
+    observation: jax.Array
+    target: jax.Array
+    mask: jax.Array
+    blocks: Blocks
+
+
+class CriticOptimizer(NamedTuple):
+    """How critics are fitted.
+
+    Args:
+      init: (params [M, P], CriticSettings) -> state kept between iterations.
+      fit: (network function, params [M, P], state, key, Samples, CriticSettings) -> params, state, losses [M].
+    """
+
+    init: Callable[[jax.Array, CriticSettings], Any]
+    fit: Callable[..., tuple[jax.Array, Any, jax.Array]]
+
+
+def _adam(settings: CriticSettings) -> optax.GradientTransformation:
+    return minibatch.adam(settings.learning_rate, settings.max_gradient_norm)
+
+
+def _lbfgs_fit(apply_fn, params, state, key, samples: Samples, settings: CriticSettings) -> tuple:
+    del key
+
+    def loss_fn(params: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return loss_and_gradient(apply_fn, params, *samples, l2=settings.l2)
+
+    params, loss = fit_lbfgs(loss_fn, params, num_iterations=settings.lbfgs_iterations)
+    return params, state, loss
+
+
+def _adam_fit(apply_fn, params, state, key, samples: Samples, settings: CriticSettings) -> tuple:
+    return fit_adam(
+        apply_fn, params, _adam(settings), state, key, samples.observation, samples.target, samples.mask,
+        l2=settings.l2, num_passes=settings.num_passes, minibatch_size=settings.minibatch_size,
+    )  # fmt: skip
+
+
+OPTIMIZERS = {
+    # L-BFGS starts afresh in each iteration.
+    "lbfgs": CriticOptimizer(init=lambda params, settings: jax.vmap(optax.identity().init)(params), fit=_lbfgs_fit),
+    "adam": CriticOptimizer(init=lambda params, settings: jax.vmap(_adam(settings).init)(params), fit=_adam_fit),
+}

@@ -16,25 +16,11 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 import numpy as np
 import tyro
 
-from espo_jax.config import (
-    CONFLICT_METRICS,
-    CONFLICT_RESOLUTIONS,
-    CRITIC_OPTIMIZERS,
-    MULTIPLIER_OPTIMIZERS,
-    SAMPLE_SIZE_RULES,
-    Config,
-)
+from espo_jax.config import CHOICES, Config
 from espo_jax.hyperparams import HYPERPARAM_DEFAULTS, PER_CONSTRAINT, Hyperparams
 
 T = TypeVar("T")
 
-_CHOICES = {
-    "sample_size_rule": SAMPLE_SIZE_RULES,
-    "conflict_metric": CONFLICT_METRICS,
-    "conflict_resolution": CONFLICT_RESOLUTIONS,
-    "critic_optimizer": CRITIC_OPTIMIZERS,
-    "multiplier_optimizer": MULTIPLIER_OPTIMIZERS,
-}
 _ALIASES = {"sample_size_rule": ("--sample-size",)}
 # Where the command line means more than the field.
 _EXTRA_HELP = {"num_iterations": "iterations to run; also "}
@@ -45,6 +31,8 @@ _UNSET = {
     "run_dir": "a new one in runs/",
     "resume": "a new run",
     "cost_limit": "the task's own",
+    "slack_positive": "10 % of the limit",
+    "slack_negative": "-10 % of the limit",
     "max_zeta_positive": "zeta-positive",
     "episode_length": "the task's own",
     "sample_size_rule": "the algorithm's own",
@@ -93,8 +81,8 @@ def settings_flags(options: type, defaults: Mapping[str, Any]) -> type:
     for field in dataclasses.fields(Config):
         kind = typing.get_type_hints(Config)[field.name]
         default = defaults.get(field.name, field.default)
-        if field.name in _CHOICES:
-            kind = Literal.__getitem__(_CHOICES[field.name])
+        if field.name in CHOICES:
+            kind = Literal.__getitem__(tuple(CHOICES[field.name]))
             kind = typing.Optional[kind] if default is None else kind  # noqa: UP045 - the choices are not static
         if field.name == "max_zeta_positive":
             kind, default = float | None, defaults.get(field.name)

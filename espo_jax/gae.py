@@ -61,6 +61,35 @@ def gae(
     return advantage
 
 
+def truncation(terminated: jax.Array, truncated: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A time limit cuts the episode and says nothing of what would have come: its last step bootstraps."""
+    return terminated, truncated
+
+
+def termination(terminated: jax.Array, truncated: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A time limit ends the task: nothing comes after it."""
+    return terminated | truncated, jnp.zeros_like(truncated)
+
+
+# What the time limit of an episode is to the advantages: (terminated, truncated) as the task and the limit have them
+# -> as `gae` gets them. docs/paper.md, section 5, says why "termination" is the protocol of the paper's code family.
+TIME_LIMITS = {"truncation": truncation, "termination": termination}
+
+
+def center(x: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Shift x to mean 0 over the samples where mask holds and keep its unit; 0 elsewhere.
+
+    Args:
+      x: [T, N] values.
+      mask: [T, N] bool.
+
+    Returns:
+      [T, N] centred values, and the scale [] they were divided by, which is 1.
+    """
+    mean = jnp.sum(jnp.where(mask, x, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
+    return jnp.where(mask, x - mean, 0.0), jnp.ones((), x.dtype)
+
+
 def standardize(x: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Shift and scale x to mean 0 and standard deviation 1 over the samples where mask holds; 0 elsewhere.
 
@@ -79,3 +108,7 @@ def standardize(x: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     std = jnp.sqrt(jnp.sum(jnp.square(centred)) / count)
     rounding = 8 * jnp.finfo(x.dtype).eps * jnp.abs(mean)
     return jnp.where(std > rounding, centred / jnp.maximum(std, jnp.finfo(x.dtype).tiny), 0.0), std
+
+
+# How advantages are scaled: (x [T, N], mask [T, N]) -> scaled x, and the scale.
+ADVANTAGE_SCALINGS = {"standardize": standardize, "center": center}

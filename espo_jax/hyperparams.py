@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,10 +22,14 @@ class Hyperparams:
 
     Args:
       cost_limit: [K] b, limit on the undiscounted cost of an episode.
-      slack_positive: [K] h+ >= 0, above b + h+ only the cost is lowered; inf is legal (never cost only).
-      slack_negative: [K] h- <= 0, below b + h- only the reward is raised; -inf is legal (never reward only).
-      zeta_positive: zeta+ >= 0, relative growth of the sample size after a conflict; the largest of every other rule.
-      zeta_negative: zeta- in (-1, 0], relative change of the sample size in every other case; the smallest.
+      slack_positive: [K] h+ >= 0, above b + h+ only the cost is lowered; inf is legal (never cost only); None is 10 %
+        of the limit.
+      slack_negative: [K] h- <= 0, below b + h- only the reward is raised; -inf is legal (never reward only); None is
+        -10 % of the limit.
+      zeta_positive: zeta+ >= 0, relative growth of the sample size after a conflict; for the other sample-size rules:
+        the upper bound of its relative change.
+      zeta_negative: zeta- in (-1, 0], relative change of the sample size in every other case; for the other
+        sample-size rules: the lower bound.
       anneal_slack_positive, anneal_slack_negative, anneal_zeta_positive, anneal_zeta_negative: switch of
         Algorithm 1, line 1: each iteration takes 1/num_iterations of the quantity away from it.
       num_iterations: T, the horizon of the annealing.
@@ -88,7 +92,7 @@ class Hyperparams:
 
         Args:
           cost_limit: one limit, or one for each constraint; its length is K.
-          config: when given, zeta_positive is checked against the capacity it provides.
+          config: static settings whose capacity zeta_positive is checked against; None are those of `Config()`.
           **values: any other field; a scalar holds for every constraint.
 
         Raises:
@@ -98,8 +102,10 @@ class Hyperparams:
         unknown = set(values) - set(HYPERPARAM_DEFAULTS)
         if unknown:
             raise TypeError(f"unknown hyperparameters {sorted(unknown)}: known are {sorted(HYPERPARAM_DEFAULTS)}")
-        merged = {**HYPERPARAM_DEFAULTS, **values, "cost_limit": _at_least_1d("cost_limit", cost_limit)}
+        merged = fill_defaults({**values, "cost_limit": _at_least_1d("cost_limit", cost_limit)})
         num_constraints = merged["cost_limit"].size
+        if num_constraints == 0:
+            raise ValueError("cost_limit has no values: it must have one for each constraint, at least one")
         for name in PER_CONSTRAINT[1:]:
             merged[name] = _at_least_1d(name, merged[name])
             if merged[name].size not in (1, num_constraints):
@@ -111,16 +117,31 @@ class Hyperparams:
             for value in np.atleast_1d(concrete.get(name, ())):
                 require_number(name, value)
                 require_range(name, float(value), low, high, open_low=open_low, open_high=open_high)
-        # Compared as float32, so that a value that comes back from an array passes.
-        zeta_positive = concrete.get("zeta_positive", 0.0)
-        if config is not None and np.float32(zeta_positive) > np.float32(config.max_zeta_positive):
-            raise ValueError(
-                f"zeta_positive is {zeta_positive}: it must be at most max_zeta_positive "
-                f"({config.max_zeta_positive}), which sets the capacity of the rollout"
-            )
         for name in PER_CONSTRAINT[1:]:
             merged[name] = jnp.broadcast_to(merged[name], (num_constraints,))
-        return cls(**{name: jnp.asarray(value, jnp.float32) for name, value in merged.items()})
+        created = cls(**{name: jnp.asarray(value, jnp.float32) for name, value in merged.items()})
+        created.check_capacity(config or Config())
+        return created
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether any value is traced, so that values cannot be checked."""
+        return any(isinstance(value, jax.core.Tracer) for value in vars(self).values())
+
+    def check_capacity(self, config: Config) -> None:
+        """Refuse a zeta_positive, unless it is traced, that the rollout buffer of a config has no room for.
+
+        Raises:
+          ValueError: naming the field, its value and what is allowed.
+        """
+        if isinstance(self.zeta_positive, jax.core.Tracer):
+            return
+        zeta_positive = np.max(np.asarray(self.zeta_positive))
+        if zeta_positive > np.float32(config.max_zeta_positive):
+            raise ValueError(
+                f"zeta_positive is {zeta_positive:g}: it must be at most max_zeta_positive "
+                f"({config.max_zeta_positive:g}) of the config, which sets the capacity of the rollout"
+            )
 
     def replace(self, *, config: Config | None = None, **changes: Any) -> "Hyperparams":
         """The same settings with some changes, checked and converted as by `create`; this never recompiles."""
@@ -139,10 +160,10 @@ PER_CONSTRAINT = (
     "multiplier_max",
 )
 
-# The lineage's Safety-MuJoCo values (PAPER.md section 6, Table 4); a task's own are in presets.py.
+# The lineage's Safety-MuJoCo values (docs/paper.md, section 6, Table 4); a task's own are in presets.py.
 HYPERPARAM_DEFAULTS: dict[str, Any] = {
-    "slack_positive": 0.0,
-    "slack_negative": 0.0,
+    "slack_positive": None,
+    "slack_negative": None,
     "zeta_positive": 0.1,
     "zeta_negative": -0.3,
     "anneal_slack_positive": False,
@@ -150,7 +171,7 @@ HYPERPARAM_DEFAULTS: dict[str, Any] = {
     "anneal_zeta_positive": False,
     "anneal_zeta_negative": False,
     "num_iterations": 500,
-    "warmup_iterations": 40,
+    "warmup_iterations": 0,
     "reward_weight": 0.5,
     "cagrad_radius": 0.5,
     "cost_tolerance": 0.0,
@@ -171,6 +192,27 @@ HYPERPARAM_DEFAULTS: dict[str, Any] = {
     "multiplier_learning_rate": 0.035,
     "multiplier_max": math.inf,
 }
+
+# Half the width of the default band around the limit. Without a width there is no balance mode and no conflict, and
+# ESPO would be CRPO on X(1 + zeta-) samples. The paper's own bands are 20 % (HumanoidStandup), 36 % (HopperVelocity)
+# and 50 % (AntVelocity) of the limit wide on a side, or open.
+DEFAULT_SLACK = 0.1
+
+
+def fill_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values completed by HYPERPARAM_DEFAULTS, and by the band of DEFAULT_SLACK around values["cost_limit"].
+
+    Args:
+      values: keyword arguments of `Hyperparams.create`, cost_limit among them; None stands for the default.
+    """
+    merged = {**HYPERPARAM_DEFAULTS, **{name: value for name, value in values.items() if value is not None}}
+    limit = _at_least_1d("cost_limit", merged["cost_limit"])
+    for name, share in (("slack_positive", DEFAULT_SLACK), ("slack_negative", -DEFAULT_SLACK)):
+        if merged[name] is None:
+            slack = share * limit
+            merged[name] = slack if isinstance(slack, jax.Array) else slack.tolist()
+    return merged
+
 
 _INF = math.inf
 # name: (lowest, highest, lowest excluded, highest excluded)

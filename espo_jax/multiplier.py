@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from espo_jax.validation import choose
+
 
 @flax.struct.dataclass
 class Multiplier:
@@ -21,9 +23,17 @@ class Multiplier:
     optimizer_state: Any
 
 
+# How multipliers step: "sgd" is the plain step nu + lr (V_c - b), the steps of "adam" do not depend on the unit of V_c.
+OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}
+
+
 def optimizer(name: str, learning_rate: jax.Array | float) -> optax.GradientTransformation:
-    """ "sgd", the plain step nu + lr (V_c - b), or "adam", whose steps do not depend on the unit of the cost."""
-    return optax.adam(learning_rate) if name == "adam" else optax.sgd(learning_rate)
+    """The optimiser of that name, one of OPTIMIZERS.
+
+    Raises:
+      ValueError: the name is not known.
+    """
+    return choose("multiplier_optimizer", name, OPTIMIZERS)(learning_rate)
 
 
 def init(optimizer: optax.GradientTransformation, value: jax.Array | float, num_constraints: int) -> Multiplier:

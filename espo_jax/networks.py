@@ -42,11 +42,11 @@ def make_networks(observation_size: int, action_size: int, num_constraints: int,
       observation_size: O.
       action_size: A.
       num_constraints: K.
-      config: hidden sizes.
+      config: hidden sizes and activation.
     """
     observation = jnp.zeros((observation_size,))
-    policy_net = GaussianPolicy(action_size, config.policy_hidden_sizes)
-    critic_net = Critic(config.critic_hidden_sizes)
+    policy_net = GaussianPolicy(action_size, config.policy_hidden_sizes, activation=config.activation)
+    critic_net = Critic(config.critic_hidden_sizes, activation=config.activation)
     unravel_policy = _unraveler(policy_net, observation)
     unravel_critic = _unraveler(critic_net, observation)
 

@@ -8,6 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+# Activation of the hidden layers, by name.
+ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
+
 _LOG_TWO_PI = math.log(2 * math.pi)
 
 
@@ -19,11 +22,12 @@ class Gaussian(NamedTuple):
 
 
 class MLP(nn.Module):
-    """tanh network; the last layer is linear, with its weights scaled by `output_scale`."""
+    """Fully connected network; the last layer is linear, with its weights scaled by `output_scale`."""
 
     hidden_sizes: Sequence[int]
     output_size: int
     output_scale: float = 1.0
+    activation: str = "tanh"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -31,7 +35,7 @@ class MLP(nn.Module):
         # Full float32 products: TF32 or bfloat16 would make ratios, KL and Fisher products disagree.
         settings: Any = {"precision": jax.lax.Precision.HIGHEST, "param_dtype": jnp.result_type(float)}
         for size in self.hidden_sizes:
-            x = nn.tanh(nn.Dense(size, **settings)(x))
+            x = ACTIVATIONS[self.activation](nn.Dense(size, **settings)(x))
         init = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "truncated_normal")
         return nn.Dense(self.output_size, kernel_init=init, **settings)(x)
 
@@ -42,12 +46,13 @@ class GaussianPolicy(nn.Module):
     action_size: int
     hidden_sizes: Sequence[int] = (64, 64)
     initial_log_std: float = 0.0
+    activation: str = "tanh"
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> Gaussian:
         """Map [..., O] to a Gaussian of [..., A]."""
         # A small last layer starts every state near the same zero-mean action, as in the TRPO lineage.
-        mean = MLP(self.hidden_sizes, self.action_size, output_scale=0.1)(observation)
+        mean = MLP(self.hidden_sizes, self.action_size, output_scale=0.1, activation=self.activation)(observation)
         log_std = self.param("log_std", nn.initializers.constant(self.initial_log_std), (self.action_size,), mean.dtype)
         return Gaussian(mean, jnp.broadcast_to(log_std, mean.shape))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from espo_jax import algorithms
 from espo_jax.config import Config
-from espo_jax.hyperparams import HYPERPARAM_DEFAULTS, Hyperparams
+from espo_jax.hyperparams import Hyperparams, fill_defaults
 
 # What both families of experiments in the paper share, and this project's readings (docs/algorithms.md): all that
 # decides the result, so that other defaults cannot change a preset.
@@ -17,6 +17,8 @@ _PAPER: dict[str, Any] = {
     "episode_length": 1000,
     "action_repeat": 1,
     "reset_each_iteration": False,
+    "activation": "tanh",
+    "cost_advantages": "standardize",
     "conflict_metric": "natural",
     "conflict_resolution": "projection",
     "standardize_advantages": True,
@@ -51,6 +53,7 @@ _SAFETY_MUJOCO: dict[str, Any] = {
     "cost_gae_lambda": 0.97,
     "target_kl": 0.05,
     "warmup_iterations": 40,
+    "time_limit": "termination",
 }
 
 # Table 7, ESPO's column.
@@ -70,6 +73,7 @@ _VELOCITY: dict[str, Any] = {
     "cost_gae_lambda": 0.95,
     "target_kl": 0.01,
     "warmup_iterations": 0,
+    "time_limit": "truncation",
 }
 
 # What an algorithm has of its own: the columns of Table 7. Only ESPO manipulates the sample size.
@@ -82,7 +86,10 @@ _FIRST_ORDER: dict[str, Any] = {
     "policy_max_gradient_norm": 40.0,
     "policy_learning_rate": 3e-4,
     "clip_ratio": 0.2,
-    "multiplier_optimizer": "sgd",
+    # Omnisafe's, whose unit of the multiplier and whose optimiser for it Table 7's learning rate belongs to. Without a
+    # cap, the plain step on a violation of thousands moves CUP's policy by nats in a pass.
+    "cost_advantages": "center",
+    "multiplier_optimizer": "adam",
     "multiplier_init": 0.001,
     "multiplier_learning_rate": 0.035,
     "multiplier_max": math.inf,
@@ -92,9 +99,7 @@ _ALGORITHMS: dict[str, dict[str, Any]] = {
     "pcrpo": _FIXED,
     "crpo": {**_FIXED, "cost_tolerance": 0.0},
     "pcpo": _FIXED,
-    # Without a cap, the plain step on a violation of thousands moves its policy by nats in a pass; Table 7's learning
-    # rate is that of Omnisafe's Adam.
-    "cup": {**_FIRST_ORDER, "target_kl": 0.01, "multiplier_optimizer": "adam"},
+    "cup": {**_FIRST_ORDER, "target_kl": 0.01},
     "ppo_lagrangian": {**_FIRST_ORDER, "target_kl": 0.02},
     "trpo": _FIXED,
 }
@@ -184,12 +189,12 @@ def resolve(settings: Mapping[str, Any], env: Any) -> tuple[Config, dict[str, An
       ValueError: naming the field, its value and what is allowed.
     """
     config, hyperparams = split({name: value for name, value in settings.items() if value is not None})
-    hyperparams = {**HYPERPARAM_DEFAULTS, **hyperparams}
     if "cost_limit" not in hyperparams:
         limit = getattr(env, "cost_limit", None)
         if limit is None:
             raise ValueError("the environment has no cost_limit of its own; give cost_limit")
         hyperparams["cost_limit"] = limit
+    hyperparams = fill_defaults(hyperparams)
     # A zeta_positive out of range is refused by Hyperparams under its own name.
     zeta_positive = hyperparams["zeta_positive"]
     config.setdefault("max_zeta_positive", max(0.0, zeta_positive) if math.isfinite(zeta_positive) else 0.0)

@@ -1,8 +1,13 @@
 """How many samples next: the rules that set the sample size of the following iteration.
 
-Each rule gives a size of [] float32 samples, before rounding to whole time steps. All but `fixed` stay between
-X(1 + zeta-) and X(1 + zeta+), with zeta- in (-1, 0] and zeta+ >= 0, and are relative to X: they never compound.
+The functions are the equations, on plain arrays. Each gives a size of [] float32 samples, before rounding to a whole
+number. All but `fixed` stay between X(1 + zeta-) and X(1 + zeta+), with zeta- in (-1, 0] and zeta+ >= 0, and are
+relative to X: they never compound. RULES gives them the names that settings know; a rule of your own is a function
+from `Evidence` to a size, passed to an algorithm's `make` or `train` as `sample_size_rule`.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -106,9 +111,10 @@ def inner_product_test(
     return _bounded(base, variance, tolerance**2 * jnp.square(dot(mean, mean)), zeta_positive, zeta_negative)
 
 
-def whole_steps(sample_size: jax.Array, num_envs: int, max_steps: int) -> jax.Array:
-    """Time steps of num_envs environments nearest to a sample size, between 1 and the capacity: [] int32."""
-    return jnp.clip(jnp.round(sample_size / num_envs), 1, max_steps).astype(jnp.int32)
+def whole_samples(sample_size: jax.Array, largest: int) -> jax.Array:
+    """The whole number of samples nearest to a sample size, between 1 and the largest possible: [] int32."""
+    # Bounded twice: as a float so that infinity can be converted, as an integer since a float may round above largest.
+    return jnp.minimum(jnp.clip(jnp.round(sample_size), 1, largest).astype(jnp.int32), largest)
 
 
 def _deviation(gradient: jax.Array, count: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -129,3 +135,59 @@ def _bounded(base, variance, square, zeta_positive, zeta_negative) -> jax.Array:
     low, high = base * (1 + jnp.asarray(zeta_negative)), base * (1 + jnp.asarray(zeta_positive))
     tiny = jnp.finfo(jnp.float32).tiny
     return jnp.clip(jnp.where(square > tiny, variance / jnp.maximum(square, tiny), jnp.inf), low, high)
+
+
+class Evidence(NamedTuple):
+    """What a rule sees of the iteration before.
+
+    Args:
+      base: X, samples.
+      zeta_positive, zeta_negative: [] zeta+ and zeta- as annealed.
+      balance: [] bool, the cost was in the band.
+      conflict: [] bool, the cost was in the band, and two of the objectives there conflicted.
+      angle: [] radians, the largest angle between two of the objectives in the band.
+      tolerance: [] theta of the variance tests.
+      block_gradients: () -> gradients [B, P] of the direction followed in blocks of samples, and samples of each [B];
+        computed only for rules that call it.
+    """
+
+    base: int
+    zeta_positive: jax.Array
+    zeta_negative: jax.Array
+    balance: jax.Array
+    conflict: jax.Array
+    angle: jax.Array
+    tolerance: jax.Array
+    block_gradients: Callable[[], tuple[jax.Array, jax.Array]]
+
+
+class SampleSizeRule(NamedTuple):
+    """A rule, and what it needs to make sense.
+
+    Args:
+      size: Evidence -> [] float32 samples of the next iteration.
+      needs_band: whether it follows conflicts in the band, so that slacks of 0 would leave it nothing to see.
+      min_blocks: number of blocks of samples that it needs at least.
+    """
+
+    size: Callable[[Evidence], jax.Array]
+    needs_band: bool = False
+    min_blocks: int = 1
+
+
+RULES = {
+    "fixed": SampleSizeRule(lambda e: fixed(e.base)),
+    "gradient_conflict": SampleSizeRule(
+        lambda e: gradient_conflict(e.base, e.conflict, e.zeta_positive, e.zeta_negative), needs_band=True
+    ),
+    "conflict_angle": SampleSizeRule(
+        lambda e: conflict_angle(e.base, e.balance, e.angle, e.zeta_positive, e.zeta_negative), needs_band=True
+    ),
+    "norm_test": SampleSizeRule(
+        lambda e: norm_test(e.base, *e.block_gradients(), e.tolerance, e.zeta_positive, e.zeta_negative), min_blocks=4
+    ),
+    "inner_product_test": SampleSizeRule(
+        lambda e: inner_product_test(e.base, *e.block_gradients(), e.tolerance, e.zeta_positive, e.zeta_negative),
+        min_blocks=4,
+    ),
+}

@@ -1,9 +1,12 @@
 """Checks of settings; each error names the field, its value and what is allowed."""
 
 import numbers
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 def require_int(name: str, value: Any) -> None:
@@ -24,10 +27,17 @@ def require_bool(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value!r}: it must be True or False")
 
 
-def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse what is not one of the choices."""
-    if value not in choices:
+def choose(name: str, value: Any, choices: Mapping[str, T]) -> T:
+    """What a name stands for; a name that is not among the choices is refused.
+
+    Args:
+      name: the field that holds the name.
+      value: the name.
+      choices: what each known name stands for.
+    """
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} is {value!r}: it must be one of {', '.join(choices)}")
+    return choices[value]
 
 
 def require_range(

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 import espo_jax
 from espo_jax import modes
+from espo_jax.algorithms.types import fetch
 from espo_jax.presets import preset, resolve
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "reacher"
@@ -87,7 +88,7 @@ def train(args: Run) -> None:
         begin = time.perf_counter()
         state, metrics = jax.block_until_ready(step(state, hyperparams))
         seconds.append(time.perf_counter() - begin)
-        records.append(jax.device_get(metrics))
+        records.append(fetch(metrics))
         if iteration % 50 == 0 or iteration == args.num_iterations - 1:
             print(iteration, *(f"{k} {getattr(metrics, k)}" for k in ("env_steps", "episode_cost", "mode")), flush=True)
     stacked = {name: np.stack([getattr(r, name) for r in records]) for name in records[0]._fields}

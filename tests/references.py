@@ -27,7 +27,7 @@ def gaussian_kl(mean_p, log_std_p, mean_q, log_std_q):
 
 
 def espo_mode(cost, limit, slack_positive, slack_negative):
-    """PAPER.md section 2, one constraint: which rows of the table apply."""
+    """docs/paper.md, section 2, one constraint: which rows of the table apply."""
     if cost > limit + slack_positive:
         return "cost"
     if cost < limit + slack_negative:
@@ -36,7 +36,7 @@ def espo_mode(cost, limit, slack_positive, slack_negative):
 
 
 def espo_direction(mode, g_r, g_c, x_r):
-    """PAPER.md section 2: the direction of each mode, and whether the gradients conflict."""
+    """docs/paper.md, section 2: the direction of each mode, and whether the gradients conflict."""
     x_c = 1 - x_r
     if mode == "cost":
         return g_c, False
@@ -49,7 +49,7 @@ def espo_direction(mode, g_r, g_c, x_r):
 
 
 def sample_size(base, conflict_in_band, zeta_positive, zeta_negative):
-    """PAPER.md section 3."""
+    """docs/paper.md, section 3."""
     return base * (1 + zeta_positive) if conflict_in_band else base * (1 + zeta_negative)
 
 
@@ -80,7 +80,7 @@ def switch(cost, limit, tolerance):
 
 
 def pcpo_step(g, a, h, c, target_kl):
-    """PCPO with one constraint (PAPER.md section 9), a = gradient of the cost, c its violation."""
+    """PCPO with one constraint (docs/paper.md, section 9), a = gradient of the cost, c its violation."""
     h_g, h_a = np.linalg.solve(h, g), np.linalg.solve(h, a)
     size = np.sqrt(2 * target_kl / (g @ h_g))
     return size * h_g - max(0.0, (size * a @ h_g + c) / (a @ h_a)) * h_a

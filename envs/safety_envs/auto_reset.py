@@ -85,18 +85,25 @@ class AutoResetWrapper(Wrapper):
         )
         return _with_reset_info(restarted, next_state.obs, pool._replace(used=pool.used + done))
 
-    def hold(self, state: State, next_state: State) -> State:
-        """The state before a step, for lanes of a vmap that wait for others, without a copy of the reset pool.
+    def hold(self, state: State, next_state: State, held: jax.Array) -> State:
+        """Undoes a step in some environments, without a copy of the reset pool: they stand still and lose nothing.
 
         A top-up that the step made is kept, as it does not change what resets come; only their use is undone.
 
         Args:
           state: before a step.
           next_state: what the step returned.
+          held: [N] bool, the environments that get back their state from before the step.
         """
+
+        def choose(old: Any, new: Any) -> Any:
+            return jax.tree.map(lambda o, n: where_env(held, o, n), old, new)
+
         pool: ResetPool = next_state.info["reset_pool"]
-        pool = pool._replace(used=pool.used - next_state.done.astype(pool.used.dtype))
-        return state.replace(info={**state.info, "reset_pool": pool})
+        pool = pool._replace(used=pool.used - (held & next_state.done.astype(bool)))
+        old, new = (s.replace(info={k: v for k, v in s.info.items() if k != "reset_pool"}) for s in (state, next_state))
+        kept = choose(old, new)
+        return kept.replace(info={**kept.info, "reset_pool": pool})
 
     def _top_up(self, pool: ResetPool) -> ResetPool:
         def redraw(carry):

@@ -62,7 +62,7 @@ class BraxModel:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """A task of PAPER.md section 10. The action that reaches rewards and costs is the raw one.
+    """A task of docs/paper.md, section 10. The action that reaches rewards and costs is the raw one.
 
     Only the physics clamps an action to the control range: with a clamped action costs on effort would saturate
     and could not be learnt.
@@ -85,7 +85,7 @@ class Task:
       fields: other optional fields of `Readings` that are read.
       cost_limit: published limit on an episode's summed cost, or this project's where none is published.
       episode_length: published episode length in control steps.
-      settings: published settings of ESPO other than the limit (PAPER.md section 6), by their names in espo_jax.
+      settings: published settings of ESPO other than the limit (docs/paper.md, section 6), by their names in espo_jax.
       refused: backend -> why it cannot run this task.
     """
 

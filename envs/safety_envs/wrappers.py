@@ -112,8 +112,8 @@ class EpisodeWrapper(Wrapper):
 
     - steps: [N] int, steps of the running episode, counted in steps of the wrapped environment.
     - truncation: [N] float, 1 where the time limit ended the episode and the environment did not.
-    - episode_metrics: sum_reward [N], cost [N] or [N, K] and length [N] of the running episode, or of the
-      finished one where `done` is 1.
+    - episode_metrics: sum_reward [N], cost [N] or [N, K] and length [N], in steps of this wrapper, of the running
+      episode, or of the finished one where `done` is 1.
     - whole_episode: [N] bool, whether the episode that these metrics total was seen from its beginning.
     """
 
@@ -157,9 +157,10 @@ class EpisodeWrapper(Wrapper):
     def step(self, state: State, action: jax.Array) -> State:
         """Steps N environments, `action_repeat` times each; action: [N, A]."""
         ended = state.done.astype(bool)
-        steps = jnp.where(ended, 0, state.info["steps"]) + self.action_repeat
+        steps = (self.age(state) + 1) * self.action_repeat
         previous = jax.tree.map(lambda x: where_env(ended, jnp.zeros_like(x), x), state.info["episode_metrics"])
-        next_state, totals = self._repeat(state.replace(done=jnp.zeros_like(state.done)), action)
+        next_state, sums = self._repeat(state.replace(done=jnp.zeros_like(state.done)), action)
+        totals = {**sums, "length": jnp.ones_like(state.reward)}
 
         terminated = next_state.done.astype(bool)
         at_limit = steps >= self.episode_length
@@ -177,6 +178,10 @@ class EpisodeWrapper(Wrapper):
             metrics={**next_state.metrics, "cost": totals["cost"]},
             info=info,
         )
+
+    def age(self, state: State) -> jax.Array:
+        """Steps of this wrapper that the episode has behind it before the next one: [N] int, 0 where one begins."""
+        return jnp.where(state.done.astype(bool), 0, state.info["steps"]) // self.action_repeat
 
     def stagger(self, state: State) -> State:
         """Spreads the episodes' ages evenly, so that environments without termination do not end all at once.
@@ -202,11 +207,7 @@ class EpisodeWrapper(Wrapper):
         def once(state, _):
             alive = ~state.done.astype(bool)
             next_state = _with_float_cost(strongly_typed(self.env.step(state, action)))
-            totals = {
-                "sum_reward": next_state.reward,
-                "cost": next_state.info["cost"],
-                "length": jnp.ones_like(next_state.reward),
-            }
+            totals = {"sum_reward": next_state.reward, "cost": next_state.info["cost"]}
             if self.action_repeat > 1:
                 next_state = jax.tree.map(lambda new, old: where_env(alive, new, old), next_state, state)
                 totals = jax.tree.map(lambda x: where_env(alive, x, jnp.zeros_like(x)), totals)

@@ -9,7 +9,7 @@ from espo_jax import normalize
 from espo_jax.algorithms.types import Batch, TrainState
 from espo_jax.blocks import Blocks
 from espo_jax.config import Config
-from espo_jax.gae import gae, standardize
+from espo_jax.gae import ADVANTAGE_SCALINGS, TIME_LIMITS, gae, standardize
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.networks import Networks
 from espo_jax.rollout import Rollout
@@ -31,7 +31,8 @@ def prepare_batch(
       the Batch, and the critics' targets [T, N, 1 + K].
     """
     hp, num_constraints = hyperparams, networks.num_constraints
-    blocks = Blocks.covering(rollout.num_steps, config.steps_per_block)
+    terminated, truncated = TIME_LIMITS[config.time_limit](rollout.terminated, rollout.truncated)
+    blocks = Blocks.covering(rollout.mask, config.steps_per_block)
     observation = whiten(config, state.normalizer, rollout.observation)
     next_observation = whiten(config, state.normalizer, rollout.next_observation)
 
@@ -47,7 +48,7 @@ def prepare_batch(
         def one_env(*args: jax.Array) -> jax.Array:
             return gae(*args, discount=discount, gae_lambda=lam)
 
-        columns = (signal, value, next_value, rollout.terminated, rollout.truncated, rollout.mask)
+        columns = (signal, value, next_value, terminated, truncated, rollout.mask)
         return jax.vmap(one_env, in_axes=1, out_axes=1)(*columns)
 
     signals = jnp.concatenate([rollout.reward[..., None], rollout.cost], axis=-1)
@@ -59,7 +60,11 @@ def prepare_batch(
     target = advantage + value
     scale = jnp.ones(1 + num_constraints)
     if config.standardize_advantages:
-        advantage, scale = jax.vmap(standardize, in_axes=(-1, None), out_axes=(-1, 0))(advantage, rollout.mask)
+        reward, reward_scale = standardize(advantage[..., 0], rollout.mask)
+        scale_costs = jax.vmap(ADVANTAGE_SCALINGS[config.cost_advantages], in_axes=(-1, None), out_axes=(-1, 0))
+        costs, cost_scale = scale_costs(advantage[..., 1:], rollout.mask)
+        advantage = jnp.concatenate([reward[..., None], costs], axis=-1)
+        scale = jnp.concatenate([reward_scale[None], cost_scale])
     more_is_better = jnp.array([1.0] + [-1.0] * num_constraints)
     batch = Batch(
         observation=observation,

@@ -14,18 +14,20 @@ if TYPE_CHECKING:
     from espo_jax.training.loop import TrainResult
 
 
-def make(env: Any, config: Config | None = None) -> Algorithm:
+def make(env: Any, config: Config | None = None, sample_size_rule: core.Rule | None = None) -> Algorithm:
     """ESPO on an environment: Algorithm(init, step).
 
     Args:
       env: environment with Brax's reset and step, reporting info["cost"] (`safety_envs.make`, or any through
         `safety_envs.SafetyWrapper`).
       config: static settings.
+      sample_size_rule: how many samples next, a function from `sample_size.Evidence` to a size; None is the rule that
+        the config names.
 
     Raises:
       ValueError: the environment reports no cost, or a setting makes no sense for the algorithm.
     """
-    return core.make(env, config or Config(), RULE)
+    return core.make(env, config or Config(), RULE, sample_size_rule)
 
 
 def train(environment: Any, **options: Any) -> "TrainResult":
@@ -41,7 +43,7 @@ def train(environment: Any, **options: Any) -> "TrainResult":
 
     Raises:
       ValueError: a setting or the environment is not usable; before any compilation.
-      NonFiniteError: nan or infinity; its state holds the last good parameters.
+      IterationError: nan, infinity or a negative cost; its state holds the last good parameters.
     """
     from espo_jax.training import loop  # training is built on the algorithms: imported only to run
 

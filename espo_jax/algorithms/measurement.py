@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from espo_jax import conflict, policy
 from espo_jax.algorithms.types import Metrics, Problem, TrainState, Update
-from espo_jax.rollout import EpisodeTotals, Rollout
+from espo_jax.rollout import Rollout
 
 
 def find_nonfinite(
@@ -26,7 +26,7 @@ def measure(
     problem: Problem,
     update: Update,
     mode: jax.Array,
-    totals: EpisodeTotals,
+    rollout: Rollout,
     critic_loss: jax.Array,
     nonfinite: jax.Array,
 ) -> Metrics:
@@ -43,16 +43,18 @@ def measure(
         episode_reward=next_state.episode.reward,
         episode_cost=next_state.episode.cost,
         episode_length=next_state.episode.length,
-        episodes_finished=totals.episodes,
+        episodes_finished=rollout.episodes_finished,
         cost_limit=problem.hyperparams.cost_limit,
         slack_positive=problem.slack_positive,
         slack_negative=problem.slack_negative,
         kl=update.kl,
         entropy=jnp.sum(jnp.where(batch.mask, policy.entropy(batch.distribution), 0.0)) / samples,
         step_fraction=update.step_fraction,
+        failed_line_searches=jnp.asarray(update.failed_line_searches, jnp.int32),
         cg_residual=update.cg_residual,
         multiplier=update.multiplier,
         critic_loss=critic_loss,
         mode_counts=next_state.mode_counts,
         nonfinite=nonfinite,
+        negative_costs=jnp.sum(rollout.cost < 0),
     )

@@ -37,11 +37,13 @@ class TrustRegion(NamedTuple):
       step: [C, P], 0 where no step was acceptable.
       fraction: [C] of the full step.
       kl: [C] nats from the old policy.
+      failed: [C] bool, a step had a first-order promise and no share of it was acceptable.
     """
 
     step: jax.Array
     fraction: jax.Array
     kl: jax.Array
+    failed: jax.Array
 
 
 def gradients(problem: Problem) -> jax.Array:
@@ -73,34 +75,46 @@ def trust_region(problem: Problem, natural: Natural, weight: jax.Array) -> Trust
     hp = problem.hyperparams
     direction, image = combine(weight, natural.direction), combine(weight, natural.image)
     step = natural_gradient.kl_scaled_step(direction, dot(direction, image), hp.target_kl)
+    promise = dot(combine(weight, natural.gradient), step)
     search = natural_gradient.line_search(
         lambda change: improvement_and_kl(problem, change, weight),
         step,
-        dot(combine(weight, natural.gradient), step),
+        promise,
         max_kl=hp.kl_margin * hp.target_kl,
         accept_ratio=hp.accept_ratio,
         num_steps=problem.config.line_search_steps,
     )
     accepted = search.fraction[:, None]
-    return TrustRegion(jnp.where(accepted > 0, accepted * step, 0.0), search.fraction, search.kl)
+    return TrustRegion(
+        step=jnp.where(accepted > 0, accepted * step, 0.0),
+        fraction=search.fraction,
+        kl=search.kl,
+        failed=(promise > 0) & (search.fraction == 0),
+    )
 
 
-def compare(problem: Problem, natural: Natural) -> tuple[jax.Array, TrustRegion]:
-    """Inner products [M, M] of the objectives' directions in the metric of the conflict, and each one's own step.
+def compare(problem: Problem, natural: Natural, active: jax.Array | bool = True) -> tuple[jax.Array, TrustRegion]:
+    """Inner products of the objectives' directions in the metric of the conflict, and each objective's own step.
 
-    The metric decides which vectors are compared and combined (PAPER.md section 5):
-      natural    each objective's own line-searched TRPO step, in the Euclidean product
-      euclidean  the raw gradients; their combination is preconditioned after
-      fisher     the natural directions F^-1 g, in the Fisher product <F^-1 g_i, F^-1 g_j>_F = g_i^T F^-1 g_j
-    Preconditioning is linear, so all three only differ in the Gram matrix and in what the coefficients multiply.
+    A metric that compares steps has nothing to compare where a line search failed: the inner product with a step of
+    zero would say "no conflict". If that happens to an active objective, the inner products are those of the metric
+    "fisher", g_i^T F^-1 g_j.
+
+    Args:
+      problem: the old policy and samples.
+      natural: gradients and natural directions of the M objectives.
+      active: [M] bool, the objectives that the comparison is for.
+
+    Returns:
+      Gram matrix [M, M], and the M own steps.
     """
     own = trust_region(problem, natural, jnp.eye(natural.gradient.shape[0]))
-    metric = problem.config.conflict_metric
-    if metric == "natural":
-        return conflict.gram(own.step), own
-    if metric == "euclidean":
-        return conflict.gram(natural.gradient), own
-    return conflict.gram(natural.gradient, natural.direction), own
+    metric, fisher = conflict.METRICS[problem.config.conflict_metric], conflict.METRICS["fisher"]
+    gram = metric.gram(natural.gradient, natural.direction, own.step)
+    if metric.of_steps:
+        without_steps = fisher.gram(natural.gradient, natural.direction, own.step)
+        gram = jnp.where(jnp.any(own.failed & active), without_steps, gram)
+    return gram, own
 
 
 def in_natural_directions(own_step: jax.Array, natural: Natural) -> jax.Array:
@@ -110,22 +124,29 @@ def in_natural_directions(own_step: jax.Array, natural: Natural) -> jax.Array:
 
 
 def follow(problem: Problem, choice: ModeChoice) -> Update:
-    """A natural step for the objectives of a choice; in its balance, conflicts are resolved as configured."""
+    """A natural step for the objectives of a choice; in its balance, conflicts are resolved as configured.
+
+    Where the metric compares steps and one of them failed its line search in a balance, the step is that of the
+    metric "fisher": natural directions are combined, and the combination gets a line search of its own.
+    """
     config, hp = problem.config, problem.hyperparams
     natural = natural_directions(problem)
-    gram, own = compare(problem, natural)
+    gram, own = compare(problem, natural, choice.active)
+    failed = own.failed & choice.active
     resolved = conflict.resolve(
         config.conflict_resolution, gram, choice.weight, choice.active, cagrad_radius=hp.cagrad_radius
     )
     coefficients = jnp.where(choice.balance, resolved, choice.weight)
-    weight = coefficients
-    if config.conflict_metric == "natural":
-        step = combine(coefficients, own.step)
-        weight = coefficients * in_natural_directions(own.step, natural)
+    of_steps = conflict.METRICS[config.conflict_metric].of_steps
+    preconditioned = jnp.any(failed) & choice.balance if of_steps else jnp.array(True)
+    # A direction of zero is settled before the first trial of its line search.
+    joint = trust_region(problem, natural, jnp.where(preconditioned, coefficients, 0.0)[None])
+    step, weight, fraction, kl = joint.step[0], coefficients, joint.fraction[0], joint.kl
+    if of_steps:
+        step = jnp.where(preconditioned, step, combine(coefficients, own.step))
+        weight = jnp.where(preconditioned, weight, coefficients * in_natural_directions(own.step, natural))
+        fraction = jnp.where(preconditioned, fraction, jnp.min(jnp.where(choice.active, own.fraction, 1.0)))
         _, kl = improvement_and_kl(problem, step[None], choice.weight[None])
-        fraction = jnp.min(jnp.where(choice.active, own.fraction, 1.0))
-    else:
-        (step,), (fraction,), kl = trust_region(problem, natural, coefficients[None])
     return Update(
         step=step,
         active=choice.active,
@@ -135,6 +156,7 @@ def follow(problem: Problem, choice: ModeChoice) -> Update:
         step_fraction=fraction,
         cg_residual=natural.residual,
         multiplier=jnp.zeros_like(hp.cost_limit),
+        failed_line_searches=jnp.sum(failed),
     )
 
 
@@ -148,7 +170,7 @@ def every_nth_step(batch: Batch, stride: int) -> tuple[jax.Array, jax.Array, Blo
         return jnp.pad(x[::stride], ((0, padding), *[(0, 0)] * (x.ndim - 1)))
 
     mask = thin(batch.mask)
-    return thin(batch.observation), mask, Blocks.covering(jnp.sum(mask[:, 0]), size)
+    return thin(batch.observation), mask, Blocks.covering(mask, size)
 
 
 def improvement_and_kl(problem: Problem, change: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:

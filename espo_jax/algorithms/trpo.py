@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from espo_jax.training.loop import TrainResult
 
 
-def make(env: Any, config: Config | None = None) -> Algorithm:
+def make(env: Any, config: Config | None = None, sample_size_rule: core.Rule | None = None) -> Algorithm:
     """TRPO on an environment; arguments and errors as for `espo.make`."""
-    return core.make(env, config or Config(), RULE)
+    return core.make(env, config or Config(), RULE, sample_size_rule)
 
 
 def train(environment: Any, **options: Any) -> "TrainResult":

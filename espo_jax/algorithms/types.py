@@ -5,14 +5,16 @@ from typing import Any, NamedTuple
 
 import flax.struct
 import jax
+import numpy as np
+from brax.training.types import UInt64
 
 from espo_jax.blocks import Blocks
 from espo_jax.config import Config
+from espo_jax.episode_estimate import EpisodeEstimate, LifeTable
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.modes import ModeChoice
 from espo_jax.networks import Networks
 from espo_jax.policy import Gaussian
-from espo_jax.rollout import EpisodeEstimate
 
 
 @flax.struct.dataclass
@@ -22,22 +24,25 @@ class TrainState:
     Args:
       key: PRNG key.
       iteration: [] int32 iterations finished.
-      env_steps: [] int32 samples taken so far (up to 2^31 - 1).
-      num_steps: [] int32 time steps of the next rollout (sample size / num_envs).
-      env_state: of the N environments.
+      env_steps: number of samples taken so far, in 64 bits: two [] uint32.
+      sample_size: [] int32 number of samples of the next iteration.
+      turn: [] int32 whose turn it is where the last time step of a rollout is not for all environments.
+      env_state: state of the N environments.
       policy: [P] flat parameters.
       rule_state: what the update rule carries from one iteration to the next, such as multipliers; () for nothing.
       critics: [1 + K, P'] flat parameters, reward first.
       critic_optimizer: optimiser state of the critics (adam; L-BFGS starts afresh in each iteration).
       normalizer: running observation statistics.
       episode: estimates of V_r, V_c and episode length.
+      life_table: at which age episodes terminate.
       mode_counts: [4] int32 iterations spent in each mode.
     """
 
     key: jax.Array
     iteration: jax.Array
-    env_steps: jax.Array
-    num_steps: jax.Array
+    env_steps: UInt64
+    sample_size: jax.Array
+    turn: jax.Array
     env_state: Any
     policy: jax.Array
     rule_state: Any
@@ -45,6 +50,7 @@ class TrainState:
     critic_optimizer: Any
     normalizer: Any
     episode: EpisodeEstimate
+    life_table: LifeTable
     mode_counts: jax.Array
 
 
@@ -114,7 +120,8 @@ class Update(NamedTuple):
         first-order update); 0 means no step.
       cg_residual: [] largest relative residual of the conjugate gradients, 0 without any.
       multiplier: [K] Lagrange multipliers, 0 without any.
-      state: for the next iteration.
+      state: state of the rule for the next iteration.
+      failed_line_searches: [] number of the objectives followed whose own step found no acceptable share.
     """
 
     step: jax.Array
@@ -126,6 +133,7 @@ class Update(NamedTuple):
     cg_residual: jax.Array
     multiplier: jax.Array
     state: Any = ()
+    failed_line_searches: jax.Array | int = 0
 
 
 # Bits of Metrics.nonfinite, and the quantity each one names.
@@ -147,24 +155,27 @@ class Metrics(NamedTuple):
 
     Args:
       iteration: 1 at the first.
-      env_steps: samples so far, this iteration's included.
+      env_steps: number of samples so far, this iteration's included, in 64 bits (see `fetch`).
       sample_size: samples of this iteration.
       mode: see modes.MODE_NAMES.
       conflict_angle: degrees.
-      episode_reward: V_r.   episode_cost: [K] V_c, undiscounted.   episode_length: control steps.
-      episodes_finished: within this iteration; with 0 the three above are the running estimate.
+      episode_reward: V_r.   episode_cost: [K] V_c, undiscounted.   episode_length: agent steps.
+      episodes_finished: number of episodes that ended within this iteration.
       cost_limit: [K] b.   slack_positive, slack_negative: [K] h+, h- as annealed.
       kl: nats.   entropy: nats.
       step_fraction: of the line search, 0 when no step was acceptable.
+      failed_line_searches: number of the objectives followed whose own step found no acceptable share. In the balance
+        mode their conflict is then that of the metric "fisher".
       cg_residual: relative.
       multiplier: [K] nu, 0 for algorithms without.
       critic_loss: [1 + K] mean squared errors plus L2.
       mode_counts: [4] iterations so far in each mode.
       nonfinite: 0, or bits naming NONFINITE_QUANTITIES; then nothing was learned in this iteration.
+      negative_costs: number of costs below 0 that the environment reported; a cost is what a limit bounds from above.
     """
 
     iteration: jax.Array
-    env_steps: jax.Array
+    env_steps: Any
     sample_size: jax.Array
     mode: jax.Array
     conflict_angle: jax.Array
@@ -178,11 +189,20 @@ class Metrics(NamedTuple):
     kl: jax.Array
     entropy: jax.Array
     step_fraction: jax.Array
+    failed_line_searches: jax.Array
     cg_residual: jax.Array
     multiplier: jax.Array
     critic_loss: jax.Array
     mode_counts: jax.Array
     nonfinite: jax.Array
+    negative_costs: jax.Array
+
+
+def fetch(metrics: Metrics) -> Metrics:
+    """Metrics as NumPy arrays on the host, env_steps as int64."""
+    return jax.device_get(metrics._replace(env_steps=()))._replace(
+        env_steps=metrics.env_steps.to_numpy().astype(np.int64)
+    )
 
 
 class UpdateRule(NamedTuple):
@@ -207,6 +227,8 @@ class Algorithm(NamedTuple):
     """A pair of pure functions, after Optax.
 
     Args:
+      check: (hyperparams) -> None, a ValueError where they make no sense with the static settings or the environment;
+        `init` calls it, and traced values pass.
       init: (key, hyperparams) -> TrainState.
       step: (state, hyperparams) -> (TrainState, Metrics), one iteration; jit, vmap, scan and shard it at will.
       params: TrainState -> (normalizer, policy, critics), the last two as flax variables.
@@ -216,6 +238,7 @@ class Algorithm(NamedTuple):
       networks: see Networks.
     """
 
+    check: Callable[[Hyperparams], None]
     init: Callable[[jax.Array, Hyperparams], TrainState]
     step: Callable[[TrainState, Hyperparams], tuple[TrainState, Metrics]]
     params: Callable[[TrainState], tuple[Any, Any, Any]]

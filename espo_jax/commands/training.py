@@ -7,7 +7,17 @@ from typing import Any
 
 from espo_jax import algorithms, presets
 from espo_jax.commands import common
-from espo_jax.commands.common import DIFFERENT, INTERRUPTED, NONFINITE, OK, TERMINATED, UNWRITABLE, recorded, refusing
+from espo_jax.commands.common import (
+    BAD_INPUT,
+    DIFFERENT,
+    INTERRUPTED,
+    NONFINITE,
+    OK,
+    TERMINATED,
+    UNWRITABLE,
+    recorded,
+    refusing,
+)
 from espo_jax.options import CompareOptions, ReplayOptions, RunOptions
 
 
@@ -131,7 +141,7 @@ def replay(options: ReplayOptions, env: Any = None) -> int:
     """
     console = common.console()
     with refusing():
-        from espo_jax.training.loop import NonFiniteError
+        from espo_jax.training.loop import IterationError
         from espo_jax.training.replay import replay as repeat
 
         if options.num_iterations is not None and options.num_iterations < 1:
@@ -140,7 +150,7 @@ def replay(options: ReplayOptions, env: Any = None) -> int:
         about, algorithm, env = recorded(path, env)
         try:
             found = repeat(about, env, algorithm.make, path, console, num_iterations=options.num_iterations)
-        except NonFiniteError as error:
+        except IterationError as error:
             print(f"espo: {error}, in the repetition only", file=sys.stderr)
             return NONFINITE
     for name, (then, now) in found.versions.items():
@@ -175,7 +185,7 @@ def execute(job: Any) -> int:
         print(f"espo: {result['message']}; {go_on}", file=sys.stderr)
         return _interrupted(result["signal"])
     print(f"espo: {result['message']}; what ran until then is in {path}", file=sys.stderr)
-    return NONFINITE
+    return BAD_INPUT if result["status"] == run.NEGATIVE_COST else NONFINITE
 
 
 def _interrupted(signal: str | None) -> int:

@@ -13,13 +13,13 @@ import numpy as np
 from rich.console import Console
 
 from espo_jax import algorithms
-from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Algorithm, Metrics
+from espo_jax.algorithms.types import Algorithm, Metrics, fetch
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import resolve
 from espo_jax.training import overlay, run_directory
 from espo_jax.training.comparison_table import markdown, summarize
 from espo_jax.training.loggers import open_loggers, parse_names
-from espo_jax.training.loop import Budget
+from espo_jax.training.loop import Budget, check
 from espo_jax.training.progress import progress
 from espo_jax.training.run import FINISHED, INTERRUPTED, NONFINITE
 from espo_jax.training.run_config import RunConfig
@@ -83,6 +83,7 @@ def prepare(
         config, values = resolve(flat, env)
         hyperparams = Hyperparams.create(**values, config=config)
         algorithm = algorithms.load(name).make(env, config)
+        algorithm.check(hyperparams)
         jax.eval_shape(algorithm.init, jax.random.key(0), hyperparams)
         contestants.append(Contestant(name, algorithm, hyperparams, values))
         resolved[name] = {"config": dataclasses.asdict(algorithm.config), "hyperparams": values}
@@ -166,13 +167,12 @@ def _train(contestant: Contestant, comparison: Comparison, console: Console, sto
                 state, metrics = jax.block_until_ready(step(state, hyperparams))
                 elapsed = time.perf_counter() - begin
                 seconds += elapsed
-                lanes = _lanes(jax.device_get(metrics), num_seeds)
+                lanes = _lanes(fetch(metrics), num_seeds)
                 for seed, (folder, lane) in enumerate(zip(folders, lanes, strict=True)):
-                    if bits := int(lane.nonfinite):
-                        names = (name for i, name in enumerate(NONFINITE_QUANTITIES) if bits >> i & 1)
-                        raise ArithmeticError(
-                            f"seed {seed}, iteration {int(lane.iteration)}: nan or infinity in {', '.join(names)}"
-                        )
+                    try:
+                        check(lane)
+                    except ArithmeticError as error:
+                        raise ArithmeticError(f"seed {seed}, {error}") from None
                     folder.append(run_directory.record(lane, elapsed))
                 display.update(_mean_record([folder.records[-1] for folder in folders]))
                 stop.check()

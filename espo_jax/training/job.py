@@ -187,6 +187,7 @@ def _check(
     budget = Budget.create(int(values["num_iterations"]), num_timesteps)
     hyperparams = Hyperparams.create(**values, config=config)
     built = make(env, config)
+    built.check(hyperparams)
     # Tracing finds what is wrong between environment and settings, such as the number of limits.
     jax.eval_shape(built.init, jax.random.key(0), hyperparams)
     return built, hyperparams, budget

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Algorithm, Metrics, TrainState
-from espo_jax.config import Config
+from espo_jax.algorithms.core import Rule
+from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Algorithm, Metrics, TrainState, fetch
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import resolve
 from espo_jax.training.evaluation import evaluator
 
-MakeFn = Callable[[Any, Config], Algorithm]
+MakeFn = Callable[..., Algorithm]  # (env, config, sample_size_rule=None)
 StepFn = Callable[[TrainState, Hyperparams], tuple[TrainState, Metrics]]
 ProgressFn = Callable[[int, dict[str, Any]], None]
 PolicyParamsFn = Callable[[int, Callable[..., Callable], tuple[Any, Any, Any]], None]
@@ -66,21 +66,61 @@ class Iteration(NamedTuple):
     seconds: float
 
 
-class NonFiniteError(ArithmeticError):
-    """The physics or the update gave nan or infinity; `state` still holds the parameters from before.
+class IterationError(ArithmeticError):
+    """An iteration gave numbers with which training cannot go on.
 
     Attributes:
-      iteration: in which, 1 is the first.
-      quantities: the offenders among NONFINITE_QUANTITIES.
-      state: after the iteration, in which nothing was learned.
+      iteration: number of the iteration, 1 is the first.
+      state: the state after it.
     """
 
-    def __init__(self, iteration: int, quantities: tuple[str, ...], state: TrainState):
-        """Names iteration and quantities."""
-        super().__init__(f"iteration {iteration}: nan or infinity in {', '.join(quantities)}")
+    def __init__(self, iteration: int, message: str, state: TrainState | None):
+        """Names the iteration."""
+        super().__init__(f"iteration {iteration}: {message}")
         self.iteration = iteration
-        self.quantities = quantities
         self.state = state
+
+
+class NonFiniteError(IterationError):
+    """The physics or the update gave nan or infinity; nothing was learned in that iteration.
+
+    Attributes:
+      quantities: the offenders among NONFINITE_QUANTITIES.
+    """
+
+    def __init__(self, iteration: int, quantities: tuple[str, ...], state: TrainState | None):
+        """Names iteration and quantities."""
+        super().__init__(iteration, f"nan or infinity in {', '.join(quantities)}", state)
+        self.quantities = quantities
+
+
+class NegativeCostError(IterationError):
+    """The environment reported a cost below 0, so that training would have led towards more of what is unwanted."""
+
+    def __init__(self, iteration: int, count: int, state: TrainState | None):
+        """Says what a cost is."""
+        super().__init__(
+            iteration,
+            f'the environment reported {count:,} costs below 0 in info["cost"]: a cost is at least 0, more of it is '
+            "worse, and its sum over an episode is what cost_limit bounds from above; change the sign of costs that "
+            "are reported with a minus sign, as Safety-MuJoCo does",
+            state,
+        )
+
+
+def check(metrics: Metrics, state: TrainState | None = None) -> None:
+    """Refuse to go on after an iteration whose metrics, on the host, report numbers that are no good.
+
+    Raises:
+      NonFiniteError: nan or infinity.
+      NegativeCostError: a cost below 0.
+    """
+    iteration = int(metrics.iteration)
+    if bits := int(metrics.nonfinite):
+        quantities = tuple(name for i, name in enumerate(NONFINITE_QUANTITIES) if bits >> i & 1)
+        raise NonFiniteError(iteration, quantities, state)
+    if count := int(metrics.negative_costs):
+        raise NegativeCostError(iteration, count, state)
 
 
 class TrainResult(NamedTuple):
@@ -104,6 +144,7 @@ def train(
     num_timesteps: int | None = None,
     num_iterations: int | None = None,
     seed: int = 0,
+    sample_size_rule: Rule | str | None = None,
     progress_fn: ProgressFn = lambda num_steps, metrics: None,
     policy_params_fn: PolicyParamsFn = lambda num_steps, make_inference_fn, params: None,
     num_evals: int = 10,
@@ -124,6 +165,7 @@ def train(
       num_timesteps: stop when this many samples are taken; the last iteration is completed.
       num_iterations: stop after this many iterations; at least one of the two is needed.
       seed: of all randomness.
+      sample_size_rule: how many samples next: a name, or a function (see `sample_size`); None is the algorithm's own.
       progress_fn: called with (samples so far, metrics) after every evaluation.
       policy_params_fn: called with (samples so far, make_inference_fn, params) beside it, to keep them or to film.
       num_evals: evaluations, evenly spread; the first comes before any training unless it is the only one.
@@ -137,14 +179,18 @@ def train(
 
     Raises:
       ValueError: a setting or the environment is not usable; before any compilation.
-      NonFiniteError: nan or infinity; its state holds the last good parameters.
+      IterationError: nan, infinity or a negative cost; its state holds the last good parameters.
     """
     budget = Budget.create(num_iterations, num_timesteps)
+    own_rule = None if isinstance(sample_size_rule, str) else sample_size_rule
+    if own_rule is None:
+        settings["sample_size_rule"] = sample_size_rule
     config, hyperparam_values = resolve(settings, environment)
     fewest = config.base_sample_size * (1 + hyperparam_values["zeta_negative"])  # samples of an iteration
     iterations = num_iterations or max(1, math.ceil((num_timesteps or 0) / max(1.0, fewest)))
     hyperparams = Hyperparams.create(**{**hyperparam_values, "num_iterations": iterations}, config=config)
-    algorithm = make(environment, config)
+    algorithm = make(environment, config) if own_rule is None else make(environment, config, own_rule)
+    algorithm.check(hyperparams)
     evaluate = jax.jit(
         evaluator(
             environment,
@@ -211,16 +257,14 @@ def iterate(step: StepFn, state: TrainState, hyperparams: Hyperparams, budget: B
       Iteration, when it is finished.
 
     Raises:
-      NonFiniteError: nan or infinity in an iteration, which is not yielded.
+      IterationError: nan, infinity or a negative cost in an iteration, which is not yielded.
     """
     while budget.fraction(int(state.iteration), int(state.env_steps)) < 1:
         begin = time.perf_counter()
         state, metrics = jax.block_until_ready(step(state, hyperparams))
         seconds = time.perf_counter() - begin
-        measured = jax.device_get(metrics)
-        if bits := int(measured.nonfinite):
-            quantities = tuple(name for i, name in enumerate(NONFINITE_QUANTITIES) if bits >> i & 1)
-            raise NonFiniteError(int(measured.iteration), quantities, state)
+        measured = fetch(metrics)
+        check(measured, state)
         yield Iteration(state, measured, seconds)
 
 

@@ -14,26 +14,27 @@ from espo_jax.training import plots, run_directory
 from espo_jax.training.checkpoints import Checkpoints
 from espo_jax.training.evaluation import evaluator
 from espo_jax.training.job import Job
-from espo_jax.training.loop import NonFiniteError, iterate, start
+from espo_jax.training.loop import IterationError, NegativeCostError, iterate, start
 from espo_jax.training.progress import clock_time, number, progress
 from espo_jax.training.run_directory import BEST_POLICY, CURVES, RESULT
 from espo_jax.training.signals import Stop, finish_first
 
-FINISHED, INTERRUPTED, NONFINITE = "finished", "interrupted", "nonfinite"
+FINISHED, INTERRUPTED, NONFINITE, NEGATIVE_COST = "finished", "interrupted", "nonfinite", "negative_cost"
 STOCHASTIC, DETERMINISTIC = POLICIES = ("stochastic", "deterministic")
 
 
 def execute(job: Job, console: Console) -> dict[str, Any]:
     """Train, and leave metrics.jsonl, checkpoints, policy.npz, curves.png and result.json behind, however it ends.
 
-    Ctrl-C and SIGTERM finish the iteration, save and stop; nan or infinity stops; both keep what was there before.
+    Ctrl-C and SIGTERM finish the iteration, save and stop; nan, infinity or a negative cost stop the run; all keep
+    what was there before.
 
     Args:
       job: from `job.prepare` or `job.resume`.
       console: shows the progress.
 
     Returns:
-      What result.json holds: status ("finished", "interrupted" or "nonfinite"), signal, message, iterations,
+      What result.json holds: status ("finished", "interrupted", "nonfinite" or "negative_cost"), signal, message, iterations,
       env_steps, fixed_env_steps (what fixed X would have used), training (reward, cost, ...), evaluation (the same of
       fresh episodes, by stochastic and deterministic policy), cost_limit, limit_met by each of the three, best_safe
       (iteration and reward of the best safe checkpoint), seconds (of all iterations) and compile_seconds.
@@ -75,8 +76,9 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
         except KeyboardInterrupt:
             status = INTERRUPTED
             message = f"interrupted by {_name(stop)} after iteration {len(directory.records)}"
-        except NonFiniteError as error:
-            status, message = NONFINITE, str(error)
+        except IterationError as error:
+            status = NEGATIVE_COST if isinstance(error, NegativeCostError) else NONFINITE
+            message = str(error)
         if state is not None:
             save(job, checkpoints, state)
         checkpoints.wait()
@@ -117,9 +119,8 @@ def summary(result: Mapping[str, Any], path: Path) -> Group:
         table.add_column(column)
     limit = number(result["cost_limit"])
     training = result["training"]
-    finished = training["episodes_finished"]
     table.add_row(
-        f"in training, V_c of {finished:g} episodes" if finished else "in training, running V_c (no episode finished)",
+        f"in training, {training['samples']:,} samples",
         number(training["reward"]), number(training["cost"]), limit, _yes_or_no(result["limit_met"]["training"]),
     )  # fmt: skip
     for policy, evaluation in result.get("evaluation", {}).items():
@@ -211,6 +212,7 @@ def _training_result(records: list[dict[str, Any]], base_sample_size: int) -> di
         "training": {
             "reward": last["episode_reward"],
             "cost": last["episode_cost"],
+            "samples": last["sample_size"],
             "episodes_finished": last["episodes_finished"],
         },
         "limit_met": {"training": _met(last["episode_cost"], last["cost_limit"])},

@@ -22,6 +22,8 @@ CHANGEABLE = (
     "checkpoint_iterations",
     "checkpoint_minutes",
 )
+# What earlier versions did where config.json does not have a setting yet.
+EARLIER_CONFIG = {"time_limit": "truncation", "activation": "tanh", "cost_advantages": "standardize"}
 _ANNEALED = tuple(name for name in HYPERPARAM_DEFAULTS if name.startswith("anneal_"))
 
 
@@ -70,6 +72,7 @@ class RunConfig:
             values[name] = content[name]
             if not _is(values[name], kind):
                 raise DamagedError(f"{path}: {name} is {repr(values[name])[:80]}, not {_describe(kind)}")
+        values["config"] = {**EARLIER_CONFIG, **values["config"]}
         config, hyperparams = values["config"], values["hyperparams"]
         for section, fields in (
             (config, {field.name for field in dataclasses.fields(Config)}),

@@ -20,8 +20,8 @@ import espo_jax
 from espo_jax import algorithms
 from espo_jax.algorithms import core
 from espo_jax.algorithms.batch import prepare_batch
+from espo_jax.episode_estimate import estimate_episodes
 from espo_jax.presets import preset, resolve
-from espo_jax.rollout import estimate_episodes
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,24 @@ def samples(args: Args):
     state = jax.jit(algorithm.init)(jax.random.key(0), hp)
     for _ in range(args.warm_iterations):
         state, _ = step(state, hp)
-    num_steps = jnp.int32(algorithm.config.base_sample_size // algorithm.config.num_envs)
-    _, rollout, totals = jax.jit(common.rollout_fn(algorithm))(state, num_steps)
-    return dataclasses.replace(state, num_steps=num_steps), rollout, totals
+    size = jnp.int32(algorithm.config.base_sample_size)
+    _, rollout = jax.jit(common.rollout_fn(algorithm))(state, size)
+    return dataclasses.replace(state, sample_size=size), rollout
 
 
 def update_fn(name, algorithm, hp, state):
     """(samples) -> what the update rule makes of them, and the next sample size; state and settings are constants."""
     rule = algorithms.load(name).RULE
+    _, size_rule = core.settle(algorithm.config, rule)
     networks, config = algorithm.networks, algorithm.config
     rule_state = rule.init(networks, state.policy, config, hp)
 
-    def run(rollout, totals):
+    def run(rollout):
         batch, _ = prepare_batch(networks, config, state, rollout, hp)
-        episode = estimate_episodes(rollout, totals, state.episode)
+        episode, _ = estimate_episodes(rollout, state.life_table, state.episode.length)
         problem = core.pose(networks, config, state, batch, episode, state.key, hp)
         update = rule.update(problem, rule_state)
-        return update.step, core.next_num_steps(problem, update, state.iteration)
+        return update.step, core.next_sample_size(size_rule, problem, update, state.iteration)
 
     return run
 
@@ -82,17 +83,17 @@ def update_fn(name, algorithm, hp, state):
 def main(args: Args) -> None:
     print(common.machine())
     print(f"{args.task} on {args.backend}, paper's settings, medians of {args.repeats} runs in turns\n")
-    state, rollout, totals = samples(args)
+    state, rollout = samples(args)
     updates, iterations = {}, {}
     for name in args.algorithms:
         algorithm, hp = make(args, name)
         # ESPO's buffer has room for 1.1 X: samples for the others are cut to their own.
         cut = jax.tree.map(lambda x, size=algorithm.config.capacity: x[:size], rollout)
-        run = jax.jit(update_fn(name, algorithm, hp, state)).lower(cut, totals).compile()
-        updates[name] = lambda run=run, cut=cut: run(cut, totals)
+        run = jax.jit(update_fn(name, algorithm, hp, state)).lower(cut).compile()
+        updates[name] = lambda run=run, cut=cut: run(cut)
         own = dataclasses.replace(jax.jit(algorithm.init)(jax.random.key(0), hp), policy=state.policy)
         own = dataclasses.replace(own, critics=state.critics, normalizer=state.normalizer, env_state=state.env_state)
-        own = dataclasses.replace(own, iteration=state.iteration, num_steps=state.num_steps)
+        own = dataclasses.replace(own, iteration=state.iteration, sample_size=state.sample_size)
         step = jax.jit(algorithm.step).lower(own, hp).compile()
         iterations[name] = lambda step=step, own=own, hp=hp: step(own, hp)
     update, iteration = (common.interleaved_median_seconds(runs, args.repeats) for runs in (updates, iterations))
@@ -114,8 +115,8 @@ def main(args: Args) -> None:
         # The same buffer for all, so that only the rule differs.
         algorithm, hp = make(args, first, sample_size_rule=rule, zeta_positive=0.0, zeta_negative=0.0)
         cut = jax.tree.map(lambda x, size=algorithm.config.capacity: x[:size], rollout)
-        run = jax.jit(update_fn(first, algorithm, hp, state)).lower(cut, totals).compile()
-        runs[rule] = lambda run=run, cut=cut: run(cut, totals)
+        run = jax.jit(update_fn(first, algorithm, hp, state)).lower(cut).compile()
+        runs[rule] = lambda run=run, cut=cut: run(cut)
     medians = common.interleaved_median_seconds(runs, args.repeats)
     rows = [[rule, f"{1e3 * t:.0f}", f"{t / medians['fixed']:.2f}"] for rule, t in medians.items()]
     print("\n" + common.table([f"{first}'s update with rule", "ms", "/ fixed"], rows))

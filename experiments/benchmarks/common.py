@@ -50,16 +50,16 @@ def make(task: str, backend: str, **settings: Any) -> tuple:
 
 
 def rollout_fn(algorithm: Any) -> Callable:
-    """(state, num_steps) -> rollout with the state's policy."""
+    """(state, sample_size) -> the environments' state after it and the rollout, with the state's policy."""
     config, networks = algorithm.config, algorithm.networks
 
-    def run(state, num_steps):
+    def run(state, size):
         def act(observation, key):
             distribution = networks.policy(state.policy, whiten(config, state.normalizer, observation))
             action = policy.sample(key, distribution)
             return action, policy.log_prob(distribution, action)
 
-        return collect(algorithm.env, act, state.env_state, state.key, num_steps, config.capacity)
+        return collect(algorithm.env, act, state.env_state, state.key, size, config.capacity)
 
     return run
 

@@ -89,7 +89,8 @@ def jitted(task: str, backend: str, num_envs: int) -> tuple[Run, int, float]:
     begin = time.perf_counter()
     compiled = jax.jit(common.rollout_fn(algorithm)).lower(state, jnp.int32(1)).compile()
     compile_seconds = time.perf_counter() - begin
-    return lambda num_steps: jax.block_until_ready(compiled(state, jnp.int32(num_steps))), capacity, compile_seconds
+    run = lambda num_steps: jax.block_until_ready(compiled(state, jnp.int32(num_steps * num_envs)))  # noqa: E731
+    return run, capacity, compile_seconds
 
 
 def bare_engine(task: str, num_envs: int) -> Run:

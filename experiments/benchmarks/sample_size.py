@@ -47,9 +47,9 @@ def main(args: Args) -> None:
     stepping = jax.jit(common.rollout_fn(algorithm))
     runs = {}
     for share in args.shares:
-        num_steps = jnp.int32(round(share * config.base_sample_size / config.num_envs))
-        sized = dataclasses.replace(state, num_steps=num_steps)
-        runs[share, "stepping"] = lambda s=sized, n=num_steps: stepping(s, n)
+        size = jnp.int32(round(share * config.base_sample_size))
+        sized = dataclasses.replace(state, sample_size=size)
+        runs[share, "stepping"] = lambda s=sized, n=size: stepping(s, n)
         runs[share, "iteration"] = lambda s=sized: step(s, hp)
     medians = common.interleaved_median_seconds(runs, args.repeats)
     seconds = {share: [medians[share, part] for part in ("stepping", "iteration")] for share in args.shares}

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from espo_jax import natural_gradient, surrogate
+from espo_jax import critic, natural_gradient, surrogate
 from espo_jax.algorithms import core, steps
 from espo_jax.algorithms.batch import prepare_batch
 from espo_jax.presets import preset
@@ -69,7 +69,8 @@ def by_num_envs(args: Args) -> str:
         num_steps = jnp.int32(size // num_envs)
         raw = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), num_envs))
         _, bare = common.compile_and_time(bare_fn(env, num_envs), raw, num_steps, repeats=args.repeats)
-        _, rollout = common.compile_and_time(common.rollout_fn(algorithm), state, num_steps, repeats=args.repeats)
+        rollout_fn = common.rollout_fn(algorithm)
+        _, rollout = common.compile_and_time(rollout_fn, state, jnp.int32(size), repeats=args.repeats)
         compile_seconds, whole = common.compile_and_time(algorithm.step, state, hp, repeats=args.repeats)
         speeds = [f"{size / seconds:,.0f}" for seconds in (bare, rollout, whole)]
         rows.append([num_envs, size, *speeds, f"{compile_seconds:.0f} s", common.peak_memory()])
@@ -92,8 +93,8 @@ def parts(args: Args) -> str:
     step = jax.jit(algorithm.step)
     for _ in range(args.warm_iterations):
         state, _ = step(state, hp)
-    num_steps = jnp.int32(config.base_sample_size // config.num_envs)
-    _, rollout, _ = jax.jit(common.rollout_fn(algorithm))(state, num_steps)
+    size = jnp.int32(config.base_sample_size)
+    _, rollout = jax.jit(common.rollout_fn(algorithm))(state, size)
     prepare = lambda rollout: prepare_batch(networks, config, state, rollout, hp)  # noqa: E731
     batch, target = jax.jit(prepare)(rollout)
 
@@ -116,11 +117,14 @@ def parts(args: Args) -> str:
         return steps.improvement_and_kl(problem, 1e-3 * gradient, jnp.eye(2))
 
     def critics(batch, target):
-        return core.fit_critics(networks, config, state, batch, target, state.key, hp)
+        return critic.OPTIMIZERS[config.critic_optimizer].fit(
+            networks.critic, state.critics, state.critic_optimizer, state.key,
+            critic.Samples(batch.observation, target, batch.mask, batch.blocks), core.critic_settings(config, hp),
+        )  # fmt: skip
 
-    at_base = dataclasses.replace(state, num_steps=num_steps)
+    at_base = dataclasses.replace(state, sample_size=size)
     measured = {
-        "stepping": common.compile_and_time(common.rollout_fn(algorithm), state, num_steps, repeats=args.repeats)[1],
+        "stepping": common.compile_and_time(common.rollout_fn(algorithm), state, size, repeats=args.repeats)[1],
         "values, advantages": common.compile_and_time(prepare, rollout, repeats=args.repeats)[1],
         "gradients": common.compile_and_time(gradients, batch, repeats=args.repeats)[1],
         "conjugate gradient": common.compile_and_time(conjugate_gradient, batch, gradient, repeats=args.repeats)[1],
@@ -143,7 +147,7 @@ def vmapped_seeds(args: Args) -> str:
     step, step_all = jax.jit(algorithm.step), jax.jit(jax.vmap(algorithm.step, in_axes=(0, None)))
     for _ in range(args.warm_iterations):
         one, many = step(one, hp)[0], step_all(many, hp)[0]
-    num_steps = jnp.int32(algorithm.config.base_sample_size // num_envs)
+    size = jnp.int32(algorithm.config.base_sample_size)
     run = common.rollout_fn(algorithm)
     _, wide_algorithm, wide_hp = common.make(
         args.task, args.backend, num_envs=seeds * num_envs, base_sample_size=seeds * algorithm.config.base_sample_size
@@ -153,9 +157,9 @@ def vmapped_seeds(args: Args) -> str:
     run = jax.jit(run)
     medians = common.interleaved_median_seconds(
         {
-            "one": lambda: run(one, num_steps),
-            "many": lambda: over_seeds(many, num_steps),
-            "wide": lambda: widely(wide, num_steps),
+            "one": lambda: run(one, size),
+            "many": lambda: over_seeds(many, size),
+            "wide": lambda: widely(wide, seeds * size),
             "whole one": lambda: step(one, hp),
             "whole many": lambda: step_all(many, hp),
         },

@@ -48,7 +48,7 @@ def test_projection_equals_the_paper(x64, angle, x_r):
     coefficients, ours = combined(g_r, g_c, [x_r, 1 - x_r])
     expected, _ = references.espo_direction("balance", g_r, g_c, x_r)
     chex.assert_trees_all_close(ours, expected, atol=1e-12)
-    if angle > 90:  # the closed form of PAPER.md section 4
+    if angle > 90:  # the closed form of docs/paper.md, section 4
         dot = g_r @ g_c
         closed = jnp.array([x_r - (1 - x_r) * dot / (g_r @ g_r), (1 - x_r) - x_r * dot / (g_c @ g_c)])
         chex.assert_trees_all_close(coefficients, closed, rtol=1e-10)

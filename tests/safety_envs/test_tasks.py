@@ -1,4 +1,4 @@
-"""Rewards and costs of the Safety-MuJoCo tasks against PAPER.md's table, written in NumPy on the engine's own data."""
+"""Rewards and costs of the Safety-MuJoCo tasks against docs/paper.md, section 10: NumPy on the engine's own data."""
 
 import jax
 import jax.numpy as jnp

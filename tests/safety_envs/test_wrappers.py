@@ -113,7 +113,7 @@ def test_action_repeat_sums_reward_and_cost_up_to_a_termination():
     np.testing.assert_array_equal(states.metrics["cost"], states.info["cost"])
     np.testing.assert_array_equal(states.reward[:, 0], [3, 2, 3, 2])
     np.testing.assert_array_equal(states.done[:, 0], [0, 1, 0, 1])
-    np.testing.assert_array_equal(states.info["episode_metrics"]["length"][:, 0], [3, 5, 3, 5])
+    np.testing.assert_array_equal(states.info["episode_metrics"]["length"][:, 0], [1, 2, 1, 2])
     np.testing.assert_array_equal(states.info["final_observation"][:, 0, 1], [3, 5, 3, 5])
 
 

@@ -15,7 +15,7 @@ def safety_ant() -> Task:
         reward      = x velocity of the torso; "step" adds 1[healthy] - 0.5 sum a^2
         cost        = 0.5 sum a^2
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit; 200 is ours.
+    Reference: Safety-MuJoCo (SafeRL-Lab); docs/paper.md, section 10, which gives no limit; 200 is ours.
     """
     slow = {"opt.timestep": 0.005}
     return Task(
@@ -45,7 +45,7 @@ def safety_ant_velocity() -> Task:
         reward = x velocity + 1 - 0.5 sum a^2
         cost   = 1[||(x, y) velocity|| > 2.6222 m/s]
 
-    Reference: Safety-Gymnasium; PAPER.md sections 6 and 10: the limit is 25 by convention, 0.5 in the paper.
+    Reference: Safety-Gymnasium; docs/paper.md, sections 6 and 10: the limit is 25 by convention, 0.5 in the paper.
     """
 
     def reward(before: Readings, action: jax.Array, after: Readings) -> jax.Array:

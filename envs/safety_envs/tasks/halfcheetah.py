@@ -21,7 +21,7 @@ def safety_halfcheetah(goal_velocity: float = 0.3) -> Task:
     Raises:
       ValueError: goal_velocity is not finite.
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit; 40 is ours.
+    Reference: Safety-MuJoCo (SafeRL-Lab); docs/paper.md, section 10, which gives no limit; 40 is ours.
     """
     if not abs(goal_velocity) < float("inf"):
         raise ValueError(f"goal_velocity is {goal_velocity}; it must be finite")
@@ -52,7 +52,7 @@ def safety_halfcheetah_velocity() -> Task:
         reward = x velocity - 0.1 sum a^2
         cost   = 1[x velocity > 3.2096 m/s]
 
-    Reference: Safety-Gymnasium; PAPER.md section 10.
+    Reference: Safety-Gymnasium; docs/paper.md, section 10.
     """
 
     def reward(before: Readings, action: jax.Array, after: Readings) -> jax.Array:

@@ -15,7 +15,7 @@ def safety_hopper() -> Task:
         reward      = x velocity; "step" adds 1[healthy] - 1e-3 sum a^2
         cost        = 0.5 sum a^2 + 1[unhealthy]
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit; 400 is ours.
+    Reference: Safety-MuJoCo (SafeRL-Lab); docs/paper.md, section 10, which gives no limit; 400 is ours.
     """
     return Task(
         name="safety_hopper",
@@ -40,7 +40,7 @@ def safety_hopper_velocity() -> Task:
         reward = x velocity + 1 - 1e-3 sum a^2
         cost   = 1[x velocity > 0.7402 m/s]
 
-    Reference: Safety-Gymnasium; PAPER.md sections 6 and 10.
+    Reference: Safety-Gymnasium; docs/paper.md, sections 6 and 10.
     """
 
     def reward(before: Readings, action: jax.Array, after: Readings) -> jax.Array:

@@ -20,7 +20,7 @@ def safety_humanoid() -> Task:
         reward      = 1.25 x velocity of the centre of mass; "step" adds 5 1[healthy] - 0.1 sum a^2
         cost        = 0.1 sum a^2 + 1[not 1 < z < 2]
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit; 400 is ours.
+    Reference: Safety-MuJoCo (SafeRL-Lab); docs/paper.md, section 10, which gives no limit; 400 is ours.
     """
     return Task(
         name="safety_humanoid",
@@ -47,7 +47,7 @@ def safety_humanoid_velocity() -> Task:
         reward = 1.25 x velocity of the centre of mass + 5 - 0.1 sum a^2
         cost   = 1[||(x, y) velocity|| > 1.4149 m/s]
 
-    Reference: Safety-Gymnasium; PAPER.md section 10.
+    Reference: Safety-Gymnasium; docs/paper.md, section 10.
     """
 
     def reward(before: Readings, action: jax.Array, after: Readings) -> jax.Array:

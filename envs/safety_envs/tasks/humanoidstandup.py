@@ -16,7 +16,7 @@ def safety_humanoidstandup() -> Task:
         reward      = z / 0.003 s; "step" adds 1 - cost
         cost        = 0.1 sum a^2 + min(0.5e-6 sum cfrc_ext^2, 10)
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md sections 6 and 10.
+    Reference: Safety-MuJoCo (SafeRL-Lab); docs/paper.md, sections 6 and 10.
     """
 
     def reward(before: Readings, action: jax.Array, after: Readings) -> jax.Array:

@@ -16,7 +16,7 @@ def safety_pusher() -> Task:
                       "step" adds -0.1 sum a^2
         cost        = 0.1 sum a^2
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10, which gives no limit; 40 is ours.
+    Reference: Safety-MuJoCo (SafeRL-Lab); docs/paper.md, section 10, which gives no limit; 40 is ours.
     """
     approximate = (50, {"opt.timestep": 0.001, "actuator.gear": (20.0,) * 7})
     return Task(

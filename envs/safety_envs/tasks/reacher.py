@@ -15,7 +15,7 @@ def safety_reacher() -> Task:
         reward      = -||fingertip - target||, before the physics step; "step" adds -sum a^2
         cost        = sum a^2
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md section 10.
+    Reference: Safety-MuJoCo (SafeRL-Lab); docs/paper.md, section 10.
     """
     return Task(
         name="safety_reacher",

@@ -15,7 +15,7 @@ def safety_swimmer_velocity() -> Task:
         reward      = x velocity - 1e-4 sum a^2
         cost        = 1[x velocity > 0.2282 m/s]
 
-    Reference: Safety-Gymnasium; PAPER.md section 10.
+    Reference: Safety-Gymnasium; docs/paper.md, section 10.
     """
 
     def reward(before: Readings, action: jax.Array, after: Readings) -> jax.Array:

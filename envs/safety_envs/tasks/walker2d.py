@@ -15,7 +15,7 @@ def safety_walker2d() -> Task:
         reward      = x velocity + 1[0.8 < z < 2] + 1[-1 < angle < 1]; "step" the same
         cost        = sqrt(1e-3 sum a^2)
 
-    Reference: Safety-MuJoCo (SafeRL-Lab); PAPER.md sections 6 and 10.
+    Reference: Safety-MuJoCo (SafeRL-Lab); docs/paper.md, sections 6 and 10.
     """
 
     def reward(before: Readings, action: jax.Array, after: Readings) -> jax.Array:
@@ -44,7 +44,7 @@ def safety_walker2d_velocity() -> Task:
         reward = x velocity + 1 - 1e-3 sum a^2
         cost   = 1[x velocity > 2.3415 m/s]
 
-    Reference: Safety-Gymnasium; PAPER.md section 10.
+    Reference: Safety-Gymnasium; docs/paper.md, section 10.
     """
 
     def reward(before: Readings, action: jax.Array, after: Readings) -> jax.Array:

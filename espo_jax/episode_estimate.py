@@ -1,0 +1,102 @@
+"""V_r, V_c and the length of an episode under the current policy, from samples that need not be whole episodes."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from espo_jax.rollout import Rollout
+
+# About how many episodes the chance of termination is estimated from, where an iteration has fewer. More would lower
+# its statistical error and would lag more behind a policy that learns to stay up (docs/algorithms.md has figures).
+EPISODES_REMEMBERED = 300
+# Weight of the mean chance of termination in that of one age, in visits of that age.
+_PRIOR_VISITS = 0.1
+
+
+class LifeTable(NamedTuple):
+    """At which age episodes terminate, over this iteration and, with less weight, those before it.
+
+    Args:
+      visits: [H] samples at each age; an age is a number of agent steps, and H is the time limit.
+      terminations: [H] of those, how many ended in a termination.
+    """
+
+    visits: jax.Array
+    terminations: jax.Array
+
+
+class EpisodeEstimate(NamedTuple):
+    """Estimates of an episode under the current policy.
+
+    Args:
+      reward: [] V_r, undiscounted.
+      cost: [K] V_c, undiscounted.
+      length: [] agent steps.
+    """
+
+    reward: jax.Array
+    cost: jax.Array
+    length: jax.Array
+
+
+def no_episodes(episode_length: int, num_constraints: int) -> tuple[EpisodeEstimate, LifeTable]:
+    """What is known before the first sample.
+
+    Args:
+      episode_length: H, the time limit in agent steps.
+      num_constraints: K.
+    """
+    estimate = EpisodeEstimate(jnp.float32(0.0), jnp.zeros(num_constraints), jnp.float32(episode_length))
+    return estimate, LifeTable(jnp.zeros(episode_length), jnp.zeros(episode_length))
+
+
+def estimate_episodes(
+    rollout: Rollout, table: LifeTable, length: jax.Array | float
+) -> tuple[EpisodeEstimate, LifeTable]:
+    """Estimate V_r, V_c and the length of an episode from the samples of one iteration, whole episodes or not.
+
+        V = sum_a S(a) m(a),   S(a) = prod_{a' < a} (1 - h(a'))
+
+    with m(a) the mean reward or cost of this iteration's samples at age a, and h(a) the chance of termination at age
+    a. So a sample stands for S(a) / n(a) steps of an episode, n(a) being the number of samples at its age. Ages
+    without a sample get the mean of all samples. Only rewards and costs of this iteration count: the estimate does
+    not lag behind the policy, and it is the same formula for a thousand whole episodes and for a hundredth of one.
+    The time limit is known and ends no episode in h, so the length is exact for tasks that only end there.
+    h also counts earlier iterations, about EPISODES_REMEMBERED episodes in all.
+
+    Args:
+      rollout: samples of this iteration.
+      table: life table of the iterations before.
+      length: [] estimated length before this iteration, in agent steps.
+
+    Returns:
+      EpisodeEstimate, and the LifeTable with this iteration.
+
+    Reference: Kaplan & Meier 1958, "Nonparametric estimation from incomplete observations", for S.
+    """
+    visits, terminations = (
+        jnp.zeros_like(table.visits).at[rollout.age].add(x.astype(jnp.float32))
+        for x in (rollout.mask, rollout.terminated)
+    )
+    samples = jnp.maximum(jnp.sum(visits), 1)
+    room = EPISODES_REMEMBERED * length - samples
+    kept = jnp.clip(room / jnp.maximum(jnp.sum(table.visits), 1), 0, 1)
+    table = LifeTable(kept * table.visits + visits, kept * table.terminations + terminations)
+    survival = _survival(table)
+
+    unseen = jnp.sum(jnp.where(visits == 0, survival, 0.0)) / samples
+    weight = jnp.where(rollout.mask, (survival / jnp.maximum(visits, 1))[rollout.age] + unseen, 0.0)
+    estimate = EpisodeEstimate(
+        reward=jnp.sum(weight * rollout.reward),
+        cost=jnp.sum(weight[..., None] * rollout.cost, axis=(0, 1)),
+        length=jnp.sum(survival),
+    )
+    return estimate, table
+
+
+def _survival(table: LifeTable) -> jax.Array:
+    """Share of the episodes that reach each age: [H], the first is 1."""
+    mean_hazard = jnp.sum(table.terminations) / jnp.maximum(jnp.sum(table.visits), 1)
+    hazard = (table.terminations + _PRIOR_VISITS * mean_hazard) / (table.visits + _PRIOR_VISITS)
+    return jnp.concatenate([jnp.ones(1), jnp.cumprod(1 - hazard)[:-1]])
