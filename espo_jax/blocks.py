@@ -67,14 +67,8 @@ class Blocks:
     size: int = flax.struct.field(pytree_node=False)
 
     @classmethod
-    def covering(cls, mask: jax.Array, size: int) -> "Blocks":
-        """Blocks of `size` time steps that hold all samples in use, in every vmapped lane.
-
-        Args:
-          mask: [T, N] bool, True in leading time steps only (in some or all of their environments).
-          size: time steps of a block.
-        """
-        num_steps = jnp.sum(jnp.any(mask, axis=1))
+    def covering(cls, num_steps: jax.Array, size: int) -> "Blocks":
+        """Blocks of `size` that hold the first `num_steps` (traced) time steps, in every vmapped lane."""
         return cls(count=lanes_max((num_steps + size - 1) // size), size=size)
 
     def sum(self, fn: Callable[[Any], Tree], data: Any) -> Tree:

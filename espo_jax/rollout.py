@@ -41,6 +41,11 @@ class Rollout(NamedTuple):
     mask: jax.Array
 
     @property
+    def num_steps(self) -> jax.Array:
+        """Time steps in which any environment stepped: [] int32."""
+        return jnp.sum(jnp.any(self.mask, axis=1))
+
+    @property
     def episodes_finished(self) -> jax.Array:
         """Number of episodes that ended among the samples, by themselves or at the time limit: [] float32."""
         return jnp.sum(self.terminated | self.truncated).astype(jnp.float32)

@@ -32,7 +32,7 @@ def prepare_batch(
     """
     hp, num_constraints = hyperparams, networks.num_constraints
     terminated, truncated = TIME_LIMITS[config.time_limit](rollout.terminated, rollout.truncated)
-    blocks = Blocks.covering(rollout.mask, config.steps_per_block)
+    blocks = Blocks.covering(rollout.num_steps, config.steps_per_block)
     observation = whiten(config, state.normalizer, rollout.observation)
     next_observation = whiten(config, state.normalizer, rollout.next_observation)
 

@@ -170,7 +170,7 @@ def every_nth_step(batch: Batch, stride: int) -> tuple[jax.Array, jax.Array, Blo
         return jnp.pad(x[::stride], ((0, padding), *[(0, 0)] * (x.ndim - 1)))
 
     mask = thin(batch.mask)
-    return thin(batch.observation), mask, Blocks.covering(mask, size)
+    return thin(batch.observation), mask, Blocks.covering(jnp.sum(jnp.any(mask, axis=1)), size)
 
 
 def improvement_and_kl(problem: Problem, change: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -34,7 +34,8 @@ def execute(job: Job, console: Console) -> dict[str, Any]:
       console: shows the progress.
 
     Returns:
-      What result.json holds: status ("finished", "interrupted", "nonfinite" or "negative_cost"), signal, message, iterations,
+      What result.json holds: status ("finished", "interrupted", "nonfinite" or "negative_cost"), signal, message,
+      iterations,
       env_steps, fixed_env_steps (what fixed X would have used), training (reward, cost, ...), evaluation (the same of
       fresh episodes, by stochastic and deterministic policy), cost_limit, limit_met by each of the three, best_safe
       (iteration and reward of the best safe checkpoint), seconds (of all iterations) and compile_seconds.

@@ -19,6 +19,16 @@ def test_sum_and_map_touch_only_the_blocks_in_use():
     chex.assert_trees_all_equal(mapped[:, 0], jnp.array([*range(1, 9), 0, 0, 0, 0.0]))
 
 
+@pytest.mark.parametrize("method", ["sum", "map", "stack"])
+def test_a_time_axis_that_is_no_multiple_of_the_block_is_refused(method):
+    """10 steps in blocks of 4 would sum to 12, as the slice past the end is moved back."""
+    blocks = Blocks.covering(jnp.int32(10), 4)
+    with pytest.raises(ValueError, match=r"has 10 time steps: it must be one multiple of the block size \(4\)"):
+        getattr(blocks, method)(jnp.sum, jnp.ones((10, 1)))
+    with pytest.raises(ValueError, match=r"has 8 and 12 time steps"):
+        getattr(blocks, method)(lambda x: jnp.sum(x[0]), (jnp.ones((12, 1)), jnp.ones((8, 1))))
+
+
 def test_work_is_proportional_to_the_blocks_in_use():
     calls = []
     data = jnp.ones((12, 1))

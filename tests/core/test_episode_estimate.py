@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import safety_envs
 from brax.envs.base import Env, State
 
 from espo_jax.episode_estimate import estimate_episodes, no_episodes
-from espo_jax.rollout import collect
+from espo_jax.rollout import Rollout, collect
 
 EPISODE_LENGTH = 200
 
@@ -82,3 +83,82 @@ def errors(env, num_envs, sample_size, num_iterations, burn_in, decay=0.95):
 
     relative, finished = run(jax.random.key(0))
     return np.asarray(relative[burn_in:]), np.asarray(finished[burn_in:])
+
+
+@pytest.mark.parametrize(
+    ("num_envs", "sample_size"), [(16, 3_200), (64, 3_200), (1_024, 3_300), (16_384, 16_384), (16_384, 11_469)]
+)
+@pytest.mark.parametrize("lifetimes", [(), (20, 60), (50, 300)], ids=["immortal", "mortal", "some reach the limit"])
+def test_is_within_5_percent_at_every_width_while_the_cost_falls(lifetimes, num_envs, sample_size):
+    """From a hundredth of an episode in each iteration (16,384 environments) to many whole ones."""
+    env = MortalEnv(*lifetimes)
+    burn_in = -(-4 * EPISODE_LENGTH * num_envs // sample_size)  # until the ages are those of the policy
+    relative, finished = errors(env, num_envs, sample_size, num_iterations=60, burn_in=burn_in)
+    assert np.abs(relative).max() < (0.05 if finished.min() >= 30 or not lifetimes else 0.1)
+    assert np.abs(np.diff(relative[:, 0])).max() < 0.05, "no jump"
+    assert np.abs(relative.mean(axis=0)).max() < 0.01, "no lag behind a cost that falls"
+    if not lifetimes:
+        np.testing.assert_allclose(relative[:, 2], 0, atol=1e-5, err_msg="the length is exactly the limit")
+
+
+def test_the_first_whole_episodes_of_old_policies_make_no_jump():
+    """1,024 environments without a burn-in: whole episodes first end after 62 iterations, at a cost 20 times lower."""
+    env = MortalEnv()
+    relative, finished = errors(env, 1_024, 3_300, num_iterations=130, burn_in=0)
+    late = relative[np.cumsum(finished) > 0][12:]  # the costs of early ages were all that could be seen before
+    assert np.abs(late[:, 0]).max() < 0.05
+
+
+def rollout_of(ages, costs, terminated):
+    """A rollout [T, N] of these ages, costs (K = 1) and terminations."""
+    ages, costs, terminated = (jnp.asarray(x) for x in (ages, costs, terminated))
+    zeros = jnp.zeros((*ages.shape, 1))
+    return Rollout(
+        observation=zeros, action=zeros, log_prob=zeros[..., 0], reward=2 * costs, cost=costs[..., None],
+        next_observation=zeros, terminated=terminated, truncated=jnp.zeros_like(terminated), age=ages,
+        mask=jnp.ones_like(terminated),
+    )  # fmt: skip
+
+
+def test_whole_episodes_give_their_mean():
+    """Two episodes from a reset, of 2 and 4 steps, the second one cut by the limit: V is the mean of their sums."""
+    ages = np.array([[0, 0], [1, 1], [0, 2], [1, 3]])
+    costs = np.array([[1.0, 3.0], [2.0, 1.0], [5.0, 7.0], [0.5, 2.0]])
+    terminated = np.array([[False, False], [True, False], [False, False], [True, False]])
+    estimate, table = estimate_episodes(rollout_of(ages, costs, terminated), no_episodes(4, 1)[1], 4.0)
+    # Three episodes begin; two of the three that reach age 1 end there: S = 1, 1, 1/3, 1/3.
+    expected = np.mean([1, 3, 5]) + np.mean([2, 1, 0.5]) + (7 + 2) / 3
+    np.testing.assert_allclose(estimate.cost[0], expected, rtol=0.03)  # the hazard has a prior of a tenth of a visit
+    np.testing.assert_allclose(estimate.reward, 2 * estimate.cost[0], rtol=1e-6)
+    np.testing.assert_allclose(estimate.length, 2 + 2 / 3, rtol=0.03)
+    np.testing.assert_array_equal(table.visits, [3, 3, 1, 1])
+    np.testing.assert_array_equal(table.terminations, [0, 2, 0, 0])
+
+
+def test_ages_that_nobody_reached_get_the_mean():
+    ages, costs = np.array([[0, 4]]), np.array([[1.0, 2.0]])
+    estimate, _ = estimate_episodes(rollout_of(ages, costs, np.zeros((1, 2), bool)), no_episodes(10, 1)[1], 10.0)
+    np.testing.assert_allclose(estimate.cost[0], 1 + 2 + 8 * 1.5, rtol=1e-6)
+
+
+def test_unused_samples_do_not_count():
+    ages, costs = np.array([[0, 4], [1, 0]]), np.array([[1.0, 2.0], [3.0, 0.0]])
+    rollout = rollout_of(ages, costs, np.zeros((2, 2), bool))
+    cut = rollout._replace(mask=jnp.array([[True, True], [True, False]]))
+    table = no_episodes(10, 1)[1]
+    first, _ = estimate_episodes(cut, table, 10.0)
+    # An unused sample has age 0 and cost 0, as all its fields.
+    np.testing.assert_allclose(first.cost[0], 1 + 2 + 3 + 7 * 2.0, rtol=1e-6)
+
+
+def test_a_lane_of_a_vmap_equals_its_own_run():
+    ages, costs = np.array([[0, 1], [1, 2]]), np.array([[1.0, 2.0], [3.0, 4.0]])
+    rollouts = [
+        rollout_of(ages, scale * costs, np.array([[False, False], [ends, False]]))
+        for scale, ends in ((1, True), (2, False))
+    ]
+    table = no_episodes(5, 1)[1]
+    together, _ = jax.vmap(lambda r: estimate_episodes(r, table, 5.0))(jax.tree.map(lambda *x: jnp.stack(x), *rollouts))
+    for lane, rollout in enumerate(rollouts):
+        alone, _ = estimate_episodes(rollout, table, 5.0)
+        np.testing.assert_allclose(together.cost[lane], alone.cost, rtol=1e-6)

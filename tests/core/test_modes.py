@@ -81,6 +81,13 @@ def test_sample_size_is_relative_to_the_base(in_conflict, up, down):
     assert float(sample_size.fixed(16_000)) == 16_000
 
 
-@pytest.mark.parametrize(("size", "expected"), [(11_200, 700), (17_600, 1100), (11_203, 700), (3, 1), (1e9, 1200)])
-def test_sample_sizes_are_rounded_to_whole_time_steps(size, expected):
-    assert int(sample_size.whole_steps(jnp.float32(size), 16, 1200)) == expected
+@pytest.mark.parametrize(
+    ("size", "expected"), [(11_203, 11_203), (11_203.4, 11_203), (0.2, 1), (1e9, 19_200), (np.inf, 19_200)]
+)
+def test_sample_sizes_are_exact_to_one_sample(size, expected):
+    assert int(sample_size.whole_samples(jnp.float32(size), 19_200)) == expected
+
+
+@pytest.mark.parametrize("largest", [2**31 - 1, 2**24 + 1])
+def test_sample_sizes_never_exceed_the_capacity_by_rounding(largest):
+    assert largest - 128 <= int(sample_size.whole_samples(jnp.float32(np.inf), largest)) <= largest
