@@ -16,10 +16,18 @@ class TugOfWar(Env):
     action_size = 2
     backend = "none"
 
-    def __init__(self, goal=(1.0, 0.0), home=(0.0, -1.0), episode_length=8, cost_scale=1.0, nan_above=jnp.inf):
+    def __init__(
+        self,
+        goal=(1.0, 0.0),
+        home=(0.0, -1.0),
+        episode_length=8,
+        cost_scale=1.0,
+        reward_scale=1.0,
+        nan_above=jnp.inf,
+    ):
         self.goal, self.home = jnp.array(goal), jnp.array(home)
         self.episode_length = episode_length
-        self._cost_scale = cost_scale
+        self._cost_scale, self._reward_scale = cost_scale, reward_scale
         self._nan_above = nan_above
 
     def optimum(self, limit):
@@ -40,7 +48,7 @@ class TugOfWar(Env):
 
     def step(self, state, action):
         away = jnp.linalg.norm(action)
-        reward = -jnp.sum(jnp.square(action - self.goal))
+        reward = -self._reward_scale * jnp.sum(jnp.square(action - self.goal))
         cost = self._cost_scale * jnp.sum(jnp.square(action - self.home), axis=-1)
         return state.replace(
             reward=jnp.where(away > self._nan_above, jnp.nan, reward), info={**state.info, "cost": cost}

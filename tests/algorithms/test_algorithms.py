@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from espo_jax import algorithms, modes
+from espo_jax import algorithms, modes, sample_size
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from tests.algorithms.probe_envs import TugOfWar
@@ -20,7 +20,6 @@ TINY = Config(
     critic_hidden_sizes=(8,), cg_iterations=5, lbfgs_iterations=3, fisher_stride=2, normalize_observations=False,
     policy_passes=3, policy_minibatch_size=16,
 )  # fmt: skip
-RULES = ("fixed", "gradient_conflict", "conflict_angle", "norm_test", "inner_product_test")
 
 
 def make(name, config=TINY, env=None, **settings):
@@ -58,7 +57,7 @@ def test_one_program_for_every_size_setting_and_lane(name, key):
 
 
 @pytest.mark.usefixtures("quick_compile")
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", sample_size.RULES)
 @pytest.mark.parametrize("name", ["espo", "ppo_lagrangian"])
 def test_every_rule_stays_between_its_bounds(name, rule, key):
     algorithm, hp = make(name, dataclasses.replace(TINY, sample_size_rule=rule), zeta_positive=0.2, zeta_negative=-0.5)
@@ -170,3 +169,35 @@ def test_every_module_has_the_same_functions():
         module = importlib.import_module(f"espo_jax.algorithms.{name}")
         assert module.RULE.name == name
         assert callable(module.train)
+
+
+@pytest.mark.usefixtures("quick_compile")
+@pytest.mark.parametrize("name", algorithms.NAMES)
+def test_action_repeat_is_only_a_unit(name, key):
+    """Repeating each action 4 times is the task whose steps reward and cost 4 times as much, on a quarter of the steps.
+
+    So V_r, V_c, PCPO's violation, CUP's horizon, the multipliers and every parameter are the same.
+    """
+    config = dataclasses.replace(TINY, sample_size_rule="gradient_conflict")
+    settings = {"cost_limit": 20.0, "zeta_positive": 0.2, "zeta_negative": -0.5, "multiplier_init": 0.5}
+    plain, hp = make(name, config, TugOfWar(episode_length=8, cost_scale=4.0, reward_scale=4.0), **settings)
+    repeating, _ = make(name, dataclasses.replace(config, action_repeat=4), TugOfWar(episode_length=32), **settings)
+    a, b = plain.init(key, hp), repeating.init(key, hp)
+    steps = jax.jit(plain.step), jax.jit(repeating.step)
+    for _ in range(3):
+        a, a_metrics = steps[0](a, hp)
+        b, b_metrics = steps[1](b, hp)
+        chex.assert_trees_all_close(b_metrics, a_metrics, rtol=2e-3, atol=1e-5)
+        chex.assert_trees_all_close(b.policy, a.policy, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", algorithms.NAMES)
+def test_costs_of_an_episode_are_known_with_action_repeat(name, key):
+    """A policy without noise at distance 1 from home costs 1 in each of 32 control steps, 8 agent steps of 4."""
+    algorithm, hp = make(name, dataclasses.replace(TINY, action_repeat=4), TugOfWar(episode_length=32))
+    state = with_mean(algorithm, algorithm.init(key, hp), (1.0, -1.0))
+    quiet = jnp.where(jnp.arange(state.policy.size) >= state.policy.size - 2, -8.0, state.policy)
+    _, metrics = jax.jit(algorithm.step)(state.replace(policy=quiet), hp)
+    assert float(metrics.episode_cost[0]) == pytest.approx(32.0, rel=0.02)
+    assert float(metrics.episode_reward) == pytest.approx(-32.0, rel=0.02)
+    assert float(metrics.episode_length) == 8

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from espo_jax import Config, Hyperparams, espo, modes, normalize, policy
+from espo_jax import Config, Hyperparams, espo, modes, normalize, policy, sample_size
 from espo_jax.algorithms import core
 from espo_jax.algorithms.batch import prepare_batch
 from espo_jax.algorithms.steps import every_nth_step
@@ -43,15 +43,26 @@ def random_rollout():
         return np.where(mask.reshape(T, N, *[1] * len(shape)), 2 * rng.normal(size=(T, N, *shape)) + 1, 0.0)
 
     return Rollout(
-        observation=field(4), action=field(2), log_prob=field(), reward=field(), cost=field(2),
-        next_observation=field(4), terminated=terminated, truncated=truncated, mask=mask,
+        age=np.zeros((T, N), np.int32), observation=field(4), action=field(2), log_prob=field(), reward=field(),
+        cost=field(2), next_observation=field(4), terminated=terminated, truncated=truncated, mask=mask,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("standardized", [True, False])
-@pytest.mark.parametrize("normalized", [True, False])
-def test_prepare_batch_equals_the_loops_of_the_papers(standardized, normalized):
-    config = dataclasses.replace(CONFIG, standardize_advantages=standardized, normalize_observations=normalized)
+@pytest.mark.parametrize(
+    ("standardized", "cost_advantages", "normalized", "time_limit"),
+    [
+        (True, "standardize", True, "truncation"),
+        (True, "center", True, "termination"),
+        (False, "standardize", False, "truncation"),
+        (False, "center", True, "termination"),
+        (True, "standardize", False, "termination"),
+    ],
+)
+def test_prepare_batch_equals_the_loops_of_the_papers(standardized, cost_advantages, normalized, time_limit):
+    config = dataclasses.replace(
+        CONFIG, standardize_advantages=standardized, cost_advantages=cost_advantages,
+        normalize_observations=normalized, time_limit=time_limit,
+    )  # fmt: skip
     hp = Hyperparams.create(cost_limit=[1.0, 2.0], discount=0.9, cost_discount=0.7, gae_lambda=0.8, cost_gae_lambda=0.5)
     networks = make_networks(4, 2, 2, config)
     rollout = jax.tree.map(
@@ -78,13 +89,17 @@ def test_prepare_batch_equals_the_loops_of_the_papers(standardized, normalized):
         value, next_value = (np.asarray(networks.critic(state.critics[index], x)) for x in (seen, led_to))
         advantage = np.zeros((USED, N))
         for env in range(N):
-            column = (
-                x[:USED, env] for x in (signals[..., index], value, next_value, rollout.terminated, rollout.truncated)
-            )
+            ends = rollout.terminated, rollout.truncated
+            if time_limit == "termination":
+                ends = rollout.terminated | rollout.truncated, rollout.truncated & False
+            column = (x[:USED, env] for x in (signals[..., index], value, next_value, *ends))
             advantage[:, env] = references.gae(*map(np.asarray, column), discount, lam)
         np.testing.assert_allclose(target[:USED, :, index], advantage + value[:USED], rtol=1e-3, atol=1e-4)
         if standardized:
-            advantage = (advantage - advantage.mean()) / advantage.std()
+            keeps_unit = index > 0 and cost_advantages == "center"
+            expected_scale = 1.0 if keeps_unit else advantage.std()
+            advantage = (advantage - advantage.mean()) / expected_scale
+            np.testing.assert_allclose(batch.advantage_scale[index], expected_scale, rtol=1e-4)
         sign = 1 if index == 0 else -1
         np.testing.assert_allclose(batch.advantage[:USED, :, index], sign * advantage, rtol=1e-3, atol=1e-3)
     expected = networks.policy(state.policy, jnp.asarray(seen, jnp.float32))
@@ -120,31 +135,33 @@ def test_each_slack_anneals_on_its_own_switch(algorithm, step, name, horizon, ke
             np.testing.assert_allclose(getattr(metrics, slack), [expected, expected], rtol=1e-5)
 
 
-def next_steps(hp, *, fights, iteration=0, rule="gradient_conflict"):
-    """What the rule makes of an iteration in the band whose objectives fight, or not."""
-    angle = 2 * np.pi / 3 if fights else np.pi / 3
+def next_size(hp, *, conflicting, iteration=0, rule="gradient_conflict"):
+    """What the rule makes of an iteration in the band whose objectives conflict, or not."""
+    angle = 2 * np.pi / 3 if conflicting else np.pi / 3
     gram = jnp.array([[1.0, np.cos(angle)], [np.cos(angle), 1.0]])
     choice = modes.ModeChoice(jnp.array(True), jnp.ones(2, bool), jnp.full(2, 0.5))
     config = dataclasses.replace(CONFIG, sample_size_rule=rule)
-    problem = SimpleNamespace(choice=choice, config=config, hyperparams=hp)
-    return int(core.next_num_steps(problem, SimpleNamespace(gram=gram), jnp.int32(iteration)))
+    problem = SimpleNamespace(choice=choice, config=config, hyperparams=hp, batch=None)
+    update = SimpleNamespace(gram=gram)
+    return int(core.next_sample_size(sample_size.RULES[rule], problem, update, jnp.int32(iteration)))
 
 
 @pytest.mark.parametrize("name", ["zeta_positive", "zeta_negative", None])
 def test_each_zeta_anneals_on_its_own_switch(name):
     switches = {} if name is None else {f"anneal_{name}": True}
     hp = hyperparams(num_iterations=2, zeta_positive=0.2, zeta_negative=-0.5, **switches)
-    for fights, start, zeta in ((True, 0.2, "zeta_positive"), (False, -0.5, "zeta_negative")):
+    for conflicting, start, zeta in ((True, 0.2, "zeta_positive"), (False, -0.5, "zeta_negative")):
         for iteration in (0, 1):
             value = references.anneal(start, 2, iteration + 1) if zeta == name else start
-            assert next_steps(hp, fights=fights, iteration=iteration) == round(48 * (1 + value) / N)
+            assert next_size(hp, conflicting=conflicting, iteration=iteration) == round(48 * (1 + value))
 
 
 def test_rules_apart_from_the_paper_s():
     hp = hyperparams(zeta_positive=0.2, zeta_negative=-0.4)
-    assert next_steps(hp, fights=True, rule="fixed") == 16
-    for fights, share in ((True, 2 / 3), (False, 1 / 3)):
-        assert next_steps(hp, fights=fights, rule="conflict_angle") == round(16 * (0.6 + 0.6 * share))
+    assert next_size(hp, conflicting=True, rule="fixed") == 48
+    for conflicting, share in ((True, 2 / 3), (False, 1 / 3)):
+        size = next_size(hp, conflicting=conflicting, rule="conflict_angle")
+        assert size == pytest.approx(48 * (0.6 + 0.6 * share), abs=0.5001)
 
 
 def test_metrics_of_the_untouched_policy(algorithm, step, key):

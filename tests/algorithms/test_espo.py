@@ -13,8 +13,8 @@ from espo_jax.algorithms import core
 from espo_jax.algorithms.steps import every_nth_step, improvement_and_kl
 from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Batch, Update, UpdateRule
 from espo_jax.config import Config
+from espo_jax.episode_estimate import EpisodeEstimate
 from espo_jax.hyperparams import Hyperparams
-from espo_jax.rollout import EpisodeEstimate
 from tests import references
 from tests.algorithms.probe_envs import TugOfWar
 from tests.core.problems import make_problem
@@ -309,7 +309,7 @@ def test_nan_from_physics_is_reported_and_nothing_is_learned_from_it(key):
     named = [name for i, name in enumerate(NONFINITE_QUANTITIES) if int(metrics.nonfinite) >> i & 1]
     assert "reward" in named
     assert "observation" not in named
-    for name in ("policy", "critics", "normalizer", "episode", "num_steps", "mode_counts"):
+    for name in ("policy", "critics", "normalizer", "episode", "life_table", "sample_size", "turn"):
         chex.assert_trees_all_equal(getattr(after, name), getattr(state, name))
     assert (int(after.iteration), int(after.env_steps)) == (1, 80)
 

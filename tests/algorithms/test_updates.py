@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from espo_jax import algorithms, conflict, modes, sample_size, surrogate
-from espo_jax.algorithms import core, crpo, cup, ppo_lagrangian
+from espo_jax.algorithms import core, crpo, cup, ppo_lagrangian, steps
 from espo_jax.algorithms.types import Batch
 from espo_jax.config import Config
+from espo_jax.episode_estimate import EpisodeEstimate
 from espo_jax.hyperparams import Hyperparams
-from espo_jax.rollout import EpisodeEstimate
 from tests import references
 from tests.core.problems import make_problem
 from tests.core.test_natural_gradient import dense_fisher
@@ -42,7 +42,7 @@ def pose(cost, *, limit=40.0, copies=None, num_constraints=1, used=24, config=CO
         "slack_positive": np.inf, "slack_negative": -np.inf, "warmup_iterations": 0, "target_kl": RADIUS,
         "cg_damping": 0.01, **changes,
     }  # fmt: skip
-    hp = Hyperparams.create(cost_limit=np.broadcast_to(limit, num_constraints), **settings)
+    hp = Hyperparams.create(cost_limit=np.broadcast_to(limit, num_constraints), config=config, **settings)
     hp = jax.tree.map(lambda x: x.astype(float), hp)
     episode = EpisodeEstimate(jnp.zeros(()), jnp.broadcast_to(jnp.asarray(cost, float), num_constraints), jnp.ones(()))
     state = SimpleNamespace(policy=p.params, iteration=jnp.int32(0))
@@ -388,7 +388,8 @@ def test_sizes_by_angle_are_between_the_bounds(in_band, angle):
 @pytest.mark.parametrize("rule", ["norm_test", "inner_product_test"])
 def test_variance_tests_are_the_papers_on_single_samples(rule):
     """In blocks of one sample each the estimate from blocks is the papers' from samples."""
-    problem = pose(30.0, variance_tolerance=0.7, zeta_positive=1e6, zeta_negative=-0.999999)
+    room = dataclasses.replace(CONFIG, max_zeta_positive=1e5)
+    problem = pose(30.0, config=room, variance_tolerance=0.7, zeta_positive=1e5, zeta_negative=-0.999999)
     config = dataclasses.replace(CONFIG, sample_size_rule=rule, max_zeta_positive=1e5, num_envs=3, base_sample_size=3)
     one_sample = problem.batch.blocks.replace(size=1, count=jnp.int32(20))
     flat = jax.tree.map(lambda x: x.reshape(72, 1, *x.shape[2:]) if x.shape[:2] == (24, 3) else x, problem.batch)
@@ -405,5 +406,38 @@ def test_variance_tests_are_the_papers_on_single_samples(rule):
 
     samples = np.asarray(jax.vmap(gradient)(batch.observation, batch.action, batch.log_prob, batch.advantage))[:20]
     expected = getattr(references, f"{rule}_size")(samples, 0.7)
-    steps = core.next_num_steps(problem, SimpleNamespace(weight=weight), jnp.int32(0))
-    assert int(steps) == pytest.approx(expected / 3, abs=0.5001)
+    update = SimpleNamespace(weight=weight, gram=jnp.eye(2))
+    size = core.next_sample_size(sample_size.RULES[rule], problem, update, jnp.int32(0))
+    assert int(size) == pytest.approx(expected, abs=0.5001)
+
+
+def with_a_failed_line_search(metric="natural", **changes):
+    """A balance in which only the reward's own step is refused, while the natural directions conflict."""
+    config = dataclasses.replace(CONFIG, line_search_steps=1, conflict_metric=metric)
+    problem = pose(40.0, config=config, target_kl=0.1, **changes)
+    reward, cost = problem.batch.advantage[..., 0], problem.batch.advantage[..., 1]
+    opposed = jnp.stack([reward, cost - 0.5 * reward], axis=-1)
+    return problem._replace(batch=problem.batch._replace(advantage=opposed))
+
+
+def test_a_failed_line_search_in_the_balance_does_not_hide_the_conflict():
+    """The step of zero has an inner product of zero with every other: g_r^T F^-1 g_c says whether they conflict."""
+    problem = with_a_failed_line_search()
+    result = update("espo", problem)
+    assert int(result.failed_line_searches) == 1
+    assert bool(conflict.in_conflict(result.gram, result.active))
+    natural = steps.natural_directions(problem)
+    expected = conflict.gram(natural.gradient, natural.direction)
+    chex.assert_trees_all_close(result.gram, expected, rtol=1e-4)
+    # The step is that of the metric "fisher": projected, and line-searched as a whole.
+    other = update("espo", with_a_failed_line_search("fisher"))
+    chex.assert_trees_all_close(result.step, other.step, rtol=1e-6)
+    chex.assert_trees_all_close(result.weight, other.weight, rtol=1e-6)
+    assert int(other.failed_line_searches) == 1
+
+
+def test_a_failed_line_search_outside_of_the_balance_leaves_the_parameters():
+    result = update("espo", with_a_failed_line_search()._replace(choice=modes.only(0, 1)))
+    assert int(result.failed_line_searches) == 1
+    assert float(result.step_fraction) == 0
+    assert not result.step.any()

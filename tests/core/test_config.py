@@ -95,7 +95,8 @@ def test_hyperparams_are_strong_float32_arrays_with_every_field():
 @pytest.mark.parametrize(
     ("changes", "steps"),
     [({}, (19_200, 1200)), ({"max_zeta_positive": 0.1}, (17_600, 1100)), ({"num_envs": 64}, (19_200, 300)),
-     ({"num_envs": 2000, "max_zeta_positive": 0.0}, (16_000, 8)), ({"num_envs": 2000, "block_size": 6000}, (19_200, 12)),
+     ({"num_envs": 2000, "max_zeta_positive": 0.0}, (16_000, 8)),
+     ({"num_envs": 2000, "block_size": 6000}, (19_200, 12)),
      ({"num_envs": 7}, (19_200, 2964)), ({"num_envs": 16_000}, (19_200, 2)),
      ({"num_envs": 16_384, "base_sample_size": 16_384, "max_zeta_positive": 0.1}, (18_022, 2)),
      ({"sample_size_rule": "fixed"}, (16_000, 1000))],

@@ -115,8 +115,8 @@ CONFIG = {
     "envs of text": (field("config", "num_envs", value="four"), "num_envs is 'four': it must be a positive integer"),
     "no envs": (field("config", "num_envs", value=0), "num_envs is 0: it must be a positive integer"),
     "samples": (field("config", "base_sample_size", value=2**40), "base_sample_size is 1099511627776: it must be"),
-    "uneven": (field("config", "num_envs", value=7), "base_sample_size is 64: it must be a multiple of num_envs (7)"),
-    "envs by the million": (field("config", "num_envs", value=2**20), "base_sample_size is 64: it must be a multiple"),
+    "other envs": (field("config", "num_envs", value=7), "num_envs is 7: checkpoint "),
+    "envs by the million": (field("config", "num_envs", value=2**20), "base_sample_size is 64: it must be at least"),
     "networks of terabytes": (
         field("config", "policy_hidden_sizes", value=[10**6, 10**6]),
         "policy_hidden_sizes is [1000000, 1000000]: checkpoint",

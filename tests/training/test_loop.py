@@ -6,9 +6,10 @@ import chex
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from brax.training.types import UInt64
 
 from espo_jax.algorithms import espo
-from espo_jax.algorithms.types import NONFINITE_QUANTITIES
+from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Metrics
 from espo_jax.training import loop
 from espo_jax.training.evaluation import evaluator
 
@@ -41,12 +42,15 @@ def trained():
 @pytest.fixture
 def counting_step():
     """A step without an algorithm: 10 samples an iteration, nan in reward and cost in the fourth."""
+    empty = Metrics(*[0] * len(Metrics._fields))
 
     def step(state, hyperparams):
         del hyperparams
         state = SimpleNamespace(iteration=state.iteration + 1, env_steps=state.env_steps + 10)
         nonfinite = sum(1 << NONFINITE_QUANTITIES.index(name) for name in ("reward", "cost"))
-        return state, SimpleNamespace(iteration=state.iteration, nonfinite=nonfinite * (state.iteration == 4))
+        return state, empty._replace(
+            iteration=state.iteration, env_steps=state.env_steps, nonfinite=nonfinite * (state.iteration == 4)
+        )
 
     return step
 
@@ -86,20 +90,46 @@ def test_train_reports_as_brax_does(trained):
 
 
 def test_iterations_that_a_state_counts_already_count(counting_step):
-    state = SimpleNamespace(iteration=1, env_steps=10)
+    state = SimpleNamespace(iteration=1, env_steps=UInt64(hi=0, lo=10))
     finished = list(loop.iterate(counting_step, state, None, loop.Budget.create(3, 1000)))
     assert [i.metrics.iteration for i in finished] == [2, 3]
-    assert finished[-1].state.env_steps == 30
+    assert finished[-1].metrics.env_steps == 30
+
+
+def test_a_budget_beyond_32_bits_ends(counting_step):
+    """As int32, the count of samples went from 2^31 - 1 to -2^31, and training never ended."""
+    state = SimpleNamespace(iteration=0, env_steps=UInt64(hi=0, lo=2**31 - 15))
+    finished = list(loop.iterate(counting_step, state, None, loop.Budget.create(None, 2**31 + 1)))
+    assert [int(i.metrics.env_steps) for i in finished] == [2**31 - 5, 2**31 + 5]
+    budget = loop.Budget.create(None, 10**12)
+    assert budget.fraction(1, 10**12 - 1) < 1 == budget.fraction(1, 10**12)
 
 
 def test_nan_names_iteration_and_quantity(counting_step):
     iterations = loop.iterate(
-        counting_step, SimpleNamespace(iteration=0, env_steps=0), None, loop.Budget.create(9, None)
+        counting_step, SimpleNamespace(iteration=0, env_steps=UInt64(hi=0, lo=0)), None, loop.Budget.create(9, None)
     )
     assert [next(iterations).metrics.iteration for _ in range(3)] == [1, 2, 3]
     with pytest.raises(loop.NonFiniteError, match=r"^iteration 4: nan or infinity in reward, cost$") as caught:
         next(iterations)
     assert caught.value.state.iteration == 4
+
+
+class Refund(PointEnv):
+    """Reports its cost with a minus sign, as Safety-MuJoCo does."""
+
+    def step(self, state, action):
+        after = super().step(state, action)
+        return after.replace(info={**after.info, "cost": -after.info["cost"]})
+
+
+@pytest.mark.usefixtures("quick_compile")
+def test_a_negative_cost_says_what_a_cost_is():
+    with pytest.raises(
+        loop.NegativeCostError, match=r"iteration 1: the environment reported 64 costs below 0"
+    ) as caught:
+        loop.train(espo.make, Refund(), num_evals=0, **TINY)
+    assert "its sum over an episode is what cost_limit bounds from above; change the sign" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +146,9 @@ def test_budget_is_used_by_whichever_comes_first(budget, iteration, env_steps, e
         ({}, "give num_iterations or num_timesteps"),
         ({"num_timesteps": 0}, "num_timesteps is 0: it must be a positive integer"),
         ({"num_iterations": 1, "zeta_negativ": 0.0}, "unknown setting 'zeta_negativ'; did you mean 'zeta_negative'?"),
-        ({"num_iterations": 1, "num_envs": 7}, "must be a multiple of num_envs"),
+        ({"num_iterations": 1, "num_envs": 16_001}, "must be at least num_envs"),
+        ({"num_iterations": 1, "cost_limit": 0.0}, "this band has no width"),
+        ({"num_iterations": 1, "reset_each_iteration": True, "num_envs": 1001}, "at most 1000 environments would do"),
     ],
 )
 def test_train_refuses_before_compiling(kwargs, message):
@@ -132,7 +164,7 @@ def test_evaluation_totals_whole_first_episodes(key):
     result = evaluator(env, make_inference_fn, num_episodes=3, action_repeat=2)(0.5, key)
     np.testing.assert_allclose(result.cost, [16 * 0.35] * 2, rtol=1e-6)
     np.testing.assert_allclose(result.cost_std, [0.0, 0.0], atol=1e-6)
-    assert result.length == 16
+    assert result.length == 8, "agent steps"
     # Positions 0.05, 0.10, ... from a start within 0.1 of 0.
     np.testing.assert_allclose(result.reward, -16 + 0.05 * sum(range(1, 17)), atol=1.6)
     with pytest.raises(ValueError, match="num_episodes is 0"):
