@@ -15,7 +15,7 @@ from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
 from espo_jax.training import files
 
-FORMAT = 2
+FORMAT = 3
 KEEP_LAST = 2
 _ITEMS = ("state", "about")
 

@@ -97,6 +97,8 @@ def prepare(
     """
     config, values = resolve(settings, env)
     built, hyperparams, budget = _check(env, make, config, values, num_timesteps)
+    # Not when a run goes on: what an earlier version began without this check is finished.
+    built.check(hyperparams)
     named = {"backend": None, "reward": None, "preset": None, **(origin or {})}
     about = RunConfig(
         task=task,
@@ -187,7 +189,6 @@ def _check(
     budget = Budget.create(int(values["num_iterations"]), num_timesteps)
     hyperparams = Hyperparams.create(**values, config=config)
     built = make(env, config)
-    built.check(hyperparams)
     # Tracing finds what is wrong between environment and settings, such as the number of limits.
     jax.eval_shape(built.init, jax.random.key(0), hyperparams)
     return built, hyperparams, budget

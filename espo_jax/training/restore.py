@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from espo_jax.training import files
+from espo_jax.training import earlier, files
 from espo_jax.training.checkpoints import FORMAT, BestSafe, Restored, is_key, place, plain, versions
 from espo_jax.training.files import DamagedError
 
@@ -76,9 +76,13 @@ def _read(folder: Path, like: Any, settings: Mapping[str, Any]) -> tuple[dict[st
     """
     about = files.read_json(folder / "about" / "metadata")
     _check_settings(folder, about, files.strict(settings))
-    arrays = _read_state(folder / "state", _shapes(like))
+    shapes = _shapes(like)
+    is_format_2 = about["format"] == 2
+    arrays = _read_state(folder / "state", earlier.shapes_of_format_2(shapes) if is_format_2 else shapes)
     if files.digest(arrays) != about.get("digest") or about.get("iteration") != int(folder.name):
         raise DamagedError("its content is not what was saved")
+    if is_format_2:
+        arrays = earlier.arrays_of_format_2(arrays, shapes, settings)
     return about, from_arrays(arrays, like)
 
 
@@ -145,10 +149,11 @@ def _prove_size(folder: Path, dtype: str, size: int) -> None:
 def _check_settings(folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     if not isinstance(about.get("versions"), dict) or not isinstance(about.get("settings"), dict):
         raise DamagedError("it does not say with what it was written")
-    if about.get("format") != FORMAT:
-        raise ValueError(f"checkpoint {folder} has format {about.get('format')!r}: this version reads {FORMAT}")
-    for name in sorted({*about["settings"], *settings}):
-        saved, wanted = about["settings"].get(name), settings.get(name)
+    if about.get("format") not in (2, FORMAT):
+        raise ValueError(f"checkpoint {folder} has format {about.get('format')!r}: this version reads 2 and {FORMAT}")
+    of_checkpoint = {**earlier.EARLIER_CONFIG, **about["settings"]}
+    for name in sorted({*of_checkpoint, *settings}):
+        saved, wanted = of_checkpoint.get(name), settings.get(name)
         if saved != wanted:
             raise ValueError(f"{name} is {wanted!r}: checkpoint {folder} was saved with {saved!r}")
 

@@ -10,6 +10,7 @@ from typing import Any
 from espo_jax.config import Config
 from espo_jax.hyperparams import HYPERPARAM_DEFAULTS, PER_CONSTRAINT
 from espo_jax.training import files
+from espo_jax.training.earlier import EARLIER_CONFIG
 from espo_jax.training.files import DamagedError
 from espo_jax.training.run_directory import CONFIG
 
@@ -22,8 +23,6 @@ CHANGEABLE = (
     "checkpoint_iterations",
     "checkpoint_minutes",
 )
-# What earlier versions did where config.json does not have a setting yet.
-EARLIER_CONFIG = {"time_limit": "truncation", "activation": "tanh", "cost_advantages": "standardize"}
 _ANNEALED = tuple(name for name in HYPERPARAM_DEFAULTS if name.startswith("anneal_"))
 
 

@@ -25,6 +25,7 @@ except ImportError:  # Windows has no such lock
 from espo_jax import modes
 from espo_jax.algorithms.types import Metrics
 from espo_jax.training import files
+from espo_jax.training.earlier import LATER_METRICS
 from espo_jax.training.loggers import Logger, scalars
 
 PACKAGES = ("espo_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "brax", "mujoco", "mujoco-mjx", "numpy")
@@ -204,10 +205,10 @@ def _is_record(line: Mapping[str, Any], first: Mapping[str, Any] | None) -> bool
         and all(
             (size := _size(line.get(name))) is not None
             and (size == 0 or name in _BY_CONSTRAINT)
-            and (first is None or size == _size(first[name]))
+            and (first is None or name not in first or size == _size(first[name]))
             and (name in _INFINITE or np.isfinite(line[name]).all())
             for name in Metrics._fields
-            if name not in ("mode", "mode_counts")
+            if name not in ("mode", "mode_counts") and (name in line or name not in LATER_METRICS)
         )
     )
 
