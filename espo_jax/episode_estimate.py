@@ -7,9 +7,12 @@ import jax.numpy as jnp
 
 from espo_jax.rollout import Rollout
 
-# About how many episodes the chance of termination is estimated from, where an iteration has fewer. More would lower
-# its statistical error and would lag more behind a policy that learns to stay up (docs/algorithms.md has figures).
-EPISODES_REMEMBERED = 300
+# About how many episodes the chance of termination is estimated from, where an iteration has fewer: LONG_MEMORY, for a
+# small statistical error, while recent terminations are as many as it says; SHORT_MEMORY, to lag little, when the
+# policy has learnt to stay up or to fall since (docs/algorithms.md has figures).
+LONG_MEMORY, SHORT_MEMORY = 3000, 300
+# From how many standard deviations between the two on the memory begins to shorten, and from how many it is short.
+_SURPRISE = (2.0, 3.5)
 # Weight of the mean chance of termination in that of one age, in visits of that age.
 _PRIOR_VISITS = 0.1
 
@@ -20,10 +23,12 @@ class LifeTable(NamedTuple):
     Args:
       visits: [H] samples at each age; an age is a number of agent steps, and H is the time limit.
       terminations: [H] of those, how many ended in a termination.
+      recent: [3] over the short memory: samples, terminations, and the terminations that the table expected.
     """
 
     visits: jax.Array
     terminations: jax.Array
+    recent: jax.Array
 
 
 class EpisodeEstimate(NamedTuple):
@@ -48,7 +53,7 @@ def no_episodes(episode_length: int, num_constraints: int) -> tuple[EpisodeEstim
       num_constraints: K.
     """
     estimate = EpisodeEstimate(jnp.float32(0.0), jnp.zeros(num_constraints), jnp.float32(episode_length))
-    return estimate, LifeTable(jnp.zeros(episode_length), jnp.zeros(episode_length))
+    return estimate, LifeTable(jnp.zeros(episode_length), jnp.zeros(episode_length), jnp.zeros(3))
 
 
 def estimate_episodes(
@@ -63,7 +68,7 @@ def estimate_episodes(
     without a sample get the mean of all samples. Only rewards and costs of this iteration count: the estimate does
     not lag behind the policy, and it is the same formula for a thousand whole episodes and for a hundredth of one.
     The time limit is known and ends no episode in h, so the length is exact for tasks that only end there.
-    h also counts earlier iterations, about EPISODES_REMEMBERED episodes in all.
+    h also counts earlier iterations where this one has few episodes (LONG_MEMORY, SHORT_MEMORY).
 
     Args:
       rollout: samples of this iteration.
@@ -80,10 +85,8 @@ def estimate_episodes(
         for x in (rollout.mask, rollout.terminated)
     )
     samples = jnp.maximum(jnp.sum(visits), 1)
-    room = EPISODES_REMEMBERED * length - samples
-    kept = jnp.clip(room / jnp.maximum(jnp.sum(table.visits), 1), 0, 1)
-    table = LifeTable(kept * table.visits + visits, kept * table.terminations + terminations)
-    survival = _survival(table)
+    table = _remember(table, visits, terminations, length)
+    survival = jnp.concatenate([jnp.ones(1), jnp.cumprod(1 - _hazard(table))[:-1]])
 
     unseen = jnp.sum(jnp.where(visits == 0, survival, 0.0)) / samples
     weight = jnp.where(rollout.mask, (survival / jnp.maximum(visits, 1))[rollout.age] + unseen, 0.0)
@@ -95,8 +98,26 @@ def estimate_episodes(
     return estimate, table
 
 
-def _survival(table: LifeTable) -> jax.Array:
-    """Share of the episodes that reach each age: [H], the first is 1."""
-    mean_hazard = jnp.sum(table.terminations) / jnp.maximum(jnp.sum(table.visits), 1)
-    hazard = (table.terminations + _PRIOR_VISITS * mean_hazard) / (table.visits + _PRIOR_VISITS)
-    return jnp.concatenate([jnp.ones(1), jnp.cumprod(1 - hazard)[:-1]])
+def _hazard(table: LifeTable) -> jax.Array:
+    """Chance h(a) that an episode of age a terminates with the next step: [H]."""
+    mean = jnp.sum(table.terminations) / jnp.maximum(jnp.sum(table.visits), 1)
+    return (table.terminations + _PRIOR_VISITS * mean) / (table.visits + _PRIOR_VISITS)
+
+
+def _remember(table: LifeTable, visits: jax.Array, terminations: jax.Array, length: jax.Array | float) -> LifeTable:
+    """The life table with an iteration's visits [H] and terminations [H], and with less weight on what came before."""
+    samples, known = jnp.sum(visits), jnp.sum(table.terminations)
+
+    def kept(before: jax.Array, episodes: jax.Array | float) -> jax.Array:
+        return jnp.clip((episodes * length - samples) / jnp.maximum(before, 1), 0, 1)
+
+    # Nothing is expected of a table that has seen no termination.
+    expected = jnp.where(known > 0, jnp.sum(visits * _hazard(table)), jnp.sum(terminations))
+    now = jnp.stack([samples, jnp.sum(terminations), expected])
+    recent = kept(table.recent[0], SHORT_MEMORY) * table.recent + now
+    _, observed, expected = recent
+    deviation = jnp.sqrt(jnp.maximum(expected + jnp.square(expected) / jnp.maximum(known, 1), 1))
+    surprise = jnp.abs(observed - expected) / deviation
+    episodes = jnp.interp(surprise, jnp.array(_SURPRISE), jnp.array([LONG_MEMORY, SHORT_MEMORY], jnp.float32))
+    weight = kept(jnp.sum(table.visits), episodes)
+    return LifeTable(weight * table.visits + visits, weight * table.terminations + terminations, recent)

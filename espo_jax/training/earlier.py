@@ -14,7 +14,8 @@ LATER_METRICS = ("failed_line_searches", "negative_costs")
 
 # Places in a TrainState that checkpoints of format 2 (espo_jax 0.1.0 before November 24, 2026) do not have.
 _ADDED_AFTER_2 = (
-    "env_steps.hi", "env_steps.lo", "sample_size", "turn", "life_table.visits", "life_table.terminations",
+    "env_steps.hi", "env_steps.lo", "sample_size", "turn",
+    "life_table.visits", "life_table.terminations", "life_table.recent",
 )  # fmt: skip
 
 
