@@ -10,9 +10,11 @@ from espo_jax.rollout import Rollout
 # About how many episodes the chance of termination is estimated from, where an iteration has fewer: LONG_MEMORY, for a
 # small statistical error, while recent terminations are as many as it says; SHORT_MEMORY, to lag little, when the
 # policy has learnt to stay up or to fall since (docs/algorithms.md has figures).
-LONG_MEMORY, SHORT_MEMORY = 3000, 300
+LONG_MEMORY, SHORT_MEMORY = 1500, 300
 # From how many standard deviations between the two on the memory begins to shorten, and from how many it is short.
-_SURPRISE = (2.0, 3.5)
+_SURPRISE = (1.5, 3.0)
+# Samples that ages have at least, on average, to have a mean of their own.
+_VISITS_PER_BIN = 16
 # Weight of the mean chance of termination in that of one age, in visits of that age.
 _PRIOR_VISITS = 0.1
 
@@ -64,8 +66,9 @@ def estimate_episodes(
         V = sum_a S(a) m(a),   S(a) = prod_{a' < a} (1 - h(a'))
 
     with m(a) the mean reward or cost of this iteration's samples at age a, and h(a) the chance of termination at age
-    a. So a sample stands for S(a) / n(a) steps of an episode, n(a) being the number of samples at its age. Ages
-    without a sample get the mean of all samples. Only rewards and costs of this iteration count: the estimate does
+    a. So a sample stands for S(a) / n(a) steps of an episode, n(a) being the number of samples at its age. Where an
+    iteration has fewer than 16 samples for each age, neighbouring ages share a mean; those without any sample get the
+    mean of all samples. Only rewards and costs of this iteration count: the estimate does
     not lag behind the policy, and it is the same formula for a thousand whole episodes and for a hundredth of one.
     The time limit is known and ends no episode in h, so the length is exact for tasks that only end there.
     h also counts earlier iterations where this one has few episodes (LONG_MEMORY, SHORT_MEMORY).
@@ -88,8 +91,13 @@ def estimate_episodes(
     table = _remember(table, visits, terminations, length)
     survival = jnp.concatenate([jnp.ones(1), jnp.cumprod(1 - _hazard(table))[:-1]])
 
-    unseen = jnp.sum(jnp.where(visits == 0, survival, 0.0)) / samples
-    weight = jnp.where(rollout.mask, (survival / jnp.maximum(visits, 1))[rollout.age] + unseen, 0.0)
+    width = jnp.ceil(_VISITS_PER_BIN * visits.size / samples).astype(jnp.int32)
+    bins = rollout.age // width
+    count = jnp.zeros_like(visits).at[bins].add(rollout.mask.astype(jnp.float32))
+    edge = jnp.minimum(jnp.arange(visits.size + 1) * width, visits.size)
+    steps = jnp.diff(jnp.concatenate([jnp.zeros(1), jnp.cumsum(survival)])[edge])
+    unseen = jnp.sum(jnp.where(count == 0, steps, 0.0)) / samples
+    weight = jnp.where(rollout.mask, (steps / jnp.maximum(count, 1))[bins] + unseen, 0.0)
     estimate = EpisodeEstimate(
         reward=jnp.sum(weight * rollout.reward),
         cost=jnp.sum(weight[..., None] * rollout.cost, axis=(0, 1)),
@@ -106,18 +114,21 @@ def _hazard(table: LifeTable) -> jax.Array:
 
 def _remember(table: LifeTable, visits: jax.Array, terminations: jax.Array, length: jax.Array | float) -> LifeTable:
     """The life table with an iteration's visits [H] and terminations [H], and with less weight on what came before."""
-    samples, known = jnp.sum(visits), jnp.sum(table.terminations)
+    samples, ended, known = jnp.sum(visits), jnp.sum(terminations), jnp.sum(table.terminations)
 
-    def kept(before: jax.Array, episodes: jax.Array | float) -> jax.Array:
-        return jnp.clip((episodes * length - samples) / jnp.maximum(before, 1), 0, 1)
+    def kept(steps: jax.Array, ends: jax.Array, episodes: jax.Array | float) -> jax.Array:
+        """Share of earlier samples and terminations to keep: both count, since the length may be far off by now."""
+        by_samples = (episodes * length - samples) / jnp.maximum(steps, 1)
+        by_terminations = (episodes - ended) / jnp.maximum(ends, 1)
+        return jnp.clip(jnp.minimum(by_samples, by_terminations), 0, 1)
 
     # Nothing is expected of a table that has seen no termination.
-    expected = jnp.where(known > 0, jnp.sum(visits * _hazard(table)), jnp.sum(terminations))
-    now = jnp.stack([samples, jnp.sum(terminations), expected])
-    recent = kept(table.recent[0], SHORT_MEMORY) * table.recent + now
+    expected = jnp.where(known > 0, jnp.sum(visits * _hazard(table)), ended)
+    recent = kept(table.recent[0], table.recent[1], SHORT_MEMORY) * table.recent
+    recent = recent + jnp.stack([samples, ended, expected])
     _, observed, expected = recent
     deviation = jnp.sqrt(jnp.maximum(expected + jnp.square(expected) / jnp.maximum(known, 1), 1))
     surprise = jnp.abs(observed - expected) / deviation
     episodes = jnp.interp(surprise, jnp.array(_SURPRISE), jnp.array([LONG_MEMORY, SHORT_MEMORY], jnp.float32))
-    weight = kept(jnp.sum(table.visits), episodes)
+    weight = kept(jnp.sum(table.visits), known, episodes)
     return LifeTable(weight * table.visits + visits, weight * table.terminations + terminations, recent)

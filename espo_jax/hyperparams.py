@@ -120,7 +120,7 @@ class Hyperparams:
         for name in PER_CONSTRAINT[1:]:
             merged[name] = jnp.broadcast_to(merged[name], (num_constraints,))
         created = cls(**{name: jnp.asarray(value, jnp.float32) for name, value in merged.items()})
-        created.check_capacity(config or Config())
+        created.check_capacity(Config() if config is None else config)
         return created
 
     @property
@@ -140,11 +140,15 @@ class Hyperparams:
         if zeta_positive > np.float32(config.max_zeta_positive):
             raise ValueError(
                 f"zeta_positive is {zeta_positive:g}: it must be at most max_zeta_positive "
-                f"({config.max_zeta_positive:g}) of the config, which sets the capacity of the rollout"
+                f"({config.max_zeta_positive:g}) of the config, which sets the capacity of the rollout; give the "
+                "config in use where it is not the default one"
             )
 
     def replace(self, *, config: Config | None = None, **changes: Any) -> "Hyperparams":
-        """The same settings with some changes, checked and converted as by `create`; this never recompiles."""
+        """The same settings with some changes, checked and converted as by `create`; this never recompiles.
+
+        The slacks stay as they are, also where the cost_limit changes that a default was taken from.
+        """
         current = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return Hyperparams.create(config=config, **{**current, **changes})
 

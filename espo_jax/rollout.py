@@ -24,6 +24,7 @@ class Rollout(NamedTuple):
       next_observation: [T, N, O] observation that the step led to, before any reset.
       terminated: [T, N] bool, the task ended.
       truncated: [T, N] bool, the time limit cut the episode.
+      finished: [T, N] bool, an episode ended that began with a reset (and not, by `stagger`, at a later age).
       age: [T, N] int32, agent steps that the episode had behind it.
       mask: [T, N] bool, True for the samples in use: all environments of the leading time steps, and in the last of
         those perhaps some environments only. Elsewhere all fields are 0.
@@ -37,6 +38,7 @@ class Rollout(NamedTuple):
     next_observation: jax.Array
     terminated: jax.Array
     truncated: jax.Array
+    finished: jax.Array
     age: jax.Array
     mask: jax.Array
 
@@ -47,8 +49,8 @@ class Rollout(NamedTuple):
 
     @property
     def episodes_finished(self) -> jax.Array:
-        """Number of episodes that ended among the samples, by themselves or at the time limit: [] float32."""
-        return jnp.sum(self.terminated | self.truncated).astype(jnp.float32)
+        """Number of whole episodes that ended among the samples: [] float32."""
+        return jnp.sum(self.finished).astype(jnp.float32)
 
 
 Policy = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -74,8 +76,8 @@ def collect(
     shapes do not depend on it.
 
     Args:
-      env: vectorised, automatically resetting environment as from `safety_envs.wrap`: info has "cost", "truncation"
-        and "final_observation", `age` tells the age of the episodes, and `hold` undoes a step.
+      env: vectorised, automatically resetting environment as from `safety_envs.wrap`: info has "cost", "truncation",
+        "whole_episode" and "final_observation", `age` tells the age of the episodes, and `hold` undoes a step.
       policy: (observation [N, O], key) -> (action [N, A], log_prob [N]).
       env_state: state of the N environments.
       key: key for the actions.
@@ -103,6 +105,7 @@ def collect(
             next_observation=next_state.info["final_observation"],
             terminated=(next_state.done > 0) & ~truncated,
             truncated=truncated,
+            finished=(next_state.done > 0) & next_state.info["whole_episode"],
             age=env.age(state).astype(jnp.int32),
             mask=jnp.ones_like(truncated),
         )

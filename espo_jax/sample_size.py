@@ -112,9 +112,10 @@ def inner_product_test(
 
 
 def whole_samples(sample_size: jax.Array, largest: int) -> jax.Array:
-    """The whole number of samples nearest to a sample size, between 1 and the largest possible: [] int32."""
+    """The whole number of samples nearest to a sample size, between 1 and the largest possible: [] int32; 0 of nan."""
     # Bounded twice: as a float so that infinity can be converted, as an integer since a float may round above largest.
-    return jnp.minimum(jnp.clip(jnp.round(sample_size), 1, largest).astype(jnp.int32), largest)
+    bounded = jnp.minimum(jnp.clip(jnp.round(sample_size), 1, largest).astype(jnp.int32), largest)
+    return jnp.where(jnp.isnan(sample_size), 0, bounded)
 
 
 def _deviation(gradient: jax.Array, count: jax.Array) -> tuple[jax.Array, jax.Array]:

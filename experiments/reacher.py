@@ -90,7 +90,11 @@ def train(args: Run) -> None:
         seconds.append(time.perf_counter() - begin)
         records.append(fetch(metrics))
         if iteration % 50 == 0 or iteration == args.num_iterations - 1:
-            print(iteration, *(f"{k} {getattr(metrics, k)}" for k in ("env_steps", "episode_cost", "mode")), flush=True)
+            print(
+                iteration,
+                *(f"{k} {getattr(records[-1], k)}" for k in ("env_steps", "episode_cost", "mode")),
+                flush=True,
+            )
     stacked = {name: np.stack([getattr(r, name) for r in records]) for name in records[0]._fields}
     RESULTS.mkdir(parents=True, exist_ok=True)
     about = {"seeds": args.seeds, "backend": args.backend, "jax": jax.__version__, "device": str(jax.devices()[0])}

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,8 +28,8 @@ from espo_jax.rollout import collect
 from espo_jax.sample_size import Evidence, SampleSizeRule
 from espo_jax.validation import choose
 
-# A rule for the sample size: a function from the evidence of an iteration to a size, or that and what it needs.
-Rule = SampleSizeRule | Callable[[Evidence], jax.Array]
+# A rule for the sample size: a function from the evidence of an iteration to a size, that and what it needs, or a name.
+Rule = SampleSizeRule | Callable[[Evidence], jax.Array] | str
 
 
 def make(env: Any, config: Config, update_rule: UpdateRule, sample_size_rule: Rule | None = None) -> Algorithm:
@@ -47,8 +48,6 @@ def make(env: Any, config: Config, update_rule: UpdateRule, sample_size_rule: Ru
     config, rule = settle(config, update_rule, sample_size_rule)
     wrapped = safety_envs.wrap(env, episode_length=config.episode_length, action_repeat=config.action_repeat)
     episode_length = wrapped.episode_length // wrapped.action_repeat
-    if config.reset_each_iteration:
-        require_whole_episodes(config, config.base_sample_size, episode_length)
     num_constraints = jax.eval_shape(env.reset, jax.random.key(0)).info["cost"].size
     if num_constraints == 0:
         raise ValueError('the environment reports info["cost"] without a value: it must have one for each constraint')
@@ -157,12 +156,16 @@ def settle(
             f"conflict_resolution is {config.conflict_resolution!r}: {update_rule.name} has no balance mode in which "
             "several objectives are combined; espo and pcrpo have"
         )
-    if sample_size_rule is not None:
+    if sample_size_rule is not None and not isinstance(sample_size_rule, str):
         rule = sample_size_rule if isinstance(sample_size_rule, SampleSizeRule) else SampleSizeRule(sample_size_rule)
+        if not callable(rule.size):
+            raise ValueError(
+                f"sample_size_rule is {rule.size!r}: it must be a name or a function from Evidence to a size"
+            )
         name = getattr(rule.size, "__name__", "a rule of your own")
         config = dataclasses.replace(config, sample_size_rule=None)
     else:
-        name = config.sample_size_rule or update_rule.sample_size_rule
+        name = sample_size_rule or config.sample_size_rule or update_rule.sample_size_rule
         rule = choose("sample_size_rule", name, sample_size.RULES)
         config = dataclasses.replace(config, sample_size_rule=name)
     blocks = -(-config.base_sample_size // (config.steps_per_block * config.num_envs))
@@ -186,7 +189,8 @@ def check_rules(config: Config, rule: SampleSizeRule, hyperparams: Hyperparams, 
         raise ValueError(
             f"slack_positive and slack_negative are 0: sample_size_rule {config.sample_size_rule or 'in use'!r} looks "
             "for conflicts while the cost lies between cost_limit + slack_negative and cost_limit + slack_positive, "
-            "and this band has no width; give one of them, or another sample_size_rule"
+            "and this band has no width; give one of them (the default is 10 % of cost_limit, which is 0 where the "
+            "limit is 0), or another sample_size_rule"
         )
     if config.reset_each_iteration:
         zeta = 0.0 if config.sample_size_rule == "fixed" else float(np.min(np.asarray(hyperparams.zeta_negative)))
@@ -276,4 +280,6 @@ def next_sample_size(rule: SampleSizeRule, problem: Problem, update: Update, ite
         tolerance=hp.variance_tolerance,
         block_gradients=block_gradients,
     )
-    return sample_size.whole_samples(rule.size(evidence), config.max_sample_size)
+    size = jnp.asarray(rule.size(evidence), jnp.float32)
+    chex.assert_shape(size, (), custom_message="a sample-size rule must return one number")
+    return sample_size.whole_samples(size, config.max_sample_size)

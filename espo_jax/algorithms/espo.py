@@ -43,7 +43,7 @@ def train(environment: Any, **options: Any) -> "TrainResult":
 
     Raises:
       ValueError: a setting or the environment is not usable; before any compilation.
-      IterationError: nan, infinity or a negative cost; its state holds the last good parameters.
+      IterationError: nan or infinity (its state then holds the last good parameters), or a negative cost.
     """
     from espo_jax.training import loop  # training is built on the algorithms: imported only to run
 

@@ -150,7 +150,7 @@ def first_order_update(
       state: for the next iteration.
     """
     natural = natural_directions(problem)
-    gram, _ = compare(problem, natural)
+    gram, own = compare(problem, natural)
     return Update(
         step=params - problem.params,
         active=weight > 0,
@@ -161,4 +161,5 @@ def first_order_update(
         cg_residual=jnp.zeros(()),
         multiplier=nu,
         state=state,
+        failed_line_searches=jnp.sum(own.failed),
     )

@@ -16,7 +16,8 @@ def find_nonfinite(
     samples = (rollout.next_observation, rollout.action, rollout.reward[..., None], rollout.cost, target)
     outcome = jnp.concatenate([jnp.stack([update.kl, update.cg_residual]), update.gram.ravel(), update.multiplier])
     parameters = (learned.policy, learned.critics)
-    quantities = (*(jnp.where(mask, x, 0.0) for x in samples), *parameters, critic_loss, outcome)
+    size = jnp.where(learned.sample_size > 0, 0.0, jnp.nan)
+    quantities = (*(jnp.where(mask, x, 0.0) for x in samples), *parameters, critic_loss, outcome, size)
     bits = [(~jnp.all(jnp.isfinite(q))).astype(jnp.int32) << i for i, q in enumerate(quantities)]
     return jnp.sum(jnp.stack(bits))
 

@@ -60,6 +60,7 @@ def update(problem: Problem, state: tuple = ()) -> Update:
         step_fraction=jnp.where(corrected, search.fraction[0], own.fraction[0]),
         cg_residual=natural.residual,
         multiplier=jnp.zeros_like(multiplier),
+        failed_line_searches=jnp.sum(own.failed),
     )
 
 

@@ -131,8 +131,10 @@ def follow(problem: Problem, choice: ModeChoice) -> Update:
     """
     config, hp = problem.config, problem.hyperparams
     natural = natural_directions(problem)
-    gram, own = compare(problem, natural, choice.active)
-    failed = own.failed & choice.active
+    # What is followed, and what a sample-size rule looks at.
+    considered = choice.active | problem.choice.active
+    gram, own = compare(problem, natural, considered)
+    failed = own.failed & considered
     resolved = conflict.resolve(
         config.conflict_resolution, gram, choice.weight, choice.active, cagrad_radius=hp.cagrad_radius
     )

@@ -121,7 +121,7 @@ class Update(NamedTuple):
       cg_residual: [] largest relative residual of the conjugate gradients, 0 without any.
       multiplier: [K] Lagrange multipliers, 0 without any.
       state: state of the rule for the next iteration.
-      failed_line_searches: [] number of the objectives followed whose own step found no acceptable share.
+      failed_line_searches: [] number of objectives compared whose own natural step found no acceptable share.
     """
 
     step: jax.Array
@@ -147,6 +147,7 @@ NONFINITE_QUANTITIES = (
     "critic parameters",
     "critic loss",
     "policy update",
+    "sample size",
 )
 
 
@@ -160,12 +161,12 @@ class Metrics(NamedTuple):
       mode: see modes.MODE_NAMES.
       conflict_angle: degrees.
       episode_reward: V_r.   episode_cost: [K] V_c, undiscounted.   episode_length: agent steps.
-      episodes_finished: number of episodes that ended within this iteration.
+      episodes_finished: number of whole episodes that ended within this iteration.
       cost_limit: [K] b.   slack_positive, slack_negative: [K] h+, h- as annealed.
       kl: nats.   entropy: nats.
       step_fraction: of the line search, 0 when no step was acceptable.
-      failed_line_searches: number of the objectives followed whose own step found no acceptable share. In the balance
-        mode their conflict is then that of the metric "fisher".
+      failed_line_searches: number of objectives compared whose own natural step found no acceptable share. Where the
+        metric of the conflict is "natural", the conflict is then that of the metric "fisher".
       cg_residual: relative.
       multiplier: [K] nu, 0 for algorithms without.
       critic_loss: [1 + K] mean squared errors plus L2.
@@ -228,7 +229,7 @@ class Algorithm(NamedTuple):
 
     Args:
       check: (hyperparams) -> None, a ValueError where they make no sense with the static settings or the environment;
-        `init` calls it, and traced values pass.
+        `init` calls it. Under jit or vmap values are traced and pass: call it before.
       init: (key, hyperparams) -> TrainState.
       step: (state, hyperparams) -> (TrainState, Metrics), one iteration; jit, vmap, scan and shard it at will.
       params: TrainState -> (normalizer, policy, critics), the last two as flax variables.

@@ -130,7 +130,7 @@ def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) 
     if result["status"] == run.INTERRUPTED:
         print(f"espo: interrupted; what finished until then is in {job.directory.path}", file=sys.stderr)
         return _interrupted(result["signal"])
-    return OK if result["status"] == run.FINISHED else NONFINITE
+    return {run.FINISHED: OK, run.NEGATIVE_COST: BAD_INPUT}.get(result["status"], NONFINITE)
 
 
 def replay(options: ReplayOptions, env: Any = None) -> int:

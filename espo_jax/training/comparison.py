@@ -19,9 +19,9 @@ from espo_jax.presets import resolve
 from espo_jax.training import overlay, run_directory
 from espo_jax.training.comparison_table import markdown, summarize
 from espo_jax.training.loggers import open_loggers, parse_names
-from espo_jax.training.loop import Budget, check
+from espo_jax.training.loop import Budget, NegativeCostError, check
 from espo_jax.training.progress import progress
-from espo_jax.training.run import FINISHED, INTERRUPTED, NONFINITE
+from espo_jax.training.run import FINISHED, INTERRUPTED, NEGATIVE_COST, NONFINITE
 from espo_jax.training.run_config import RunConfig
 from espo_jax.training.run_directory import CONFIG, RunDirectory
 from espo_jax.training.signals import Stop, finish_first
@@ -110,7 +110,7 @@ def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
     Returns:
       What comparison.json holds: status, signal, rows (one dict per finished algorithm, see `summarize`), failures.
     """
-    status, failures = FINISHED, {}
+    status, failed, failures = FINISHED, NONFINITE, {}
     finished: dict[str, list[list[dict[str, Any]]]] = {}
     rows: list[dict[str, Any]] = []
     with finish_first() as stop:
@@ -120,6 +120,7 @@ def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
                 records, seconds, compile_seconds = _train(contestant, comparison, console, stop)
             except ArithmeticError as error:
                 failures[contestant.name] = str(error)
+                failed = NEGATIVE_COST if isinstance(error, NegativeCostError) else NONFINITE
                 console.print(f"{contestant.name} is left out: {error}", highlight=False, soft_wrap=True)
                 continue
             except KeyboardInterrupt:
@@ -127,10 +128,8 @@ def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
                 break
             finished[contestant.name] = records
             rows.append({**summarize(contestant.name, records), "seconds": seconds, "compile_seconds": compile_seconds})
-    if failures and status == FINISHED:
-        status = NONFINITE
     result = {
-        "status": status,
+        "status": failed if failures and status == FINISHED else status,
         "signal": stop.received.name if stop.received else None,
         "rows": rows,
         "failures": failures,
@@ -172,7 +171,8 @@ def _train(contestant: Contestant, comparison: Comparison, console: Console, sto
                     try:
                         check(lane)
                     except ArithmeticError as error:
-                        raise ArithmeticError(f"seed {seed}, {error}") from None
+                        error.args = (f"seed {seed}, {error}",)
+                        raise
                     folder.append(run_directory.record(lane, elapsed))
                 display.update(_mean_record([folder.records[-1] for folder in folders]))
                 stop.check()

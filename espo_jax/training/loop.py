@@ -144,7 +144,7 @@ def train(
     num_timesteps: int | None = None,
     num_iterations: int | None = None,
     seed: int = 0,
-    sample_size_rule: Rule | str | None = None,
+    sample_size_rule: Rule | None = None,
     progress_fn: ProgressFn = lambda num_steps, metrics: None,
     policy_params_fn: PolicyParamsFn = lambda num_steps, make_inference_fn, params: None,
     num_evals: int = 10,
@@ -179,17 +179,14 @@ def train(
 
     Raises:
       ValueError: a setting or the environment is not usable; before any compilation.
-      IterationError: nan, infinity or a negative cost; its state holds the last good parameters.
+      IterationError: nan or infinity (its state then holds the last good parameters), or a negative cost.
     """
     budget = Budget.create(num_iterations, num_timesteps)
-    own_rule = None if isinstance(sample_size_rule, str) else sample_size_rule
-    if own_rule is None:
-        settings["sample_size_rule"] = sample_size_rule
     config, hyperparam_values = resolve(settings, environment)
     fewest = config.base_sample_size * (1 + hyperparam_values["zeta_negative"])  # samples of an iteration
     iterations = num_iterations or max(1, math.ceil((num_timesteps or 0) / max(1.0, fewest)))
     hyperparams = Hyperparams.create(**{**hyperparam_values, "num_iterations": iterations}, config=config)
-    algorithm = make(environment, config) if own_rule is None else make(environment, config, own_rule)
+    algorithm = make(environment, config, *([] if sample_size_rule is None else [sample_size_rule]))
     algorithm.check(hyperparams)
     evaluate = jax.jit(
         evaluator(

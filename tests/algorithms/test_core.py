@@ -43,8 +43,8 @@ def random_rollout():
         return np.where(mask.reshape(T, N, *[1] * len(shape)), 2 * rng.normal(size=(T, N, *shape)) + 1, 0.0)
 
     return Rollout(
-        age=np.zeros((T, N), np.int32), observation=field(4), action=field(2), log_prob=field(), reward=field(),
-        cost=field(2), next_observation=field(4), terminated=terminated, truncated=truncated, mask=mask,
+        age=np.zeros((T, N), np.int32), finished=mask, observation=field(4), action=field(2), log_prob=field(),
+        reward=field(), cost=field(2), next_observation=field(4), terminated=terminated, truncated=truncated, mask=mask,
     )  # fmt: skip
 
 

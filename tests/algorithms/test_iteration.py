@@ -10,7 +10,7 @@ import pytest
 from brax.training.types import UInt64
 
 from espo_jax import Config, Hyperparams, espo, modes, ppo_lagrangian
-from espo_jax.algorithms.types import fetch
+from espo_jax.algorithms.types import NONFINITE_QUANTITIES, fetch
 from espo_jax.sample_size import SampleSizeRule
 from tests.algorithms.probe_envs import TugOfWar
 from tests.algorithms.test_espo import with_mean
@@ -119,16 +119,18 @@ def test_a_capacity_that_is_too_small_is_refused_before_anything_runs(key):
 
 def test_reset_each_iteration_needs_whole_episodes(key):
     """80 samples of 4 environments are 20 time steps each; 0.7 X are 14."""
+    config = dataclasses.replace(TINY, reset_each_iteration=True)
+    hp = Hyperparams.create(cost_limit=8.0, zeta_negative=0.0, config=TINY)
     with pytest.raises(ValueError, match=r"20 time steps, and an episode has 30; .* at most 2 environments would do"):
-        espo.make(TugOfWar(episode_length=30), dataclasses.replace(TINY, reset_each_iteration=True))
+        espo.make(TugOfWar(episode_length=30), config).check(hp)
     with pytest.raises(ValueError, match="a larger base_sample_size would do"):
-        espo.make(TugOfWar(episode_length=90), dataclasses.replace(TINY, reset_each_iteration=True))
-    short = espo.make(TugOfWar(episode_length=16), dataclasses.replace(TINY, reset_each_iteration=True))
+        espo.make(TugOfWar(episode_length=90), config).check(hp)
+    short = espo.make(TugOfWar(episode_length=16), config)
     with pytest.raises(ValueError, match=r"56 samples has 14 time steps, and an episode has 16; .* at most 3"):
         short.init(key, Hyperparams.create(cost_limit=8.0, config=TINY))
     short.init(key, Hyperparams.create(cost_limit=8.0, zeta_negative=-0.2, config=TINY))
     repeated = dataclasses.replace(TINY, reset_each_iteration=True, action_repeat=4)
-    espo.make(TugOfWar(episode_length=32), repeated)  # 8 agent steps
+    espo.make(TugOfWar(episode_length=32), repeated).check(hp)  # 8 agent steps
 
 
 def test_no_constraint_is_refused():
@@ -154,6 +156,22 @@ def test_a_rule_can_be_passed_as_a_function(key):
     assert seen == [80], "traced once"
     with pytest.raises(ValueError, match="sample_size_rule is 'half_after_each': it needs 99 blocks"):
         espo.make(TugOfWar(), TINY, SampleSizeRule(half_after_each, min_blocks=99))
+    assert espo.make(TugOfWar(), TINY, "fixed").config.sample_size_rule == "fixed"
+    with pytest.raises(ValueError, match="sample_size_rule is 'typo': it must be one of fixed, gradient_conflict"):
+        espo.make(TugOfWar(), TINY, "typo")
+    with pytest.raises(ValueError, match="sample_size_rule is 5: it must be a name or a function"):
+        espo.make(TugOfWar(), TINY, 5)
+
+
+def test_a_rule_that_gives_nan_is_reported_and_nothing_is_learned(key):
+    algorithm = espo.make(TugOfWar(), TINY, lambda evidence: evidence.base * jnp.nan)
+    hp = Hyperparams.create(cost_limit=8.0, config=TINY)
+    state = algorithm.init(key, hp)
+    after, metrics = jax.jit(algorithm.step)(state, hp)
+    assert NONFINITE_QUANTITIES[-1] == "sample size"
+    assert int(metrics.nonfinite) == 1 << NONFINITE_QUANTITIES.index("sample size")
+    assert int(after.sample_size) == 80
+    chex.assert_trees_all_equal(after.policy, state.policy)
 
 
 def test_train_takes_a_rule_as_a_function_or_by_name():

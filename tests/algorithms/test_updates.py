@@ -436,8 +436,16 @@ def test_a_failed_line_search_in_the_balance_does_not_hide_the_conflict():
     assert int(other.failed_line_searches) == 1
 
 
+@pytest.mark.parametrize("name", ["crpo", "trpo", "pcpo"])
+def test_a_failed_line_search_hides_no_conflict_from_a_sample_size_rule(name):
+    """Also where the algorithm follows one objective: the rule looks at all that are in the band."""
+    problem = with_a_failed_line_search()
+    result = update(name, problem)
+    assert int(result.failed_line_searches) == 1
+    assert bool(conflict.in_conflict(result.gram, problem.choice.active))
+
+
 def test_a_failed_line_search_outside_of_the_balance_leaves_the_parameters():
     result = update("espo", with_a_failed_line_search()._replace(choice=modes.only(0, 1)))
-    assert int(result.failed_line_searches) == 1
     assert float(result.step_fraction) == 0
     assert not result.step.any()

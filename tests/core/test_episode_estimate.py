@@ -14,15 +14,15 @@ EPISODE_LENGTH = 200
 
 
 class MortalEnv(Env):
-    """Costs its action at each step, and half of it after age 30; dies at an age drawn at its reset, if it dies."""
+    """Costs its action before an age, and half of it after; dies at an age drawn at its reset, if it dies."""
 
     observation_size = 1
     action_size = 1
     backend = "none"
     episode_length = EPISODE_LENGTH
 
-    def __init__(self, lifetimes=(10**6,)):
-        self.lifetimes = np.asarray(lifetimes)
+    def __init__(self, lifetimes=(10**6,), costs=(1.0, 0.5), age=30):
+        self.lifetimes, self.costs, self.age = np.asarray(lifetimes), costs, age
 
     def reset(self, key):
         lifetime = jax.random.choice(key, jnp.asarray(self.lifetimes))
@@ -36,7 +36,7 @@ class MortalEnv(Env):
 
     def step(self, state, action):
         age = state.pipeline_state["age"]
-        cost = action[0] * jnp.where(age < 30, 1.0, 0.5)
+        cost = action[0] * jnp.where(age < self.age, *self.costs)
         done = (age + 1 >= state.pipeline_state["lifetime"]).astype(jnp.float32)
         info = {**state.info, "cost": cost}
         pipeline_state = {**state.pipeline_state, "age": age + 1}
@@ -45,7 +45,8 @@ class MortalEnv(Env):
     def truth(self):
         """Cost of an episode under an action of 1, and its length: means over all lifetimes."""
         length = np.minimum(self.lifetimes, EPISODE_LENGTH)
-        return np.mean(np.minimum(length, 30) + 0.5 * np.maximum(length - 30, 0)), np.mean(length)
+        early, late = np.minimum(length, self.age), np.maximum(length - self.age, 0)
+        return np.mean(self.costs[0] * early + self.costs[1] * late), np.mean(length)
 
 
 def errors(env, num_envs, sample_size, num_iterations, burn_in, decay=0.95):
@@ -94,10 +95,14 @@ LIFETIMES = {
 }
 
 
+WIDTHS = [(16, 3_200), (64, 3_200), (1_024, 3_300), (16_384, 16_384), (16_384, 11_469)]
+
+
 @pytest.mark.parametrize(
-    ("num_envs", "sample_size"), [(16, 3_200), (64, 3_200), (1_024, 3_300), (16_384, 16_384), (16_384, 11_469)]
+    ("lifetimes", "num_envs", "sample_size"),
+    [(lifetimes, *width) for lifetimes in ("immortal", "memoryless") for width in WIDTHS]
+    + [(lifetimes, *width) for lifetimes in ("mortal", "some reach the limit") for width in WIDTHS[::2]],
 )
-@pytest.mark.parametrize("lifetimes", LIFETIMES)
 def test_is_within_5_percent_at_every_width_while_the_cost_falls(lifetimes, num_envs, sample_size):
     """From a hundredth of an episode in each iteration (16,384 environments) to many whole ones."""
     env = MortalEnv(LIFETIMES[lifetimes])
@@ -119,13 +124,33 @@ def test_the_first_whole_episodes_of_old_policies_make_no_jump():
     assert np.abs(late[:, 0]).max() < 0.05
 
 
+@pytest.mark.parametrize("sample_size", [1_024, 4_096])
+def test_late_costs_count_where_few_samples_fall_on_each_age(sample_size):
+    """Only the few that live beyond age 100 cost anything; most iterations miss many of the late ages."""
+    env = MortalEnv(LIFETIMES["some reach the limit"], costs=(0.0, 1.0), age=100)
+    relative, _ = errors(env, 1_024, sample_size, num_iterations=100, burn_in=4 * EPISODE_LENGTH, decay=1.0)
+    assert np.abs(relative[:, 0].mean()) < 0.05
+
+
+def test_a_policy_that_collapses_is_seen_at_once():
+    """After episodes of about 400 steps, 500 that end after 40 are more than the memory holds."""
+    ages = np.tile(np.arange(40)[:, None], (1, 500))
+    rollout = rollout_of(ages, np.ones(ages.shape), ages == 39)
+    before = no_episodes(1000, 1)[1]._replace(
+        visits=jnp.full(1000, 600.0), terminations=jnp.full(1000, 1.5), recent=jnp.array([120_000.0, 300.0, 300.0])
+    )
+    estimate, _ = estimate_episodes(rollout, before, 400.0)
+    assert float(estimate.cost[0]) == pytest.approx(40, rel=0.05)
+
+
 def rollout_of(ages, costs, terminated):
     """A rollout [T, N] of these ages, costs (K = 1) and terminations."""
     ages, costs, terminated = (jnp.asarray(x) for x in (ages, costs, terminated))
     zeros = jnp.zeros((*ages.shape, 1))
     return Rollout(
         observation=zeros, action=zeros, log_prob=zeros[..., 0], reward=2 * costs, cost=costs[..., None],
-        next_observation=zeros, terminated=terminated, truncated=jnp.zeros_like(terminated), age=ages,
+        next_observation=zeros, terminated=terminated, truncated=jnp.zeros_like(terminated), finished=terminated,
+        age=ages,
         mask=jnp.ones_like(terminated),
     )  # fmt: skip
 

@@ -114,6 +114,13 @@ def test_time_limit_is_truncation():
     assert float(rollout.episodes_finished) == 6
 
 
+def test_only_whole_episodes_count_as_finished():
+    """The first episode of each environment but the first began, by `stagger`, at a later age."""
+    wrapped, state = start(CountingEnv(lifetime=1000, episode_length=8), num_envs=4)
+    run = lambda n: collect(wrapped, counting_action, wrapped.stagger(state), jax.random.key(0), n, CAPACITY)[1]  # noqa: E731
+    assert [float(run(jnp.int32(4 * steps)).episodes_finished) for steps in (7, 8, 16)] == [0, 1, 5]
+
+
 def test_ages_are_agent_steps():
     wrapped, state = start(CountingEnv(lifetime=1000, episode_length=12), action_repeat=3)
     _, rollout = collect(wrapped, counting_action, wrapped.stagger(state), jax.random.key(0), jnp.int32(27), CAPACITY)

@@ -148,7 +148,7 @@ def test_budget_is_used_by_whichever_comes_first(budget, iteration, env_steps, e
         ({"num_iterations": 1, "zeta_negativ": 0.0}, "unknown setting 'zeta_negativ'; did you mean 'zeta_negative'?"),
         ({"num_iterations": 1, "num_envs": 16_001}, "must be at least num_envs"),
         ({"num_iterations": 1, "cost_limit": 0.0}, "this band has no width"),
-        ({"num_iterations": 1, "reset_each_iteration": True, "num_envs": 1001}, "at most 1000 environments would do"),
+        ({"num_iterations": 1, "reset_each_iteration": True, "num_envs": 1001}, "at most 700 environments would do"),
     ],
 )
 def test_train_refuses_before_compiling(kwargs, message):
