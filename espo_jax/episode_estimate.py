@@ -12,7 +12,7 @@ from espo_jax.rollout import Rollout
 # policy has learnt to stay up or to fall since (docs/algorithms.md has figures).
 LONG_MEMORY, SHORT_MEMORY = 1500, 300
 # From how many standard deviations between the two on the memory begins to shorten, and from how many it is short.
-_SURPRISE = (1.5, 3.0)
+_SURPRISE = (2.0, 3.5)
 # Samples that ages have at least, on average, to have a mean of their own.
 _VISITS_PER_BIN = 16
 # Weight of the mean chance of termination in that of one age, in visits of that age.
