@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-ITERATIONS ?= 200
+ITERATIONS ?= 150
 PYTEST_ARGS ?= -n 2
 
 .PHONY: train test slow lint bench docs clean
@@ -13,7 +13,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 train: $(VENV)/installed  ## train ESPO on SafetyReacher and meet its cost limit
-	$(BIN)/espo train --task safety_reacher --backend spring --seed 0 --num-iterations $(ITERATIONS)
+	$(BIN)/espo train --task safety_reacher --backend spring --time-limit truncation --seed 0 --num-iterations $(ITERATIONS)
 
 test: $(VENV)/installed  ## run the tests
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
