@@ -47,6 +47,14 @@ class PointEnv(Env):
         )
 
 
+class Refund(PointEnv):
+    """Reports its cost with a minus sign, as Safety-MuJoCo does."""
+
+    def step(self, state, action):
+        after = super().step(state, action)
+        return after.replace(info={**after.info, "cost": -after.info["cost"]})
+
+
 # Settings for which PointEnv trains in seconds.
 TINY = {
     "num_envs": 4,

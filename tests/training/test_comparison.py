@@ -11,7 +11,7 @@ from espo_jax.flags import BadInputError
 from espo_jax.options import CompareOptions, RunOptions
 from espo_jax.training import comparison
 
-from .probe_envs import TINY, PointEnv
+from .probe_envs import TINY, PointEnv, Refund
 from .test_run_directory import strict_loads
 
 
@@ -99,6 +99,21 @@ def test_nan_in_one_algorithm_leaves_the_others(tmp_path, capsys):
     assert result["failures"]["trpo"].startswith("seed 0, iteration 3: nan or infinity in reward")
     assert result["rows"] == []
     assert "trpo is left out" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("quick_compile")
+def test_a_negative_cost_is_bad_input_to_train_and_to_compare(tmp_path, capsys):
+    """Exit code 2, a status of its own, one line that says what a cost is; what ran until then is kept."""
+    options = CompareOptions(task="point", algorithms="trpo", seeds=1, run_dir=str(tmp_path / "compared"))
+    assert commands.compare(options, {**TINY, "zeta_positive": 0.0}, Refund()) == 2
+    result = strict_loads((tmp_path / "compared" / "comparison.json").read_text())
+    assert result["status"] == "negative_cost"
+    assert result["failures"]["trpo"].startswith("seed 0, iteration 1: the environment reported 64 costs below 0")
+    options = RunOptions(task="point", num_eval_episodes=0, run_dir=str(tmp_path / "run"))
+    assert commands.train(options, dict(TINY), Refund()) == 2
+    assert strict_loads((tmp_path / "run" / "result.json").read_text())["status"] == "negative_cost"
+    assert "its sum over an episode is what cost_limit bounds from above" in capsys.readouterr().err
+    assert (tmp_path / "run" / "policy.npz").exists()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from espo_jax.algorithms.types import NONFINITE_QUANTITIES, Metrics
 from espo_jax.training import loop
 from espo_jax.training.evaluation import evaluator
 
-from .probe_envs import TINY, PointEnv
+from .probe_envs import TINY, PointEnv, Refund
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +113,6 @@ def test_nan_names_iteration_and_quantity(counting_step):
     with pytest.raises(loop.NonFiniteError, match=r"^iteration 4: nan or infinity in reward, cost$") as caught:
         next(iterations)
     assert caught.value.state.iteration == 4
-
-
-class Refund(PointEnv):
-    """Reports its cost with a minus sign, as Safety-MuJoCo does."""
-
-    def step(self, state, action):
-        after = super().step(state, action)
-        return after.replace(info={**after.info, "cost": -after.info["cost"]})
 
 
 @pytest.mark.usefixtures("quick_compile")
