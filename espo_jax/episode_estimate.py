@@ -68,10 +68,11 @@ def estimate_episodes(
     with m(a) the mean reward or cost of this iteration's samples at age a, and h(a) the chance of termination at age
     a. So a sample stands for S(a) / n(a) steps of an episode, n(a) being the number of samples at its age. Where an
     iteration has fewer than 16 samples for each age, neighbouring ages share a mean; those without any sample get the
-    mean of all samples. Only rewards and costs of this iteration count: the estimate does
-    not lag behind the policy, and it is the same formula for a thousand whole episodes and for a hundredth of one.
+    mean of all samples. Only rewards and costs of this iteration count, so a cost that falls is seen at once. It is the
+    same formula for a thousand whole episodes and for a hundredth of one.
     The time limit is known and ends no episode in h, so the length is exact for tasks that only end there.
-    h also counts earlier iterations where this one has few episodes (LONG_MEMORY, SHORT_MEMORY).
+    h also counts earlier iterations where this one has few episodes (LONG_MEMORY, SHORT_MEMORY), and so lags while the
+    length of episodes changes.
 
     Args:
       rollout: samples of this iteration.
