@@ -6,6 +6,8 @@ import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from espo_jax.cli.main import COMMANDS
+
 project, author, release = "espo_jax", "the authors of espo_jax", version_of("espo_jax")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 html_theme = "furo"
@@ -17,8 +19,6 @@ autodoc_typehints = "description"
 nitpicky = False
 # Links out of docs/ are to files of the repository, which the site does not hold.
 suppress_warnings = ["myst.xref_missing", "ref.python"]
-
-COMMANDS = ("train", "compare", "eval", "plot", "report", "render", "export", "replay", "tasks")
 
 
 def write_command_line(_app) -> None:

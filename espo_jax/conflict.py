@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from espo_jax.linalg import dot
-from espo_jax.validation import choose
+from espo_jax.settings import choose
 
 
 def gram(x: jax.Array, y: jax.Array | None = None) -> jax.Array:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from espo_jax import minibatch
-from espo_jax.blocks import Blocks, lanes_max
+from espo_jax.blocks import Blocks
+from espo_jax.lbfgs import fit_lbfgs
 from espo_jax.linalg import dot
 from espo_jax.policy import MLP
 
@@ -72,90 +73,6 @@ def loss_and_gradient(
     loss, gradient = blocks.sum(block_fn, (observation, target, mask))
     count = jnp.maximum(jnp.sum(mask), 1)
     return loss / count + l2 * dot(params, params), gradient / count + 2 * l2 * params
-
-
-def fit_lbfgs(
-    loss_fn: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
-    params: jax.Array,
-    *,
-    num_iterations: int,
-    max_halvings: int = 10,
-    sufficient_decrease: float = 1e-4,
-) -> tuple[jax.Array, jax.Array]:
-    """Minimise M losses at once by L-BFGS (optax) with an Armijo backtracking line search.
-
-    optax's own line searches branch on the data; vmapped over critics and seeds each branch would run for all. Here
-    every turn of the loop costs exactly one loss and gradient, and each fit goes on to its next iteration when its own
-    step is accepted, so the slowest fit decides, not the slowest of every iteration. A direction that does not descend
-    (bad curvature pairs) restarts from steepest descent. A fit has ended after num_iterations, or where a step lowers
-    the loss by no more than float rounding, or none of its halvings lowers it.
-
-    Args:
-      loss_fn: params [M, P] -> (loss [M], gradient [M, P]), the losses independent of each other.
-      params: [M, P] start.
-      num_iterations: L-BFGS iterations.
-      max_halvings: trial steps 1, 1/2, ... per iteration.
-      sufficient_decrease: Armijo's constant.
-
-    Returns:
-      params [M, P] and their losses [M].
-
-    Reference: Nocedal & Wright 2006, algorithms 3.1 and 7.5.
-    """
-    optimizer = optax.scale_by_lbfgs(memory_size=10)
-    fresh = jax.vmap(optimizer.init)(params)
-
-    def select(keep: jax.Array, new: Any, old: Any) -> Any:
-        return jax.vmap(lambda k, n, o: jax.tree.map(lambda n, o: jnp.where(k, n, o), n, o))(keep, new, old)
-
-    def direct(params: jax.Array, gradient: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
-        """Next direction (to subtract), from steepest descent again where the one from memory does not descend."""
-        first = jax.vmap(optimizer.update)(gradient, fresh, params)
-        update, memory = jax.vmap(optimizer.update)(gradient, memory, params)
-        return select(dot(gradient, update) > 0, (update, memory), first)
-
-    def unfinished(carry: _Fit) -> jax.Array:
-        return lanes_max(carry.active.any().astype(jnp.int32)) > 0
-
-    def trial(fit: _Fit) -> _Fit:
-        """One trial point of every fit: accepted, it starts the next iteration; else the step is halved."""
-        slope = -dot(fit.gradient, fit.update)
-        candidate = fit.params - fit.size[:, None] * fit.update
-        loss, gradient = loss_fn(candidate)
-        good = fit.active & (loss <= fit.loss + sufficient_decrease * fit.size * slope)
-        lowered = fit.loss - loss > jnp.finfo(loss.dtype).eps * jnp.abs(fit.loss)
-        params, loss, gradient = select(good, (candidate, loss, gradient), (fit.params, fit.loss, fit.gradient))
-        update, memory = select(good, direct(params, gradient, fit.memory), (fit.update, fit.memory))
-        iteration = fit.iteration + good
-        halvings = jnp.where(good, 0, fit.halvings + 1)
-        # At a stationary point, or where nothing is finite, there is no descent to look for.
-        going_on = jnp.where(good, lowered & (iteration < num_iterations), halvings < max_halvings)
-        active = fit.active & going_on & (dot(gradient, update) > 0)
-        return _Fit(
-            active, iteration, halvings, 0.5 ** halvings.astype(loss.dtype), params, loss, gradient, update, memory
-        )
-
-    loss, gradient = loss_fn(params)
-    update, memory = direct(params, gradient, fresh)
-    zeros = jnp.zeros(loss.shape, jnp.int32)
-    active = (dot(gradient, update) > 0) & (num_iterations > 0)
-    start = _Fit(active, zeros, zeros, jnp.ones_like(loss), params, loss, gradient, update, memory)
-    end = jax.lax.while_loop(unfinished, trial, start)
-    return end.params, end.loss
-
-
-class _Fit(NamedTuple):
-    """M fits under way, each at an iteration and a halving of its own; leading axis M throughout."""
-
-    active: jax.Array
-    iteration: jax.Array
-    halvings: jax.Array
-    size: jax.Array
-    params: jax.Array
-    loss: jax.Array
-    gradient: jax.Array
-    update: jax.Array
-    memory: Any
 
 
 def fit_adam(

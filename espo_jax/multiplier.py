@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from espo_jax.validation import choose
+from espo_jax.settings import choose
 
 
 @flax.struct.dataclass

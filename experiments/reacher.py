@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 import espo_jax
 from espo_jax import modes
-from espo_jax.algorithms.types import fetch
+from espo_jax.algorithms.metrics import fetch
 from espo_jax.presets import preset, resolve
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "reacher"

@@ -19,8 +19,8 @@ import tyro
 
 from espo_jax import cli
 from espo_jax.modes import MODE_NAMES
-from espo_jax.training import overlay
-from espo_jax.training.run_directory import read_records
+from espo_jax.results import group_plots
+from espo_jax.runs.records import read_records
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "time_limit"
 BACKENDS = {"safety_reacher": "spring", "safety_walker2d": "mujoco", "safety_humanoidstandup": "mujoco"}
@@ -144,7 +144,7 @@ def table(args: Table) -> None:
         for of_task, time_limit, seed in kept:
             if of_task == task:
                 groups.setdefault(time_limit, []).append(records(RESULTS / f"{task}-{time_limit}-{seed}.npz"))
-        overlay.draw(groups, RESULTS / f"{task}.png", title=f"ESPO on {task}, {BACKENDS[task]}, by time_limit")
+        group_plots.draw(groups, RESULTS / f"{task}.png", title=f"ESPO on {task}, {BACKENDS[task]}, by time_limit")
 
 
 def main() -> None:

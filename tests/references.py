@@ -120,15 +120,17 @@ def multiplier_ascent(value, violations, learning_rate):
     return value
 
 
+def central_differences(loss, params):
+    """Gradient [P] of a function of [P] numbers."""
+    shifts = 1e-6 * np.eye(params.size)
+    return np.array([(loss(params + shift) - loss(params - shift)) / 2e-6 for shift in shifts])
+
+
 def adam_descent(loss, params, num_steps, learning_rate, max_norm, state=None):
     """Kingma & Ba 2015 on gradients by central differences, clipped to a norm."""
     first, second, t = state or (np.zeros_like(params), np.zeros_like(params), 0)
     for _ in range(num_steps):
-        gradient = np.zeros_like(params)
-        for i in range(params.size):
-            shift = np.zeros_like(params)
-            shift[i] = 1e-6
-            gradient[i] = (loss(params + shift) - loss(params - shift)) / 2e-6
+        gradient = central_differences(loss, params)
         gradient *= min(1.0, max_norm / np.linalg.norm(gradient))
         t += 1
         first = 0.9 * first + 0.1 * gradient

@@ -1,8 +1,6 @@
 """The environment that runs a task on a physics: a Brax `Env` whose steps report a cost."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +21,6 @@ class SafetyEnv(Env):
       sys: what domain randomisation may change, given to the physics at every call.
       cost_limit: published limit b on an episode's summed cost.
       episode_length: published episode length in control steps.
-      settings: published settings of ESPO for the task, by their names in espo_jax.
     """
 
     def __init__(self, task: Task, backend: str | None = None, reward: str = "task"):
@@ -46,7 +43,6 @@ class SafetyEnv(Env):
         self.sys = self.physics.system
         self.cost_limit = task.cost_limit
         self.episode_length = task.episode_length
-        self.settings: Mapping[str, Any] = task.settings
         self._reward_fn = task.reward if reward == "task" else task.step_reward
 
     @functools.cached_property

@@ -85,7 +85,6 @@ class Task:
       fields: other optional fields of `Readings` that are read.
       cost_limit: published limit on an episode's summed cost, or this project's where none is published.
       episode_length: published episode length in control steps.
-      settings: published settings of ESPO other than the limit (docs/paper.md, section 6), by their names in espo_jax.
       refused: backend -> why it cannot run this task.
     """
 
@@ -105,7 +104,6 @@ class Task:
     bodies: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     episode_length: int = 1000
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 

@@ -1,17 +1,22 @@
-"""The algorithms: one module each, with make(env, config), a Brax-style train, and the update rule RULE."""
+"""The algorithms: one module each, with its update rule RULE; RULES has them by name."""
 
-import importlib
-from types import ModuleType
+from typing import Any
 
-NAMES = ("espo", "pcrpo", "crpo", "pcpo", "cup", "ppo_lagrangian", "trpo")
+from espo_jax.algorithms import crpo, cup, espo, iteration, pcpo, pcrpo, ppo_lagrangian, trpo
+from espo_jax.algorithms.iteration import Algorithm, Rule
+from espo_jax.algorithms.types import UpdateRule
+from espo_jax.config import Config
+from espo_jax.settings import choose
+
+RULES: dict[str, UpdateRule] = {
+    module.RULE.name: module.RULE for module in (espo, pcrpo, crpo, pcpo, cup, ppo_lagrangian, trpo)
+}
 
 
-def load(name: str) -> ModuleType:
-    """The module of an algorithm.
+def make(name: str, env: Any, config: Config | None = None, sample_size_rule: Rule | None = None) -> Algorithm:
+    """The algorithm of that name on an environment, see `iteration.make`.
 
     Raises:
-      ValueError: naming the known ones.
+      ValueError: the name is not known; or as for `iteration.make`.
     """
-    if name not in NAMES:
-        raise ValueError(f"unknown algorithm {name!r}; known algorithms: {', '.join(NAMES)}")
-    return importlib.import_module(f"espo_jax.algorithms.{name}")
+    return iteration.make(env, config or Config(), choose("algorithm", name, RULES), sample_size_rule)

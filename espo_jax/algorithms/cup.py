@@ -5,13 +5,10 @@ Omnisafe caps the multiplier at 2; here `multiplier_max` does, and is infinite u
 Reference: Yang et al. 2022, arXiv:2209.07089, algorithm 1 and its GAE version in section 4.
 """
 
-from typing import TYPE_CHECKING, Any
-
 import jax
 import jax.numpy as jnp
 
 from espo_jax import policy
-from espo_jax.algorithms import core
 from espo_jax.algorithms.first_order import (
     FirstOrderState,
     descend,
@@ -19,24 +16,8 @@ from espo_jax.algorithms.first_order import (
     init_first_order,
     update_multiplier,
 )
-from espo_jax.algorithms.types import Algorithm, Batch, Problem, Update, UpdateRule
-from espo_jax.config import Config
+from espo_jax.algorithms.types import Batch, Problem, Update, UpdateRule
 from espo_jax.surrogate import clipped_surrogate, surrogate
-
-if TYPE_CHECKING:
-    from espo_jax.training.loop import TrainResult
-
-
-def make(env: Any, config: Config | None = None, sample_size_rule: core.Rule | None = None) -> Algorithm:
-    """CUP on an environment; arguments and errors as for `espo.make`."""
-    return core.make(env, config or Config(), RULE, sample_size_rule)
-
-
-def train(environment: Any, **options: Any) -> "TrainResult":
-    """Train CUP; arguments, result and errors as for `espo.train`."""
-    from espo_jax.training import loop
-
-    return loop.train(make, environment, **options)
 
 
 def update(problem: Problem, state: FirstOrderState) -> Update:

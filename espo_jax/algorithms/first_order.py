@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from espo_jax import minibatch, multiplier, policy
-from espo_jax.algorithms.steps import compare, natural_directions
+from espo_jax.algorithms.natural_steps import compare, natural_directions
 from espo_jax.algorithms.types import Batch, Problem, Update
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
@@ -149,17 +149,16 @@ def first_order_update(
       nu: [K] multipliers in use.
       state: for the next iteration.
     """
-    natural = natural_directions(problem)
-    gram, own = compare(problem, natural)
+    comparison = compare(problem, natural_directions(problem))
     return Update(
         step=params - problem.params,
         active=weight > 0,
         weight=weight,
-        gram=gram,
+        gram=comparison.gram,
         kl=mean_kl(problem, problem.batch.distribution, params),
         step_fraction=passes,
         cg_residual=jnp.zeros(()),
         multiplier=nu,
         state=state,
-        failed_line_searches=jnp.sum(own.failed),
+        failed_line_searches=jnp.sum(comparison.failed),
     )

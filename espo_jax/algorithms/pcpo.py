@@ -5,32 +5,19 @@ Omnisafe's PCPO takes the step along the plain gradient where the paper has H^-1
 Reference: Yang et al. 2020, arXiv:2010.03152, algorithm 1 (projection in the KL norm).
 """
 
-from typing import TYPE_CHECKING, Any
-
 import jax
 import jax.numpy as jnp
 
 from espo_jax import half_spaces, natural_gradient
-from espo_jax.algorithms import core
-from espo_jax.algorithms.steps import Natural, compare, improvement_and_kl, in_natural_directions, natural_directions
-from espo_jax.algorithms.types import Algorithm, Problem, Update, UpdateRule
-from espo_jax.config import Config
+from espo_jax.algorithms.natural_steps import (
+    Natural,
+    compare,
+    improvement_and_kl,
+    in_natural_directions,
+    natural_directions,
+)
+from espo_jax.algorithms.types import Problem, Update, UpdateRule
 from espo_jax.linalg import dot
-
-if TYPE_CHECKING:
-    from espo_jax.training.loop import TrainResult
-
-
-def make(env: Any, config: Config | None = None, sample_size_rule: core.Rule | None = None) -> Algorithm:
-    """PCPO on an environment; arguments and errors as for `espo.make`."""
-    return core.make(env, config or Config(), RULE, sample_size_rule)
-
-
-def train(environment: Any, **options: Any) -> "TrainResult":
-    """Train PCPO; arguments, result and errors as for `espo.train`."""
-    from espo_jax.training import loop
-
-    return loop.train(make, environment, **options)
 
 
 def update(problem: Problem, state: tuple = ()) -> Update:
@@ -41,7 +28,8 @@ def update(problem: Problem, state: tuple = ()) -> Update:
     """
     del state
     natural = natural_directions(problem)
-    gram, own = compare(problem, natural)
+    comparison = compare(problem, natural)
+    own = comparison.own
     reward_step = own.step[0]
     step, multiplier = half_spaces.project(
         reward_step, normal=-natural.gradient[1:], offset=violation(problem), direction=-natural.direction[1:]
@@ -55,12 +43,12 @@ def update(problem: Problem, state: tuple = ()) -> Update:
         step=step,
         active=jnp.concatenate([jnp.ones(1, bool), multiplier > 0]),
         weight=jnp.concatenate([reward_scale[None], multiplier]),
-        gram=gram,
+        gram=comparison.gram,
         kl=search.kl[0],
         step_fraction=jnp.where(corrected, search.fraction[0], own.fraction[0]),
         cg_residual=natural.residual,
         multiplier=jnp.zeros_like(multiplier),
-        failed_line_searches=jnp.sum(own.failed),
+        failed_line_searches=jnp.sum(comparison.failed),
     )
 
 

@@ -3,13 +3,10 @@
 Reference: Ray, Achiam & Amodei 2019, "Benchmarking safe exploration in deep reinforcement learning".
 """
 
-from typing import TYPE_CHECKING, Any
-
 import jax
 import jax.numpy as jnp
 
 from espo_jax import policy
-from espo_jax.algorithms import core
 from espo_jax.algorithms.first_order import (
     FirstOrderState,
     descend,
@@ -17,24 +14,8 @@ from espo_jax.algorithms.first_order import (
     init_first_order,
     update_multiplier,
 )
-from espo_jax.algorithms.types import Algorithm, Batch, Problem, Update, UpdateRule
-from espo_jax.config import Config
+from espo_jax.algorithms.types import Batch, Problem, Update, UpdateRule
 from espo_jax.surrogate import clipped_surrogate
-
-if TYPE_CHECKING:
-    from espo_jax.training.loop import TrainResult
-
-
-def make(env: Any, config: Config | None = None, sample_size_rule: core.Rule | None = None) -> Algorithm:
-    """PPO-Lagrangian on an environment; arguments and errors as for `espo.make`."""
-    return core.make(env, config or Config(), RULE, sample_size_rule)
-
-
-def train(environment: Any, **options: Any) -> "TrainResult":
-    """Train PPO-Lagrangian; arguments, result and errors as for `espo.train`."""
-    from espo_jax.training import loop
-
-    return loop.train(make, environment, **options)
 
 
 def update(problem: Problem, state: FirstOrderState) -> Update:

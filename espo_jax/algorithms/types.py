@@ -1,11 +1,10 @@
-"""What algorithms pass around: their state, what an update rule sees and what it did, and the metrics."""
+"""What algorithms pass around: their state, what an update rule sees, and what it did."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.struct
 import jax
-import numpy as np
 from brax.training.types import UInt64
 
 from espo_jax.blocks import Blocks
@@ -136,76 +135,6 @@ class Update(NamedTuple):
     failed_line_searches: jax.Array | int = 0
 
 
-# Bits of Metrics.nonfinite, and the quantity each one names.
-NONFINITE_QUANTITIES = (
-    "observation",
-    "action",
-    "reward",
-    "cost",
-    "advantage",
-    "policy parameters",
-    "critic parameters",
-    "critic loss",
-    "policy update",
-    "sample size",
-)
-
-
-class Metrics(NamedTuple):
-    """Measurements of one iteration; scalars unless noted.
-
-    Args:
-      iteration: 1 at the first.
-      env_steps: number of samples so far, this iteration's included, in 64 bits (see `fetch`).
-      sample_size: samples of this iteration.
-      mode: see modes.MODE_NAMES.
-      conflict_angle: degrees.
-      episode_reward: V_r.   episode_cost: [K] V_c, undiscounted.   episode_length: agent steps.
-      episodes_finished: number of whole episodes that ended within this iteration.
-      cost_limit: [K] b.   slack_positive, slack_negative: [K] h+, h- as annealed.
-      kl: nats.   entropy: nats.
-      step_fraction: of the line search, 0 when no step was acceptable.
-      failed_line_searches: number of objectives compared whose own natural step found no acceptable share. Where the
-        metric of the conflict is "natural", the conflict is then that of the metric "fisher".
-      cg_residual: relative.
-      multiplier: [K] nu, 0 for algorithms without.
-      critic_loss: [1 + K] mean squared errors plus L2.
-      mode_counts: [4] iterations so far in each mode.
-      nonfinite: 0, or bits naming NONFINITE_QUANTITIES; then nothing was learned in this iteration.
-      negative_costs: number of costs below 0 that the environment reported; a cost is what a limit bounds from above.
-    """
-
-    iteration: jax.Array
-    env_steps: Any
-    sample_size: jax.Array
-    mode: jax.Array
-    conflict_angle: jax.Array
-    episode_reward: jax.Array
-    episode_cost: jax.Array
-    episode_length: jax.Array
-    episodes_finished: jax.Array
-    cost_limit: jax.Array
-    slack_positive: jax.Array
-    slack_negative: jax.Array
-    kl: jax.Array
-    entropy: jax.Array
-    step_fraction: jax.Array
-    failed_line_searches: jax.Array
-    cg_residual: jax.Array
-    multiplier: jax.Array
-    critic_loss: jax.Array
-    mode_counts: jax.Array
-    nonfinite: jax.Array
-    negative_costs: jax.Array
-
-
-def fetch(metrics: Metrics) -> Metrics:
-    """Metrics as NumPy arrays on the host, env_steps as int64."""
-    return jax.device_get(metrics._replace(env_steps=()))._replace(
-        env_steps=metrics.env_steps.to_numpy().astype(np.int64)
-    )
-
-
 class UpdateRule(NamedTuple):
     """Which direction an algorithm takes: pure, and independent of how the samples came about.
 
@@ -222,28 +151,3 @@ class UpdateRule(NamedTuple):
     init: Callable[[Networks, jax.Array, Config, Hyperparams], Any] = lambda *_: ()
     sample_size_rule: str = "fixed"
     balances: bool = False
-
-
-class Algorithm(NamedTuple):
-    """A pair of pure functions, after Optax.
-
-    Args:
-      check: (hyperparams) -> None, a ValueError where they make no sense with the static settings or the environment;
-        `init` calls it. Under jit or vmap values are traced and pass: call it before.
-      init: (key, hyperparams) -> TrainState.
-      step: (state, hyperparams) -> (TrainState, Metrics), one iteration; jit, vmap, scan and shard it at will.
-      params: TrainState -> (normalizer, policy, critics), the last two as flax variables.
-      make_inference_fn: (params, deterministic=False) -> policy(obs, key) -> (action, extras), as in Brax.
-      config: the static settings.
-      env: the wrapped, vectorised environment.
-      networks: see Networks.
-    """
-
-    check: Callable[[Hyperparams], None]
-    init: Callable[[jax.Array, Hyperparams], TrainState]
-    step: Callable[[TrainState, Hyperparams], tuple[TrainState, Metrics]]
-    params: Callable[[TrainState], tuple[Any, Any, Any]]
-    make_inference_fn: Callable[..., Callable]
-    config: Config
-    env: Any
-    networks: Networks

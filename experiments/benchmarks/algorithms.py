@@ -18,7 +18,7 @@ import tyro
 
 import espo_jax
 from espo_jax import algorithms
-from espo_jax.algorithms import core
+from espo_jax.algorithms import checks, iteration
 from espo_jax.algorithms.batch import prepare_batch
 from espo_jax.episode_estimate import estimate_episodes
 from espo_jax.presets import preset, resolve
@@ -39,7 +39,7 @@ class Args:
 
     task: str = "safety_reacher"
     backend: str = "spring"
-    algorithms: tuple[str, ...] = algorithms.NAMES
+    algorithms: tuple[str, ...] = tuple(algorithms.RULES)
     sample_sizes: tuple[str, ...] = ("gradient_conflict", "conflict_angle", "norm_test", "inner_product_test")
     warm_iterations: int = 45
     repeats: int = 9
@@ -48,7 +48,7 @@ class Args:
 def make(args: Args, name: str, **changes):
     env = safety_envs.make(args.task, backend=args.backend)
     config, values = resolve({**preset("paper", args.task, name), **changes}, env)
-    return algorithms.load(name).make(env, config), espo_jax.Hyperparams.create(**values, config=config)
+    return algorithms.make(name, env, config), espo_jax.Hyperparams.create(**values, config=config)
 
 
 def samples(args: Args):
@@ -65,17 +65,17 @@ def samples(args: Args):
 
 def update_fn(name, algorithm, hp, state):
     """(samples) -> what the update rule makes of them, and the next sample size; state and settings are constants."""
-    rule = algorithms.load(name).RULE
-    _, size_rule = core.settle(algorithm.config, rule)
+    rule = algorithms.RULES[name]
+    _, size_rule = checks.settle(algorithm.config, rule)
     networks, config = algorithm.networks, algorithm.config
     rule_state = rule.init(networks, state.policy, config, hp)
 
     def run(rollout):
         batch, _ = prepare_batch(networks, config, state, rollout, hp)
         episode, _ = estimate_episodes(rollout, state.life_table, state.episode.length)
-        problem = core.pose(networks, config, state, batch, episode, state.key, hp)
+        problem = iteration.pose(networks, config, state, batch, episode, state.key, hp)
         update = rule.update(problem, rule_state)
-        return update.step, core.next_sample_size(size_rule, problem, update, state.iteration)
+        return update.step, iteration.next_sample_size(size_rule, problem, update, state.iteration)
 
     return run
 

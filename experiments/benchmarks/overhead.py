@@ -18,10 +18,13 @@ import numpy as np
 import safety_envs
 import tyro
 
-from espo_jax import algorithms
+from espo_jax.evaluation import DETERMINISTIC
+from espo_jax.loop import Budget, iterate, start
 from espo_jax.presets import preset
-from espo_jax.training import job, run, run_directory
-from espo_jax.training.loop import Budget, iterate, start
+from espo_jax.runs import prepare, run
+from espo_jax.runs.evaluations import Evaluations
+from espo_jax.runs.options import RunOptions
+from espo_jax.runs.records import record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,26 +53,23 @@ VARIANTS = {
 }
 
 
-def once(args: Args, env, started, state, folder: Path, **options) -> float:
+def once(args: Args, env, started, state, folder: Path, **changes) -> float:
     """Seconds of args.iterations iterations of a run with these options."""
-    name = "espo"
-    prepared = job.prepare(
-        env, algorithms.load(name).make, preset("paper", args.task, name), task=args.task, algorithm=name,
-        run_dir=folder, checkpoint_minutes=float("inf"), **options,
-    )  # fmt: skip
+    options = RunOptions(task=args.task, run_dir=str(folder), checkpoint_minutes=float("inf"), **changes)
+    prepared = prepare.new_run(env, preset("paper", args.task), options)
     checkpoints = prepared.checkpoints()
-    evaluate = run.Evaluations(prepared, jax.random.key(1))
-    if options["eval_interval"]:
-        evaluate.now(state, run.DETERMINISTIC, jax.random.key(0))  # compiles
+    evaluations = Evaluations(prepared, jax.random.key(1))
+    if options.eval_interval:
+        evaluations.now(state, DETERMINISTIC)  # compiles
     prepared.algorithm.params(state)  # compiles
     first = int(state.iteration)
     begin = time.perf_counter()
     for iteration in iterate(started.step, state, prepared.hyperparams, Budget.create(first + args.iterations, None)):
-        prepared.directory.append(run_directory.record(iteration.metrics, iteration.seconds))
-        record = {**prepared.directory.records[-1], "iteration": int(iteration.metrics.iteration) - first}
-        if checkpoints.due(record["iteration"]):
+        prepared.directory.append(record(iteration.metrics, iteration.seconds))
+        line = {**prepared.directory.records[-1], "iteration": int(iteration.metrics.iteration) - first}
+        if checkpoints.due(line["iteration"]):
             run.save(prepared, checkpoints, iteration.state)
-        evaluate.at(record, iteration.state)
+        evaluations.at(line, iteration.state)
     checkpoints.close()
     prepared.directory.close()
     return time.perf_counter() - begin
@@ -80,17 +80,15 @@ def main(args: Args) -> None:
     env = safety_envs.make(args.task, backend=args.backend)
     seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:
-        prepared = job.prepare(
-            env, algorithms.load("espo").make, preset("paper", args.task), task=args.task, algorithm="espo",
-            run_dir=Path(folder) / "warm",
-        )  # fmt: skip
+        options = RunOptions(task=args.task, run_dir=str(Path(folder) / "warm"))
+        prepared = prepare.new_run(env, preset("paper", args.task), options)
         started = start(prepared.algorithm, prepared.hyperparams, jax.random.key(0))
         state = started.state
         for iteration in iterate(started.step, state, prepared.hyperparams, Budget.create(args.warm_iterations, None)):
             state = iteration.state
         for repeat in range(args.repeats):
-            for i, (name, options) in enumerate(VARIANTS.items()):
-                seconds[name].append(once(args, env, started, state, Path(folder) / f"{i}-{repeat}", **options))
+            for i, (name, changes) in enumerate(VARIANTS.items()):
+                seconds[name].append(once(args, env, started, state, Path(folder) / f"{i}-{repeat}", **changes))
     bare = np.median(seconds["bare"])
     rows = [[name, f"{np.median(s):.2f}", f"{np.median(s) / bare:.3f}"] for name, s in seconds.items()]
     print(f"{args.task} on {args.backend}, paper's settings, {args.iterations} iterations, medians of {args.repeats}\n")

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import tyro
 
 from espo_jax import critic, natural_gradient, surrogate
-from espo_jax.algorithms import core, steps
+from espo_jax.algorithms import iteration, natural_steps
 from espo_jax.algorithms.batch import prepare_batch
 from espo_jax.presets import preset
 
@@ -108,18 +108,21 @@ def parts(args: Args) -> str:
 
     def conjugate_gradient(batch, gradient):
         fisher = natural_gradient.fisher_product(
-            networks.policy, state.policy, *steps.every_nth_step(batch, config.fisher_stride), damping=hp.cg_damping
+            networks.policy,
+            state.policy,
+            *natural_steps.every_nth_step(batch, config.fisher_stride),
+            damping=hp.cg_damping,
         )
         return natural_gradient.conjugate_gradient(fisher, gradient, num_iterations=config.cg_iterations)
 
     def line_search_trial(batch, gradient):
-        problem = core.pose(networks, config, state, batch, state.episode, state.key, hp)
-        return steps.improvement_and_kl(problem, 1e-3 * gradient, jnp.eye(2))
+        problem = iteration.pose(networks, config, state, batch, state.episode, state.key, hp)
+        return natural_steps.improvement_and_kl(problem, 1e-3 * gradient, jnp.eye(2))
 
     def critics(batch, target):
         return critic.OPTIMIZERS[config.critic_optimizer].fit(
             networks.critic, state.critics, state.critic_optimizer, state.key,
-            critic.Samples(batch.observation, target, batch.mask, batch.blocks), core.critic_settings(config, hp),
+            critic.Samples(batch.observation, target, batch.mask, batch.blocks), iteration.critic_settings(config, hp),
         )  # fmt: skip
 
     at_base = dataclasses.replace(state, sample_size=size)

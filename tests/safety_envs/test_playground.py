@@ -11,7 +11,7 @@ from safety_envs.playground import from_playground
 
 from espo_jax import Hyperparams, espo
 from espo_jax.presets import resolve
-from tests.training.probe_envs import TINY, PointEnv
+from tests.probe_envs import TINY, PointEnv
 
 NUM_ENVS = 3
 LIFETIME = 3

@@ -8,7 +8,7 @@ import safety_envs
 from safety_envs.auto_reset import AutoResetWrapper, any_lane
 from safety_envs.wrappers import EpisodeWrapper, SafetyWrapper, vectorize, wrap
 
-from tests.safety_envs.probe_envs import CountingEnv
+from tests.probe_envs import CountingEnv
 
 NUM_ENVS = 3
 

@@ -1,1 +1,1 @@
-"""One module per robot: model, observation, reward, cost, health, reset, published limit and settings."""
+"""One module per robot: model, observation, reward, cost, health, reset, published limit."""

@@ -60,7 +60,6 @@ def safety_ant_velocity() -> Task:
         cost_formula="1[speed > 2.6222]",
         healthy=_healthy,
         cost_limit=0.5,
-        settings={"zeta_positive": 0.1, "zeta_negative": -0.4, "slack_positive": 0.25, "slack_negative": -0.25},
     )
 
 

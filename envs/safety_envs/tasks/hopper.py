@@ -55,7 +55,6 @@ def safety_hopper_velocity() -> Task:
         cost_formula="1[x speed > 0.7402]",
         healthy=_healthy,
         cost_limit=25.0,
-        settings={"zeta_positive": 0.1, "zeta_negative": -0.4, "slack_positive": 9.0, "slack_negative": -9.0},
     )
 
 

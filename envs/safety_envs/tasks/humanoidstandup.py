@@ -39,5 +39,4 @@ def safety_humanoidstandup() -> Task:
         cost=cost,
         cost_formula="0.1 sum a^2 + impact",
         cost_limit=1400.0,
-        settings={"zeta_positive": 0.0, "zeta_negative": -0.5, "slack_positive": 300.0, "slack_negative": 0.0},
     )

@@ -33,7 +33,6 @@ def safety_reacher() -> Task:
         cost=lambda before, action, after: sum_of_squares(action),
         cost_formula="sum a^2",
         cost_limit=40.0,
-        settings={"zeta_positive": 0.1, "zeta_negative": -0.3, "slack_positive": 0.0, "slack_negative": -jnp.inf},
     )
 
 

@@ -34,7 +34,6 @@ def safety_walker2d() -> Task:
         cost=lambda before, action, after: jnp.sqrt(1e-3 * sum_of_squares(action)),
         cost_formula="sqrt(1e-3 sum a^2)",
         cost_limit=40.0,
-        settings={"zeta_positive": 0.0, "zeta_negative": -0.5, "slack_positive": jnp.inf, "slack_negative": 0.0},
     )
 
 
@@ -63,7 +62,6 @@ def safety_walker2d_velocity() -> Task:
         cost_formula="1[x speed > 2.3415]",
         healthy=healthy,
         cost_limit=25.0,
-        settings={},
     )
 
 

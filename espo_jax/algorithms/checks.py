@@ -1,0 +1,108 @@
+"""What the static settings, the rules, the hyperparameters and the environment must have in common."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from espo_jax import sample_size
+from espo_jax.algorithms.types import UpdateRule
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.sample_size import Evidence, SampleSizeRule
+from espo_jax.settings import choose
+
+# A rule for the sample size: a name, a function from the evidence of an iteration to a size, or a SampleSizeRule.
+Rule = SampleSizeRule | Callable[[Evidence], jax.Array] | str
+
+
+def settle(
+    config: Config, update_rule: UpdateRule, sample_size_rule: Rule | None = None
+) -> tuple[Config, SampleSizeRule]:
+    """The sample-size rule in use, and the config that names it: the algorithm's own where neither names one.
+
+    Raises:
+      ValueError: conflict_resolution for an algorithm that has nothing to resolve, or a rule for the sample size with
+        too few blocks to estimate a variance from.
+    """
+    if config.conflict_resolution != "projection" and not update_rule.balances:
+        raise ValueError(
+            f"conflict_resolution is {config.conflict_resolution!r}: {update_rule.name} has no balance mode in which "
+            "several objectives are combined; espo and pcrpo have"
+        )
+    if sample_size_rule is not None and not isinstance(sample_size_rule, str):
+        rule = sample_size_rule if isinstance(sample_size_rule, SampleSizeRule) else SampleSizeRule(sample_size_rule)
+        if not callable(rule.size):
+            raise ValueError(
+                f"sample_size_rule is {rule.size!r}: it must be a name or a function from Evidence to a size"
+            )
+        name = getattr(rule.size, "__name__", "a rule of your own")
+        config = dataclasses.replace(config, sample_size_rule=None)
+    else:
+        name = sample_size_rule or config.sample_size_rule or update_rule.sample_size_rule
+        rule = choose("sample_size_rule", name, sample_size.RULES)
+        config = dataclasses.replace(config, sample_size_rule=name)
+    blocks = -(-config.base_sample_size // (config.steps_per_block * config.num_envs))
+    if blocks < rule.min_blocks:
+        raise ValueError(
+            f"sample_size_rule is {name!r}: it needs {rule.min_blocks} blocks of samples to compare, "
+            f"and block_size {config.block_size} makes {blocks} of base_sample_size ({config.base_sample_size})"
+        )
+    return config, rule
+
+
+def check_hyperparams(
+    config: Config, rule: SampleSizeRule, hyperparams: Hyperparams, num_constraints: int, episode_length: int
+) -> None:
+    """Refuse hyperparameters, of one run or of several stacked ones, that make no sense for everything else.
+
+    Args:
+      config: static settings.
+      rule: the sample-size rule in use.
+      hyperparams: if they are traced, only the number of limits is checked.
+      num_constraints: number of costs that the environment reports.
+      episode_length: time limit in agent steps.
+
+    Raises:
+      ValueError: naming the field, its value and what is allowed.
+    """
+    if hyperparams.cost_limit.shape[-1] != num_constraints:
+        raise ValueError(
+            f"cost_limit has {hyperparams.cost_limit.shape[-1]} values: the environment reports {num_constraints} costs"
+        )
+    if hyperparams.is_traced:
+        return
+    hyperparams.check_capacity(config)
+    no_band = (np.asarray(hyperparams.slack_positive) == 0) & (np.asarray(hyperparams.slack_negative) == 0)
+    if rule.needs_band and np.any(np.all(no_band, axis=-1)):
+        raise ValueError(
+            f"slack_positive and slack_negative are 0: sample_size_rule {config.sample_size_rule or 'in use'!r} looks "
+            "for conflicts while the cost lies between cost_limit + slack_negative and cost_limit + slack_positive, "
+            "and this band has no width; give one of them (the default is 10 % of cost_limit, which is 0 where the "
+            "limit is 0), or another sample_size_rule"
+        )
+    if config.reset_each_iteration:
+        zeta = 0.0 if config.sample_size_rule == "fixed" else float(np.min(np.asarray(hyperparams.zeta_negative)))
+        require_whole_episodes(config, round(config.base_sample_size * (1 + zeta)), episode_length)
+
+
+def require_whole_episodes(config: Config, samples: int, episode_length: int) -> None:
+    """Refuse iterations from resets that are too short to see the end of an episode.
+
+    Args:
+      config: static settings.
+      samples: number of samples of the smallest iteration.
+      episode_length: time limit in agent steps.
+
+    Raises:
+      ValueError: naming how many environments would do.
+    """
+    if samples // config.num_envs < episode_length:
+        most = samples // episode_length
+        remedy = f"at most {most} environments would do" if most else "a larger base_sample_size would do"
+        raise ValueError(
+            f"num_envs is {config.num_envs}: with reset_each_iteration, an iteration of {samples:,} samples has "
+            f"{samples // config.num_envs} time steps, and an episode has {episode_length}; its end would never be "
+            f"seen; {remedy}"
+        )

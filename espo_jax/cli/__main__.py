@@ -1,0 +1,7 @@
+"""`python -m espo_jax.cli` is the `espo` command."""
+
+import sys
+
+from espo_jax.cli.main import main
+
+sys.exit(main())

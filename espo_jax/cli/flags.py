@@ -1,0 +1,139 @@
+"""The flags of `espo`: they derive from the declared settings, and their errors are one line."""
+
+import argparse
+import contextlib
+import dataclasses
+import difflib
+import io
+import itertools
+import re
+import types
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+
+import numpy as np
+import tyro
+
+from espo_jax.cli.common import BadInputError, refusing
+from espo_jax.settings import MISSING, Setting, settings_of
+
+T = TypeVar("T")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are BadInputError."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the input."""
+        raise BadInputError(message)
+
+
+def flags_of(*classes: type, defaults: Mapping[str, Any] | None = None) -> type:
+    """A dataclass with a flag for every declared setting of some dataclasses.
+
+    Args:
+      *classes: dataclasses of settings.
+      defaults: defaults of settings, where they are not the declared ones.
+    """
+    given_defaults = defaults or {}
+    fields: list[tuple[str, Any, Any]] = []
+    for cls in classes:
+        kinds = typing.get_type_hints(cls)
+        for name, declared in settings_of(cls).items():
+            default = given_defaults.get(name, None if declared.none else declared.default)
+            kind = _kind(declared, kinds[name], default)
+            if declared.per_constraint and default is not None:
+                default = tuple(np.atleast_1d(default).tolist())
+            hint = f"(default: {declared.none.replace('_', '-')})" if default is None else None
+            aliases = (declared.alias,) if declared.alias else ()
+            arg = tyro.conf.arg(help=_help(declared), metavar=_metavar(kind), help_behavior_hint=hint, aliases=aliases)
+            field = dataclasses.field() if default is MISSING else dataclasses.field(default=default)
+            annotated: Any = Annotated[kind, arg]
+            fields.append((name, _positional(annotated) if declared.positional else annotated, field))
+    return dataclasses.make_dataclass("Flags", fields)
+
+
+def given(cls: type, argv: list[str], *classes: type) -> set[str]:
+    """The fields of a dataclass of flags that argv names.
+
+    Args:
+      cls: from `flags_of`.
+      argv: the command line.
+      *classes: the dataclasses of settings that cls was made from.
+    """
+    aliases = {s.alias: name for source in classes for name, s in settings_of(source).items() if s.alias}
+    found = set()
+    for token in argv:
+        flag = token.split("=", 1)[0]
+        if flag.startswith("--"):
+            name = aliases.get(flag, flag[2:]).replace("-", "_")
+            found |= {name, name.removeprefix("no_")}
+    return found & {field.name for field in dataclasses.fields(cls)}
+
+
+def parse_options(cls: type[T], argv: list[str], prog: str, description: str) -> T:
+    """Parse the flags of a command whose options are one dataclass of settings."""
+    values = vars(parse(flags_of(cls), argv, prog, description))
+    with refusing():
+        return cls(**values)
+
+
+def parse(cls: type[T], argv: list[str], prog: str, description: str) -> T:
+    """tyro.cli, whose boxed errors become one line."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return tyro.cli(cls, args=argv, prog=prog, description=description)
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise
+    # Parts between rules: the error, suggestions, hints; where stdout is not UTF-8 the box's title comes before.
+    text = printed.getvalue()
+    rows = [line.strip("│ ") for line in text.splitlines() if line[:1] not in ("╭", "╰")]
+    parts = [
+        " ".join(part) for any_text, part in itertools.groupby(rows, lambda row: row.strip("─-") != "") if any_text
+    ]
+    error = parts[0 if "╭" in text else 1]
+    raise BadInputError(error + _suggestion(cls, error))
+
+
+def _positional(kind: Any) -> Any:
+    return Annotated[kind, tyro.conf.Positional]
+
+
+def _kind(declared: Setting, annotation: Any, default: Any) -> Any:
+    """Type of a flag."""
+    if declared.per_constraint:
+        kind: Any = tuple[float, ...]
+    elif declared.choices is not None:
+        kind = Literal.__getitem__(tuple(declared.choices))
+    elif not isinstance(annotation, type | types.UnionType | types.GenericAlias) or annotation.__module__ == "jax":
+        kind = type(declared.default)
+    else:
+        return annotation | None if default is None else annotation
+    return typing.Optional[kind] if default is None else kind  # noqa: UP045 - the choices are not static
+
+
+def _help(declared: Setting) -> str:
+    """Words of a setting, its symbol in the paper and its range."""
+    symbol = f"{declared.symbol} in the paper" if declared.symbol else ""
+    interval = f"in {declared.range}" if declared.range else ""
+    in_brackets = "; ".join(filter(None, (symbol, interval)))
+    return declared.flag_words + declared.words + (f" ({in_brackets})" if in_brackets else "")
+
+
+def _suggestion(cls: type, error: str) -> str:
+    """The flag that was probably meant by the first of the unrecognized ones."""
+    unknown = re.search(r"Unrecognized options: (--[\w-]+)", error)
+    flags = ["--" + field.name.replace("_", "-") for field in dataclasses.fields(cls)]
+    close = difflib.get_close_matches(unknown[1], flags, n=1) if unknown else []
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _metavar(kind: Any) -> str | None:
+    """FLOAT for `float | None`, where tyro would say {None}|FLOAT; None leaves it to tyro."""
+    parts = typing.get_args(kind)
+    if type(None) not in parts or typing.get_origin(parts[0]) is Literal:
+        return None
+    return parts[0].__name__.upper() if isinstance(parts[0], type) else "FLOAT [FLOAT ...]"

@@ -1,0 +1,47 @@
+"""The `espo` command: which subcommand runs."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from espo_jax.cli import compare, evaluate, export, plot, render, replay, report, tasks, train
+from espo_jax.cli.common import BAD_INPUT, INTERRUPTED, BadInputError
+from espo_jax.cli.flags import Parser
+
+# Name of a subcommand: the function that gets the rest of the command line and returns the exit code, and what it does.
+COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
+    "train": (train.command, "train on a task and write a run directory, or go on with one"),
+    "compare": (compare.command, "train several algorithms at equal iterations"),
+    "eval": (evaluate.command, "evaluate the policy of a run by fresh episodes"),
+    "plot": (plot.command, "draw runs over each other"),
+    "report": (report.command, "write the web page of a run"),
+    "render": (render.command, "film an episode of the policy of a run"),
+    "export": (export.command, "write the policy of a run to files that run without espo_jax"),
+    "replay": (replay.command, "repeat a run from its config and compare"),
+    "tasks": (tasks.command, "list the tasks"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    0 finished, 2 bad input, 3 nan or infinity, 4 the disk takes no more, 130 Ctrl-C, 143 SIGTERM.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    commands = "; ".join(f"{name}: {text}" for name, (_, text) in COMMANDS.items())
+    parser = Parser(
+        prog="espo",
+        description="Safe reinforcement learning by sample manipulation.",
+        epilog=f"{commands}. `espo COMMAND --help` says more.",
+    )
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--version", action="version", version=f"espo_jax {version('espo_jax')}")
+    try:
+        # What follows the command is for the command to parse.
+        return COMMANDS[parser.parse_args(argv[:1] or ["--help"]).command][0](argv[1:])
+    except BadInputError as error:
+        print(f"espo: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("espo: interrupted", file=sys.stderr)
+        return INTERRUPTED

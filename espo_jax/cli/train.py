@@ -1,0 +1,126 @@
+"""`espo train`: train on a task and write a run directory, or go on with one."""
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import safety_envs
+
+from espo_jax import algorithms, presets
+from espo_jax.cli.common import (
+    BAD_INPUT,
+    INTERRUPTED,
+    NONFINITE,
+    OK,
+    TERMINATED,
+    UNWRITABLE,
+    BadInputError,
+    console,
+    refusing,
+)
+from espo_jax.cli.flags import Parser, flags_of, given, parse
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.results.task import task_of
+from espo_jax.runs import prepare, result, run
+from espo_jax.runs.options import RunOptions
+from espo_jax.runs.prepare import PreparedRun
+from espo_jax.runs.run_config import RunConfig
+from espo_jax.settings import choose, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class _Resume:
+    """The flag that goes on with a run."""
+
+    resume: str | None = setting(None, "run directory to go on with; the run keeps its settings", none="a new run")
+
+
+def command(argv: list[str]) -> int:
+    """Parse the flags, whose defaults are those of the task's preset, and train; returns the exit code."""
+    peek = Parser(add_help=False, allow_abbrev=False)
+    for name in ("task", "algorithm", "preset"):
+        peek.add_argument(f"--{name}", default=getattr(RunOptions, name))
+    chosen, _ = peek.parse_known_args(argv)
+    try:
+        defaults = presets.preset(chosen.preset, chosen.task, chosen.algorithm)
+    except ValueError as error:
+        raise BadInputError(str(error)) from error
+    description = (
+        "Train on a task and write a run directory. The defaults shown are those of preset "
+        f"{chosen.preset} for {chosen.task} and {chosen.algorithm}."
+    )
+    classes = (RunOptions, _Resume, Hyperparams, Config)
+    flags = flags_of(*classes, defaults=defaults)
+    values = dict(vars(parse(flags, argv, "espo train", description)))
+    if (run_dir := values.pop("resume")) is not None:
+        names = given(flags, argv, *classes) - {"resume"}
+        return resume(run_dir, {name: values[name] for name in names})
+    with refusing():
+        options = RunOptions(**{field.name: values.pop(field.name) for field in dataclasses.fields(RunOptions)})
+    return train(options, values)
+
+
+def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int:
+    """Train, and write a run directory; returns the exit code.
+
+    Args:
+      options: options of the run.
+      settings: flat fields of Config and Hyperparams.
+      env: environment to use in place of the named task.
+
+    Raises:
+      BadInputError: before anything is compiled.
+    """
+    with refusing():
+        choose("algorithm", options.algorithm, algorithms.RULES)
+        if env is None:
+            env = safety_envs.make(options.task, backend=options.backend, reward=options.reward or "task")
+        prepared = prepare.new_run(env, settings, options)
+    return execute(prepared)
+
+
+def resume(run_dir: str, changes: dict[str, Any], env: Any = None) -> int:
+    """Go on with a run at its newest whole checkpoint; returns the exit code.
+
+    Args:
+      run_dir: folder of the run.
+      changes: flat settings; those that may not change must be what they are.
+      env: environment to use in place of the run's task.
+
+    Raises:
+      BadInputError: before anything is compiled.
+    """
+    with refusing():
+        path = Path(run_dir)
+        run_config = RunConfig.read(path).changed(changes)
+        prepared = prepare.resume(run_config, task_of(run_config) if env is None else env, path)
+    return execute(prepared)
+
+
+def execute(prepared: PreparedRun) -> int:
+    """Run to the end, and say how it ended."""
+    out = console()
+    path = prepared.directory.path
+    log = f" --log {prepared.config.options.log}" if prepared.config.options.log else ""
+    go_on = f"go on with: espo train --resume {shlex.quote(str(path))}{log}"
+    try:
+        found = run.execute(prepared, out)
+    except OSError as error:
+        print(f"espo: {error}; what was written before is whole; {go_on}", file=sys.stderr)
+        return UNWRITABLE
+    if found["status"] == result.FINISHED:
+        out.print(result.summary(found, path), soft_wrap=True)
+        return OK
+    if found["status"] == result.INTERRUPTED:
+        print(f"espo: {found['message']}; {go_on}", file=sys.stderr)
+        return interrupted(found["signal"])
+    print(f"espo: {found['message']}; what ran until then is in {path}", file=sys.stderr)
+    return BAD_INPUT if found["status"] == result.NEGATIVE_COST else NONFINITE
+
+
+def interrupted(signal: str | None) -> int:
+    """Exit code after a signal."""
+    return TERMINATED if signal == "SIGTERM" else INTERRUPTED

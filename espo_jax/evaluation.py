@@ -1,0 +1,126 @@
+"""Evaluation: whole fresh episodes under a policy, apart from the training rollouts."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import safety_envs
+
+MOST_EPISODES = 100_000  # run side by side
+# How a policy acts: as it was trained, or by its mean.
+STOCHASTIC, DETERMINISTIC = POLICIES = ("stochastic", "deterministic")
+
+
+class Episodes(NamedTuple):
+    """Totals of E whole episodes.
+
+    Args:
+      reward: [E] undiscounted sums.
+      cost: [E, K] undiscounted sums.
+      length: [E] control steps.
+    """
+
+    reward: jax.Array
+    cost: jax.Array
+    length: jax.Array
+
+
+class Evaluation(NamedTuple):
+    """Means and standard deviations over episodes.
+
+    Args:
+      reward, reward_std: undiscounted sum of an episode.
+      cost, cost_std: [K] undiscounted sums of an episode.
+      length, length_std: control steps.
+    """
+
+    reward: jax.Array
+    reward_std: jax.Array
+    cost: jax.Array
+    cost_std: jax.Array
+    length: jax.Array
+    length_std: jax.Array
+
+
+def evaluator(*args: Any, **kwargs: Any) -> Callable[[Any, jax.Array], Evaluation]:
+    """`episode_runner`, but its function returns means and standard deviations: (params, key) -> Evaluation."""
+    run = episode_runner(*args, **kwargs)
+
+    def evaluate(params: Any, key: jax.Array) -> Evaluation:
+        reward, cost, length = run(params, key)
+        return Evaluation(
+            reward=jnp.mean(reward),
+            reward_std=jnp.std(reward),
+            cost=jnp.mean(cost, axis=0),
+            cost_std=jnp.std(cost, axis=0),
+            length=jnp.mean(length),
+            length_std=jnp.std(length),
+        )
+
+    return evaluate
+
+
+def episode_runner(
+    env: Any,
+    make_inference_fn: Callable[..., Callable],
+    *,
+    num_episodes: int,
+    episode_length: int | None = None,
+    action_repeat: int = 1,
+    deterministic: bool = True,
+) -> Callable[[Any, jax.Array], Episodes]:
+    """Build a function that runs episodes of a policy, a program of its own under jit.
+
+    Args:
+      env: one instance, not vectorised, reporting info["cost"]; it need not be the one trained on.
+      make_inference_fn: (params, deterministic) -> policy(obs, key) -> (action, extras).
+      num_episodes: episodes, run side by side; each is a fresh reset run to its first end.
+      episode_length: time limit in control steps; None takes the environment's own.
+      action_repeat: control steps for which an action is held.
+      deterministic: act by the policy's mean instead of sampling.
+
+    Returns:
+      (params, key) -> Episodes.
+
+    Raises:
+      ValueError: num_episodes is not positive, or a length is out of its range.
+    """
+    if not 1 <= num_episodes <= MOST_EPISODES:
+        raise ValueError(f"num_episodes is {num_episodes}: it must lie in [1, {MOST_EPISODES}]")
+    length = env.episode_length if episode_length is None else episode_length
+    episodes = safety_envs.EpisodeWrapper(safety_envs.vectorize(env), length, action_repeat)
+
+    def run(params: Any, key: jax.Array) -> Episodes:
+        policy = make_inference_fn(params, deterministic)
+        reset_key, action_key = jax.random.split(key)
+        state = episodes.reset(jax.random.split(reset_key, num_episodes))
+
+        def unfinished(carry: tuple) -> jax.Array:
+            return ~jnp.all(carry[1])
+
+        def step(carry: tuple) -> tuple:
+            state, finished, totals, key = carry
+            key, policy_key = jax.random.split(key)
+            action, _ = policy(state.obs, policy_key)
+            state = episodes.step(state, action)
+            done = state.done.astype(bool)
+            # An episode that is over is stepped on with the others, but no longer read.
+            totals = jax.tree.map(
+                lambda new, old: jnp.where(_like(done & ~finished, new), new, old),
+                state.info["episode_metrics"],
+                totals,
+            )
+            return state, finished | done, totals, key
+
+        carry = (state, jnp.zeros(num_episodes, bool), state.info["episode_metrics"], action_key)
+        totals = jax.lax.while_loop(unfinished, step, carry)[2]
+        cost = totals["cost"].reshape(num_episodes, -1)
+        return Episodes(totals["sum_reward"], cost, totals["length"])
+
+    return run
+
+
+def _like(mask: jax.Array, x: jax.Array) -> jax.Array:
+    """[N] with as many axes as x."""
+    return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))

@@ -1,0 +1,172 @@
+"""The loop around an algorithm's step: one compiled program, metrics on the host after every iteration, no file I/O."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from espo_jax.algorithms.iteration import Algorithm
+from espo_jax.algorithms.metrics import NONFINITE_QUANTITIES, Metrics, fetch
+from espo_jax.algorithms.types import TrainState
+from espo_jax.hyperparams import Hyperparams
+
+StepFn = Callable[[TrainState, Hyperparams], tuple[TrainState, Metrics]]
+
+
+class Budget(NamedTuple):
+    """When to stop: at so many iterations or so many samples, whichever comes first; build it with `create`."""
+
+    num_iterations: int | None
+    num_timesteps: int | None
+
+    @classmethod
+    def create(cls, num_iterations: int | None, num_timesteps: int | None) -> "Budget":
+        """Check the two.
+
+        Raises:
+          ValueError: neither is given, or one is not positive.
+        """
+        if num_iterations is None and num_timesteps is None:
+            raise ValueError("nothing says when to stop: give num_iterations or num_timesteps")
+        for name, value in (("num_iterations", num_iterations), ("num_timesteps", num_timesteps)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}: it must be a positive integer")
+        return cls(num_iterations, num_timesteps)
+
+    def fraction(self, iteration: int, env_steps: int) -> float:
+        """How much of the budget is used, in [0, 1]."""
+        shares = [
+            used / limit
+            for used, limit in ((iteration, self.num_iterations), (env_steps, self.num_timesteps))
+            if limit is not None
+        ]
+        return min(1.0, max(shares))
+
+
+class Started(NamedTuple):
+    """What `start` made ready: first state, compiled step, seconds spent on compiling both."""
+
+    state: TrainState
+    step: StepFn
+    compile_seconds: float
+
+
+class Iteration(NamedTuple):
+    """One finished iteration: the state after it, metrics as NumPy arrays, wall seconds without compilation."""
+
+    state: TrainState
+    metrics: Metrics
+    seconds: float
+
+
+class IterationError(ArithmeticError):
+    """An iteration gave numbers with which training cannot go on.
+
+    Attributes:
+      iteration: number of the iteration; 1 is the first.
+      state: the state after it.
+      lane: index of the run among vmapped runs; None for a single run.
+    """
+
+    def __init__(self, iteration: int, message: str, state: TrainState | None, lane: int | None = None):
+        """Name the iteration."""
+        super().__init__(f"iteration {iteration}: {message}")
+        self.iteration = iteration
+        self.state = state
+        self.lane = lane
+
+
+class NonFiniteError(IterationError):
+    """The physics or the update gave nan or infinity; nothing was learned in that iteration.
+
+    Attributes:
+      quantities: the offenders among NONFINITE_QUANTITIES.
+    """
+
+    def __init__(self, iteration: int, quantities: tuple[str, ...], state: TrainState | None, lane: int | None = None):
+        """Name the iteration and the quantities."""
+        super().__init__(iteration, f"nan or infinity in {', '.join(quantities)}", state, lane)
+        self.quantities = quantities
+
+
+class NegativeCostError(IterationError):
+    """The environment reported a cost below 0, so that training would have led towards more of what is unwanted."""
+
+    def __init__(self, iteration: int, count: int, state: TrainState | None, lane: int | None = None):
+        """Say what a cost is."""
+        super().__init__(
+            iteration,
+            f'the environment reported {count:,} costs below 0 in info["cost"]: a cost is at least 0, more of it is '
+            "worse, and its sum over an episode is what cost_limit bounds from above; change the sign of costs that "
+            "are reported with a minus sign, as Safety-MuJoCo does",
+            state,
+            lane,
+        )
+
+
+def check(metrics: Metrics, state: TrainState | None = None) -> None:
+    """Refuse to go on after an iteration whose metrics, on the host, report numbers that are no good.
+
+    Args:
+      metrics: metrics of one run, or of vmapped runs with a leading axis.
+      state: the state after the iteration.
+
+    Raises:
+      NonFiniteError: nan or infinity.
+      NegativeCostError: a cost below 0.
+    """
+    iterations, nonfinite, negative = (
+        np.atleast_1d(x) for x in (metrics.iteration, metrics.nonfinite, metrics.negative_costs)
+    )
+    for lane, (iteration, bits, count) in enumerate(zip(iterations, nonfinite, negative, strict=True)):
+        of_lane = lane if np.ndim(metrics.iteration) else None
+        if bits:
+            quantities = tuple(name for i, name in enumerate(NONFINITE_QUANTITIES) if bits >> i & 1)
+            raise NonFiniteError(int(iteration), quantities, state, of_lane)
+        if count:
+            raise NegativeCostError(int(iteration), int(count), state, of_lane)
+
+
+def over_seeds(algorithm: Algorithm) -> Algorithm:
+    """The algorithm for several runs that share their hyperparameters: keys, states and metrics get a leading axis."""
+    return algorithm._replace(
+        init=jax.vmap(algorithm.init, in_axes=(0, None)),
+        step=jax.vmap(algorithm.step, in_axes=(0, None)),
+        params=jax.vmap(algorithm.params),
+    )
+
+
+def start(algorithm: Algorithm, hyperparams: Hyperparams, key: jax.Array, state: TrainState | None = None) -> Started:
+    """Initialise, unless there is a state to go on from, and compile the step ahead of time for every iteration."""
+    begin = time.perf_counter()
+    if state is None:
+        state = jax.jit(algorithm.init)(key, hyperparams)
+    step = jax.jit(algorithm.step).lower(state, hyperparams).compile()
+    jax.block_until_ready(state)
+    return Started(state, step, time.perf_counter() - begin)
+
+
+def iterate(step: StepFn, state: TrainState, hyperparams: Hyperparams, budget: Budget) -> Iterator[Iteration]:
+    """Run iterations until the budget is used up.
+
+    Args:
+      step: compiled step of an algorithm, see `start`; perhaps of several runs, see `over_seeds`.
+      state: where to begin; iterations and samples that it counts already count.
+      hyperparams: of every iteration.
+      budget: when to stop.
+
+    Yields:
+      Iteration, when it is finished.
+
+    Raises:
+      IterationError: nan, infinity or a negative cost in an iteration, which is not yielded.
+    """
+    while budget.fraction(int(np.max(state.iteration)), int(np.max(state.env_steps.to_numpy()))) < 1:
+        begin = time.perf_counter()
+        state, metrics = jax.block_until_ready(step(state, hyperparams))
+        seconds = time.perf_counter() - begin
+        measured = fetch(metrics)
+        check(measured, state)
+        yield Iteration(state, measured, seconds)

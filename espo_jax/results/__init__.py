@@ -1,0 +1,1 @@
+"""Everything that reads run directories: evaluations, comparisons, pictures, pages, films, exports, repetitions."""

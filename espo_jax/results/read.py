@@ -1,0 +1,46 @@
+"""Run directories as they are read: settings and records, and where a run ends."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from espo_jax.runs.files import DamagedError
+from espo_jax.runs.records import read_records, series
+from espo_jax.runs.run_config import RunConfig
+from espo_jax.runs.run_directory import METRICS
+
+Records = Sequence[dict[str, Any]]  # lines of metrics.jsonl
+
+FINAL_ITERATIONS = 20  # the mean over these is where a run ends
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory: its settings and the lines of its metrics.jsonl."""
+
+    config: RunConfig
+    records: Records
+
+
+def read_run(run_dir: Path) -> Run:
+    """Read a run directory.
+
+    Raises:
+      DamagedError: config.json or metrics.jsonl cannot be used, or there is no iteration.
+    """
+    config = RunConfig.read(run_dir)
+    try:
+        records = read_records(run_dir / METRICS)
+    except OSError as error:
+        raise DamagedError(f"{run_dir / METRICS} cannot be read ({error.strerror})") from None
+    if not records:
+        raise DamagedError(f"{run_dir / METRICS} holds no iteration")
+    return Run(config, records)
+
+
+def final(runs: Sequence[Records], field: str) -> np.ndarray:
+    """Means of a field over the last FINAL_ITERATIONS of each run: [S, K]."""
+    return np.stack([np.mean(series(records[-FINAL_ITERATIONS:], field), axis=0) for records in runs])

@@ -1,0 +1,21 @@
+"""The environment of a run, made again from its config.json."""
+
+from typing import Any
+
+import safety_envs
+
+from espo_jax.runs.run_config import RunConfig
+
+
+def task_of(run_config: RunConfig, backend: str | None = None) -> Any:
+    """One instance of the task of a run.
+
+    Args:
+      run_config: from `RunConfig.read`.
+      backend: physics; None stands for that of the run.
+
+    Raises:
+      ValueError: the task, or the physics for it, is not known.
+    """
+    options = run_config.options
+    return safety_envs.make(options.task, backend=backend or options.backend, reward=options.reward or "task")

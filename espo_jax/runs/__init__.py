@@ -1,0 +1,1 @@
+"""Everything that writes a run directory: settings, metrics, checkpoints, policies, results."""

@@ -1,0 +1,132 @@
+"""curves.png: reward, cost, sample size and mode of a run over its samples."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter
+
+from espo_jax.modes import MODE_NAMES
+from espo_jax.runs.colors import BLACK, BLUE, COST_COLORS, GREY, LIGHT_GREY, MODE_COLORS
+from espo_jax.runs.records import series
+
+
+def draw(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_size: int, title: str = "") -> None:
+    """Draw a run.
+
+    Args:
+      records: lines of metrics.jsonl, as `records.record` makes them; at least one.
+      path: of the picture; its suffix says which format.
+      base_sample_size: X.
+      title: above the panels.
+
+    Raises:
+      ValueError: there are no records.
+    """
+    if not records:
+        raise ValueError("there are no iterations to draw")
+    steps = np.array([line["env_steps"] for line in records], float)
+    figure = Figure(figsize=(9, 10), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(4, 1, sharex=True, height_ratios=(3, 3, 2, 2.4))
+    _reward(panels[0], steps, records)
+    _cost(panels[1], steps, records)
+    _sample_size(panels[2], steps, records, base_sample_size)
+    _modes(panels[3], steps, records)
+    plain_axes(panels)
+    panels[0].set_xlim(0, steps[-1])
+    panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
+    panels[-1].set_xlabel("environment steps")
+    figure.suptitle(title)
+    figure.align_ylabels(panels)
+    figure.savefig(path, dpi=120)
+
+
+def plain_axes(panels: Sequence[Axes]) -> None:
+    """No frame, light lines across."""
+    for panel in panels:
+        panel.margins(x=0)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+        panel.set_axisbelow(True)
+
+
+def _reward(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
+    panel.plot(steps, series(records, "episode_reward")[:, 0], color=BLACK, **_dots(steps))
+    panel.set_ylabel("episode reward")
+
+
+def _cost(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
+    cost = series(records, "episode_cost")
+    limit, low, high = (series(records, name) for name in ("cost_limit", "slack_negative", "slack_positive"))
+    several = cost.shape[1] > 1
+    top = cost_top(cost, limit)
+    panel.set_ylim(0, top)
+    for k, color in zip(range(cost.shape[1]), COST_COLORS * cost.shape[1], strict=False):
+        name = f" {k + 1}" if several else ""
+        # An infinite edge of the band is drawn at the edge of the picture.
+        band = np.clip(limit[:, k] + low[:, k], 0, top), np.clip(limit[:, k] + high[:, k], 0, top)
+        edges = f"[{_edge(limit[-1, k], low[-1, k])}, {_edge(limit[-1, k], high[-1, k])}]"
+        panel.fill_between(steps, *band, color=color, alpha=0.12, linewidth=0, label=f"balance band{name}: {edges}")
+        panel.plot(steps, limit[:, k], color=color, linestyle="--", label=f"limit{name}: {limit[-1, k]:g}")
+        panel.plot(steps, cost[:, k], color=color if several else BLACK, label=f"cost{name}", **_dots(steps))
+    if np.nanmax(cost) > top:
+        panel.annotate(
+            f"early cost up to {np.nanmax(cost):,.0f}, above this axis",
+            (0.01, 0.97), xycoords="axes fraction", va="top", fontsize=9, color=GREY,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+        )  # fmt: skip
+    panel.set_ylabel("episode cost")
+    panel.legend(loc="upper right", fontsize=9, framealpha=0.9, ncols=cost.shape[1])
+
+
+def _sample_size(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]], base_sample_size: int) -> None:
+    size = series(records, "sample_size")[:, 0]
+    panel.plot(steps, size, color=BLACK, linewidth=0.8, drawstyle="steps-pre", **_dots(steps, line=False))
+    panel.axhline(base_sample_size, color=BLUE, linestyle="--", label=f"X = {base_sample_size:,}")
+    panel.set_ylim(0, 1.3 * max(size.max(), base_sample_size))
+    panel.yaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.set_ylabel("samples\nper iteration")
+    panel.legend(loc="upper right", fontsize=9, ncols=2)
+
+
+def _modes(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
+    codes = np.array([MODE_NAMES.index(line["mode"]) for line in records])
+    edges = np.concatenate([[steps[0] - records[0]["sample_size"]], steps])
+    panel.pcolormesh(
+        edges, [-50, -8], codes[None, :], cmap=ListedColormap(MODE_COLORS), vmin=-0.5, vmax=len(MODE_NAMES) - 0.5
+    )
+    panel.plot(steps, series(records, "conflict_angle")[:, 0], color=BLACK, linewidth=0.8, **_dots(steps, line=False))
+    panel.axhline(90, color=LIGHT_GREY, linestyle=":")
+    panel.set_ylim(-50, 260)
+    panel.set_yticks([-29, 0, 90, 180], ["mode", "0°", "90°", "180°"])
+    panel.set_ylabel("angle of reward\nand cost steps")
+    patches = [
+        Patch(facecolor=color, edgecolor=GREY, linewidth=0.5, label=f"{name} {np.mean(codes == code):.0%}")
+        for code, (name, color) in enumerate(zip(MODE_NAMES, MODE_COLORS, strict=True))
+    ]
+    panel.legend(handles=patches, loc="upper right", ncols=len(patches), fontsize=9)
+
+
+def cost_top(cost: np.ndarray, limit: np.ndarray) -> float:
+    """Top of the cost axis: all of it, unless the early cost dwarfs both the limit and the later cost."""
+    later = np.nanmax(cost[len(cost) // 2 :], initial=0.0)
+    readable = 1.15 * max(2 * limit.max(), later)
+    highest = 1.05 * max(np.nanmax(cost, initial=0.0), limit.max())
+    return float(highest if highest <= 1.5 * readable else readable) or 1.0
+
+
+def _edge(limit: float, slack: float) -> str:
+    return f"{limit + slack:g}".replace("inf", "∞")
+
+
+def _dots(steps: np.ndarray, *, line: bool = True) -> dict[str, Any]:
+    """Style of a line: with dots when there are few, so that a short run shows at all."""
+    style: dict[str, Any] = {"linewidth": 1.3} if line else {}
+    return {**style, "marker": "o", "markersize": 3} if len(steps) <= 30 else style

@@ -1,0 +1,174 @@
+"""Checkpoints read back: proved by their sizes before, and by their digest after."""
+
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from espo_jax.runs import earlier, files
+from espo_jax.runs.checkpoints import FORMAT, BestSafe, Restored, is_key, place, plain, versions
+from espo_jax.runs.files import DamagedError
+from espo_jax.runs.run_config import EARLIER
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+
+
+def restore(path: Path, like: Any, settings: Mapping[str, Any], *, most: int) -> Restored | None:
+    """The newest checkpoint that is whole; those passed over as damaged are renamed, not removed.
+
+    Args:
+      path: folder of the checkpoints.
+      like: abstract TrainState, from jax.eval_shape of init.
+      settings: of the run that is to go on.
+      most: iterations known of the run; newer checkpoints are passed over.
+
+    Returns:
+      None where there is no checkpoint at all.
+
+    Raises:
+      DamagedError: there are checkpoints, but none is whole.
+      ValueError: the newest whole one is of another format or has other settings; the message names the field.
+    """
+    passed: dict[Path, str] = {}
+    found = sorted((int(p.name) for p in path.glob("*") if _NUMBER.fullmatch(p.name) and p.is_dir()), reverse=True)
+    for iteration in found:
+        folder = path / str(iteration)
+        try:
+            if iteration > most:
+                raise DamagedError(f"metrics.jsonl ends at iteration {most}")
+            metadata, state = _read(folder, like, settings)
+            best = _best_safe(metadata, found)
+        except DamagedError as error:
+            passed[folder] = f"checkpoint {iteration} is passed over ({error})"
+            continue
+        # Only now: as long as there is nothing to go on from, nothing is touched.
+        notes = [f"{why}; it is kept as {_set_aside(folder)}" for folder, why in passed.items()]
+        best_state = None
+        if best:
+            try:
+                best_state = _read(path / str(best.iteration), like, settings)[1]
+            except DamagedError as error:
+                notes.append(f"the best safe checkpoint, {best.iteration}, cannot be used ({error})")
+                best = None
+        notes += [
+            f"checkpoint {iteration} was written with {name} {metadata['versions'].get(name)}, this is {now}: "
+            "the rest of the run may differ from what it would have been"
+            for name, now in versions().items()
+            if metadata["versions"].get(name) != now
+        ]
+        return Restored(state, iteration, best, best_state, tuple(notes))
+    if passed:
+        raise DamagedError(f"no checkpoint in {path} can be used: {'; '.join(passed.values())}")
+    return None
+
+
+def _read(folder: Path, like: Any, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """What a checkpoint says of itself, and its TrainState.
+
+    Raises:
+      DamagedError: it is not whole.
+      ValueError: it is of another format or has other settings.
+    """
+    metadata = files.read_json(folder / "about" / "metadata")
+    _check_settings(folder, metadata, files.strict(settings))
+    shapes = _shapes(like)
+    is_format_2 = metadata["format"] == 2
+    arrays = _read_state(folder / "state", earlier.shapes_of_format_2(shapes) if is_format_2 else shapes)
+    if files.digest(arrays) != metadata.get("digest") or metadata.get("iteration") != int(folder.name):
+        raise DamagedError("its content is not what was saved")
+    if is_format_2:
+        arrays = earlier.arrays_of_format_2(arrays, shapes, settings)
+    return metadata, from_arrays(arrays, like)
+
+
+def _set_aside(folder: Path) -> Path:
+    """Renamed, so that the run can write its number again; nothing is thrown away."""
+    return folder.rename(folder.with_name(f"damaged-{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"))
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
+    """The TrainState of `to_arrays`, in the form of an abstract one."""
+
+    def leaf(path: Any, abstract: Any) -> jax.Array:
+        value = jax.numpy.asarray(arrays[place(path)])
+        return jax.random.wrap_key_data(value) if is_key(abstract) else value
+
+    return jax.tree_util.tree_map_with_path(leaf, like)
+
+
+def _read_state(folder: Path, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint, after a proof that files of just their sizes lie there.
+
+    Raises:
+      DamagedError: anything is missing, of another size, or not readable.
+    """
+    sizes: dict[str, int] = {}
+    for abstract in shapes.values():
+        sizes[abstract.dtype.name] = sizes.get(abstract.dtype.name, 0) + math.prod(abstract.shape)
+    wanted = {dtype: jax.ShapeDtypeStruct((size,), dtype) for dtype, size in sizes.items()}
+    for dtype, size in sizes.items():
+        _prove_size(folder / dtype, dtype, size)
+    stored = {dtype: ocp.RestoreArgs(restore_type=np.ndarray) for dtype in wanted}
+    try:
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as reader:
+            packed = reader.restore(folder.absolute(), ocp.args.PyTreeRestore(item=wanted, restore_args=stored))
+    except Exception as error:  # whatever orbax and TensorStore raise for files that are not theirs
+        raise DamagedError(f"orbax cannot read it: {' '.join(str(error).split())[:200]}") from None
+    return _unpack(packed, shapes)
+
+
+def _unpack(packed: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
+    """What `pack` put end to end."""
+    arrays, begin = {}, dict.fromkeys(packed, 0)
+    for name, abstract in sorted(shapes.items()):
+        dtype = abstract.dtype.name
+        end = begin[dtype] + math.prod(abstract.shape)
+        arrays[name] = np.asarray(packed[dtype])[begin[dtype] : end].reshape(abstract.shape)
+        begin[dtype] = end
+    return arrays
+
+
+def _prove_size(folder: Path, dtype: str, size: int) -> None:
+    metadata = files.read_json(folder / ".zarray")
+    expected = {
+        "shape": [size], "chunks": [size], "compressor": None, "filters": None, "dtype": np.dtype(dtype).str,
+    }  # fmt: skip
+    for field, value in expected.items():
+        if metadata.get(field) != value:
+            raise DamagedError(f"{field} of {dtype} is {metadata.get(field)}, not {value}")
+    sizes = [entry.stat().st_size for entry in folder.iterdir() if entry.name != ".zarray"]
+    if sizes != [size * np.dtype(dtype).itemsize]:
+        raise DamagedError(f"{dtype} has files of {sizes} bytes")
+
+
+def _check_settings(folder: Path, metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    if not isinstance(metadata.get("versions"), dict) or not isinstance(metadata.get("settings"), dict):
+        raise DamagedError("it does not say with what it was written")
+    if metadata.get("format") not in (2, FORMAT):
+        raise ValueError(f"checkpoint {folder} has format {metadata.get('format')!r}: this version reads 2 and {FORMAT}")
+    earlier_settings = {name: value for name, value in files.strict(EARLIER).items() if name in settings}
+    of_checkpoint = {**earlier_settings, **metadata["settings"]}
+    for name in sorted({*of_checkpoint, *settings}):
+        saved, wanted = of_checkpoint.get(name), settings.get(name)
+        if saved != wanted:
+            raise ValueError(f"{name} is {wanted!r}: checkpoint {folder} was saved with {saved!r}")
+
+
+def _best_safe(metadata: Mapping[str, Any], found: Sequence[int]) -> BestSafe | None:
+    best = metadata.get("best_safe")
+    if best is None:
+        return None
+    if not isinstance(best, dict) or not all(isinstance(best.get(name), int | float) for name in BestSafe._fields):
+        raise DamagedError(f"best_safe is {best!r}")
+    return BestSafe(best["iteration"], best["reward"]) if best["iteration"] in found else None
+
+
+def _shapes(like: Any) -> dict[str, jax.ShapeDtypeStruct]:
+    named, _ = jax.tree_util.tree_flatten_with_path(jax.eval_shape(plain, like))
+    return {place(path): leaf for path, leaf in named}

@@ -1,0 +1,163 @@
+"""One run, from checked settings to a full run directory."""
+
+import contextlib
+import dataclasses
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from espo_jax.algorithms.types import TrainState
+from espo_jax.evaluation import POLICIES
+from espo_jax.loop import IterationError, NegativeCostError, iterate, start
+from espo_jax.runs import curves, result
+from espo_jax.runs.checkpoints import Checkpoints
+from espo_jax.runs.evaluations import Evaluations
+from espo_jax.runs.prepare import PreparedRun
+from espo_jax.runs.progress import progress
+from espo_jax.runs.records import record
+from espo_jax.runs.result import FINISHED, INTERRUPTED, NEGATIVE_COST, NONFINITE
+from espo_jax.runs.run_directory import BEST_POLICY, CURVES, RESULT
+from espo_jax.runs.signals import Stop, finish_first
+
+
+@dataclasses.dataclass
+class _Outcome:
+    """How far a run has come, and how it ends.
+
+    Attributes:
+      state: the newest state; None before there is any.
+      compile_seconds: time to compile the first state and the step.
+      status, message: how the run ends; see `result`.
+      evaluation: results of fresh episodes at the end, by policy.
+    """
+
+    state: TrainState | None
+    compile_seconds: float = 0.0
+    status: str = FINISHED
+    message: str = ""
+    evaluation: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def execute(run: PreparedRun, console: Console) -> dict[str, Any]:
+    """Train, and leave metrics.jsonl, checkpoints, policy.npz, curves.png and result.json behind, however it ends.
+
+    Ctrl-C and SIGTERM finish the iteration, save and stop. Nan, infinity or a negative cost stop the run. What was
+    there before is kept in every case.
+
+    Args:
+      run: from `prepare.new_run` or `prepare.resume`.
+      console: shows the progress.
+
+    Returns:
+      What result.json holds, see `result.result_of`.
+
+    Raises:
+      CheckpointError: a checkpoint could not be written; those before it are whole.
+      OSError: another file could not be written.
+    """
+    train_key, eval_key = jax.random.split(jax.random.key(run.config.options.seed))
+    directory = run.directory
+    outcome = _Outcome(run.restored.state if run.restored else None)
+    evaluations = Evaluations(run, eval_key)
+    _announce(run, console)
+    with (
+        finish_first() as stop,
+        contextlib.closing(directory),
+        contextlib.closing(run.checkpoints()) as checkpoints,
+    ):
+        _train(run, outcome, checkpoints, evaluations, stop, console, train_key)
+        if outcome.state is not None:
+            save(run, checkpoints, outcome.state)
+        checkpoints.wait()
+        _evaluate(run, outcome, evaluations, stop)
+        found = result.result_of(
+            directory.records,
+            run.algorithm.config.base_sample_size,
+            status=outcome.status,
+            signal=stop.received.name if stop.received else None,
+            message=outcome.message,
+            compile_seconds=outcome.compile_seconds,
+            best_safe=checkpoints.best._asdict() if checkpoints.best else None,
+            evaluation=outcome.evaluation,
+        )
+        if directory.records:
+            size = run.algorithm.config.base_sample_size
+            curves.draw(directory.records, directory.path / CURVES, base_sample_size=size, title=run.config.title)
+        directory.write_json(RESULT, found)
+    return found
+
+
+def _train(
+    run: PreparedRun,
+    outcome: _Outcome,
+    checkpoints: Checkpoints,
+    evaluations: Evaluations,
+    stop: Stop,
+    console: Console,
+    key: jax.Array,
+) -> None:
+    """All iterations; what ends them early is noted in the outcome."""
+    directory, is_new = run.directory, outcome.state is None
+    try:
+        started = start(run.algorithm, run.hyperparams, key, outcome.state)
+        state = outcome.state = started.state
+        outcome.compile_seconds = started.compile_seconds
+        if is_new:
+            checkpoints.save(state, None)
+            checkpoints.wait()  # a disk that takes none stops the run here, before training
+        stop.check()
+        done = run.budget.fraction(int(state.iteration), int(state.env_steps))
+        with progress(console, run.budget, done) as display:
+            for iteration in iterate(started.step, state, run.hyperparams, run.budget):
+                outcome.state = iteration.state
+                line = record(iteration.metrics, iteration.seconds)
+                directory.append(line)
+                evaluations.at(line, iteration.state)  # a checkpoint comes last: nothing before it comes again
+                if checkpoints.due(line["iteration"]):
+                    save(run, checkpoints, iteration.state)
+                display.update(line)
+                stop.check()
+    except KeyboardInterrupt:
+        outcome.status = INTERRUPTED
+        outcome.message = f"interrupted by {stop.name} after iteration {len(directory.records)}"
+    except IterationError as error:
+        outcome.status = NEGATIVE_COST if isinstance(error, NegativeCostError) else NONFINITE
+        outcome.message = str(error)
+
+
+def _evaluate(run: PreparedRun, outcome: _Outcome, evaluations: Evaluations, stop: Stop) -> None:
+    """Fresh episodes of the last policy, if the run is finished."""
+    if outcome.status != FINISHED or outcome.state is None or not run.config.options.num_eval_episodes:
+        return
+    try:
+        for policy in POLICIES:
+            stop.check()
+            outcome.evaluation[policy] = evaluations.now(outcome.state, policy)
+    except KeyboardInterrupt:
+        outcome.status, outcome.evaluation = INTERRUPTED, {}
+        outcome.message = f"interrupted by {stop.name} before the last evaluation"
+
+
+def save(run: PreparedRun, checkpoints: Checkpoints, state: TrainState) -> None:
+    """Write a checkpoint, and the policy in it as an artefact."""
+    line = run.directory.records[-1] if run.directory.records else None
+    run.directory.sync()
+    is_best = checkpoints.save(state, line)
+    params = run.algorithm.params(state)
+    run.directory.save_params(params)
+    if is_best:
+        run.directory.save_params(params, BEST_POLICY)
+
+
+def _announce(run: PreparedRun, console: Console) -> None:
+    """Print what runs where, and what its owner should know before."""
+    restored = run.restored
+    goes_on = f", going on after iteration {restored.iteration}" if restored else ""
+    console.print(
+        f"{run.config.title}: compiling{goes_on}; run directory {run.directory.path}", highlight=False, soft_wrap=True
+    )
+    for note in restored.notes if restored else ():
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+    if (warmup := float(run.hyperparams.warmup_iterations)) >= float(run.hyperparams.num_iterations):
+        console.print(f"note: all iterations are warm-up (warmup_iterations is {warmup:g}); the limit will not count")

@@ -1,0 +1,157 @@
+"""What config.json says of a run: everything that is needed to run it again, and to go on with it."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from espo_jax.config import Config
+from espo_jax.hyperparams import SETTINGS as HYPERPARAM_SETTINGS
+from espo_jax.runs import files
+from espo_jax.runs.files import DamagedError
+from espo_jax.runs.options import RunOptions
+from espo_jax.runs.run_directory import CONFIG
+from espo_jax.settings import Setting, settings_of
+
+OPTION_SETTINGS, CONFIG_SETTINGS = settings_of(RunOptions), settings_of(Config)
+# Names of the settings that may change when a run goes on.
+CHANGEABLE = tuple(
+    name for name, declared in {**HYPERPARAM_SETTINGS, **OPTION_SETTINGS}.items() if declared.changeable
+)
+_ANNEALED = tuple(name for name in HYPERPARAM_SETTINGS if name.startswith("anneal_"))
+# Values with which versions behaved that did not have a setting yet.
+EARLIER = {
+    name: declared.before
+    for name, declared in {**OPTION_SETTINGS, **CONFIG_SETTINGS, **HYPERPARAM_SETTINGS}.items()
+    if declared.before is not dataclasses.MISSING
+}
+# Without these a file is not the config of a run; every version wrote them.
+_REQUIRED = ("task", "algorithm", "seed", "config", "hyperparams")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """The settings of a run. Its numbers depend on them, on the versions of the packages, and on the device only.
+
+    Attributes:
+      options: options of the run.
+      config: fields of Config.
+      hyperparams: keyword arguments of Hyperparams.create; num_iterations is also the number of iterations to run.
+      unknown: settings that this version does not know, by name; a later version wrote them.
+    """
+
+    options: RunOptions
+    config: Mapping[str, Any]
+    hyperparams: Mapping[str, Any]
+    unknown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def read(cls, run_dir: Path) -> "RunConfig":
+        """Read the config.json of a run directory.
+
+        A setting that the file lacks has the value with which earlier versions behaved. A setting that this version
+        does not know is kept in `unknown`.
+
+        Raises:
+          DamagedError: the file is missing, or a field in it has the wrong type or a value that is not allowed.
+        """
+        path = run_dir / CONFIG
+        content = files.infinities(files.read_json(path))
+        for name in _REQUIRED:
+            if name not in content:
+                raise DamagedError(f"{path} has no {name}")
+        sections = [("config", CONFIG_SETTINGS), ("hyperparams", HYPERPARAM_SETTINGS)]
+        for name, _ in sections:
+            if not isinstance(content[name], dict):
+                raise DamagedError(f"{path}: {name} is {files.shown(content[name])}, not an object")
+        if "cost_limit" not in content["hyperparams"]:
+            raise DamagedError(f"{path} has no cost_limit")
+        known = {name: _completed(content[name], declared) for name, declared in sections}
+        unknown = {
+            name: value for section, declared in sections for name, value in content[section].items()
+            if name not in declared
+        }  # fmt: skip
+        for name, value in known["hyperparams"].items():
+            _check_numbers(path, name, value, HYPERPARAM_SETTINGS[name])
+        recorded = {name: declared for name, declared in OPTION_SETTINGS.items() if declared.recorded}
+        try:
+            options = RunOptions(**_completed(content, recorded))
+            config = dataclasses.asdict(Config(**known["config"]))
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DamagedError(f"{path} cannot be used: {error}") from None
+        return cls(options, config, known["hyperparams"], unknown)
+
+    def as_json(self) -> dict[str, Any]:
+        """What config.json holds of the run: the recorded options, config and hyperparams."""
+        recorded = {name: getattr(self.options, name) for name, s in OPTION_SETTINGS.items() if s.recorded}
+        return {**recorded, "config": dict(self.config), "hyperparams": dict(self.hyperparams)}
+
+    @property
+    def title(self) -> str:
+        """What the run is, for people."""
+        return f"{self.options.algorithm} on {self.options.task}, seed {self.options.seed}"
+
+    def settings(self) -> dict[str, Any]:
+        """Flat fields of Config and Hyperparams."""
+        return {**self.config, **self.hyperparams}
+
+    def identity(self) -> dict[str, Any]:
+        """Settings that two runs must share for one to go on where the other stopped."""
+        options = self.options
+        named = {name: getattr(options, name) for name in ("task", "algorithm", "backend", "reward", "seed")}
+        return {name: value for name, value in {**named, **self.settings()}.items() if name not in CHANGEABLE}
+
+    def changed(self, changes: Mapping[str, Any]) -> "RunConfig":
+        """The same run with other settings of when to stop, to save, to evaluate and where to log.
+
+        Args:
+          changes: flat settings; a setting that is not CHANGEABLE must have the value that the run has.
+
+        Raises:
+          ValueError: naming a field that would have to change and cannot, or that is out of its range.
+        """
+        now = {**dataclasses.asdict(self.options), **self.settings()}
+        for name, value in changes.items():
+            if name not in CHANGEABLE and not _same(now.get(name), value):
+                raise ValueError(
+                    f"{name} is {files.strict(value)}: the run has {files.strict(now.get(name))}, and goes on with the "
+                    f"settings it has; only {', '.join(CHANGEABLE)} may change"
+                )
+        options = {name: value for name, value in changes.items() if name in CHANGEABLE and name in OPTION_SETTINGS}
+        before = self.hyperparams["num_iterations"]
+        iterations = changes.get("num_iterations", before)
+        annealed = [name for name in _ANNEALED if self.hyperparams[name]]
+        if iterations != before and annealed:
+            raise ValueError(
+                f"num_iterations is {iterations}: the run anneals over {before} iterations ({annealed[0]}), which then "
+                "would not be what ran"
+            )
+        return dataclasses.replace(
+            self,
+            options=dataclasses.replace(self.options, **options),
+            hyperparams={**self.hyperparams, "num_iterations": iterations},
+        )
+
+
+def _completed(section: Mapping[str, Any], declared: Mapping[str, Setting]) -> dict[str, Any]:
+    """The declared settings of a section of config.json."""
+    found = {name: section.get(name, EARLIER.get(name, dataclasses.MISSING)) for name in declared}
+    return {name: value for name, value in found.items() if value is not dataclasses.MISSING}
+
+
+def _check_numbers(path: Path, name: str, value: Any, declared: Setting) -> None:
+    if not all(isinstance(x, int | float) for x in (value if isinstance(value, list) else [value])):
+        raise DamagedError(f"{path}: {name} is {files.shown(value)}, not a number or one per constraint")
+    if isinstance(value, list) and not declared.per_constraint:
+        raise DamagedError(f"{path}: {name} is {files.shown(value)}, not a number")
+
+
+def _same(kept: Any, given: Any) -> bool:
+    """Whether two values of a setting are the same; a number is the same as a list that holds it alone."""
+
+    def normal(value: Any) -> str:
+        values = files.strict(value)
+        values = values if isinstance(values, list) else [values]
+        return str([float(x) if isinstance(x, int | float) and not isinstance(x, bool) else x for x in values])
+
+    return normal(kept) == normal(given)

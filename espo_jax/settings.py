@@ -1,0 +1,209 @@
+"""The declaration of a setting, and everything that derives from it: checks, documentation, tables.
+
+A setting is a field of a dataclass that `setting` or `traced` made. Its default, range, symbol in the paper and words
+stand there and nowhere else; the command line (`espo_jax.cli.flags`), the checks and the docs read them.
+"""
+
+import dataclasses
+import math
+import numbers
+import re
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+MISSING = dataclasses.MISSING
+_DEFAULT = object()
+INT_RANGE = "[1, 2^31)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is declared of a setting.
+
+    Attributes:
+      default: value of a setting that is not given; MISSING where it must be given.
+      words: what the setting is, for docstrings, `--help` and the docs.
+      range: interval of allowed numbers, such as "[0, 1)"; empty where any number or no number is allowed.
+      symbol: symbol in the paper.
+      choices: what each allowed name stands for; None where the value is no name.
+      per_constraint: whether there is a value for each constraint.
+      none: what the value None stands for.
+      earlier: value with which an earlier version, which did not have the setting, behaved; by default that is
+        the default.
+      changeable: whether it may change when a run goes on.
+      recorded: whether config.json has it.
+      flag_words: what the command line says before the words, where a flag means more than the field.
+      alias: second flag of the command line.
+      positional: whether the command line takes it without a flag.
+    """
+
+    default: Any
+    words: str
+    range: str = ""
+    symbol: str = ""
+    choices: Mapping[str, Any] | None = None
+    per_constraint: bool = False
+    none: str = ""
+    earlier: Any = _DEFAULT
+    changeable: bool = False
+    recorded: bool = True
+    flag_words: str = ""
+    alias: str = ""
+    positional: bool = False
+
+    @property
+    def before(self) -> Any:
+        """Value of the setting in what a version without it wrote."""
+        return self.default if self.earlier is _DEFAULT else self.earlier
+
+    def check(self, name: str, value: Any, kind: Any = float) -> None:
+        """Refuse a value that is not allowed.
+
+        Args:
+          name: name of the setting, for the message.
+          value: the value.
+          kind: type of the setting; None is allowed where it is a union with None.
+
+        Raises:
+          ValueError: naming the field, the value and what is allowed.
+        """
+        kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+        if value is None and type(None) in kinds:
+            return
+        kind = kinds[0]
+        if self.choices is not None:
+            choose(name, value, self.choices)
+        elif kind is bool:
+            if not isinstance(value, bool | np.bool_):
+                raise ValueError(f"{name} is {value!r}: it must be True or False")
+        elif kind is int:
+            require_int(name, value, self.range or INT_RANGE)
+        elif kind is float:
+            require_number(name, value)
+            if self.range:
+                require_range(name, float(value), self.range)
+        elif typing.get_origin(kind) is tuple:
+            if not isinstance(value, tuple | list) or any(not isinstance(s, int) or s < 1 for s in value):
+                raise ValueError(f"{name} is {value!r}: it must be a tuple of positive integers")
+        elif kind is str and not isinstance(value, str):
+            raise ValueError(f"{name} is {value!r}: it must be text")
+
+
+def setting(default: Any, words: str, **options: Any) -> Any:
+    """A field of a dataclass of settings; the options are the attributes of `Setting`."""
+    declared = Setting(default, words, **options)
+    return dataclasses.field(default=default, metadata={"setting": declared})
+
+
+def traced(default: Any, words: str, **options: Any) -> Any:
+    """A field whose value is a JAX array: the default is that of the declaration, not of the dataclass."""
+    return dataclasses.field(metadata={"setting": Setting(default, words, **options)})
+
+
+def settings_of(cls: type) -> dict[str, Setting]:
+    """The declared settings of a dataclass by name."""
+    return {f.name: f.metadata["setting"] for f in dataclasses.fields(cls) if "setting" in f.metadata}
+
+
+def check_settings(instance: Any) -> None:
+    """Check every setting of an instance of a dataclass.
+
+    Raises:
+      ValueError: naming the field, its value and what is allowed.
+    """
+    kinds = typing.get_type_hints(type(instance))
+    for name, declared in settings_of(type(instance)).items():
+        declared.check(name, getattr(instance, name), kinds[name])
+
+
+def documented(cls: type[T]) -> type[T]:
+    """Add the declared settings to the docstring of a dataclass, as its attributes."""
+    lines = [f"  {name}: {sentence(declared)}" for name, declared in settings_of(cls).items()]
+    cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n\nAttributes:\n" + "\n".join(lines) + "\n"
+    return cls
+
+
+def sentence(declared: Setting) -> str:
+    """What is declared of a setting in one sentence, for docstrings and `--help`."""
+    parts = [declared.words]
+    if declared.symbol:
+        parts.append(f"{declared.symbol} in the paper")
+    if declared.choices is not None:
+        parts.append(f"one of {', '.join(declared.choices)}")
+    if declared.range:
+        parts.append(f"in {declared.range}")
+    if declared.per_constraint:
+        parts.append("one value, or one for each constraint")
+    return "; ".join(parts)
+
+
+def table(cls: type) -> str:
+    """The settings of a dataclass as a Markdown table: name, symbol, default, range or names, words."""
+    rows = ["| setting | symbol | default | allowed | what it is |", "| --- | --- | --- | --- | --- |"]
+    for name, declared in settings_of(cls).items():
+        allowed = ", ".join(f"`{choice}`" for choice in declared.choices) if declared.choices else declared.range
+        default = declared.none if declared.default is None else f"`{_text(declared.default)}`"
+        if declared.default is MISSING or declared.default == "":
+            default = "none"
+        words = declared.words + ("; one for each constraint" if declared.per_constraint else "")
+        rows.append(f"| `{name}` | {declared.symbol} | {default} | {allowed} | {words} |".replace("  ", " "))
+    return "\n".join(rows) + "\n"
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def choose(name: str, value: Any, choices: Mapping[str, T]) -> T:
+    """What a name stands for; a name that is not among the choices is refused.
+
+    Args:
+      name: the field that holds the name.
+      value: the name.
+      choices: what each known name stands for.
+
+    Raises:
+      ValueError: naming the field, the name and the known names.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} is {value!r}: it must be one of {', '.join(choices)}")
+    return choices[value]
+
+
+def require_number(name: str, value: Any) -> None:
+    """Refuse a value that is not a number; nan passes."""
+    if not isinstance(value, numbers.Real | np.bool_):
+        raise ValueError(f"{name} is {value!r}: it must be a number")
+
+
+def require_int(name: str, value: Any, interval: str) -> None:
+    """Refuse a value that is not an integer in an interval such as "[1, 2^31)"."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not _within(int(value), interval):
+        raise ValueError(f"{name} is {value!r}: it must be an integer in {interval}")
+
+
+def require_range(name: str, value: float, interval: str) -> None:
+    """Refuse a number outside of an interval such as "[0, 1)", and nan."""
+    require_number(name, value)
+    if not _within(value, interval):
+        raise ValueError(f"{name} is {value:g}: it must lie in {interval}")
+
+
+def _within(value: float, interval: str) -> bool:
+    match = re.fullmatch(r"([\[(])(.+), (.+)([\])])", interval)
+    assert match is not None, interval
+    low, high = _end(match[2]), _end(match[3])
+    above = value > low if match[1] == "(" else value >= low
+    below = value < high if match[4] == ")" else value <= high
+    return above and below  # False for nan
+
+
+def _end(text: str) -> float:
+    base, _, power = text.partition("^")
+    return float(base) ** int(power) if power else float(base.replace(",", "")) if base != "-inf" else -math.inf

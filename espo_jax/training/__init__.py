@@ -1,1 +1,0 @@
-"""Running an algorithm: the loop, evaluation, run directories, curves and progress."""

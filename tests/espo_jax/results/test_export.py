@@ -1,0 +1,80 @@
+"""Exported policies do what the original does, on 1,000 observations, without espo_jax."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from espo_jax import cli, load_policy
+
+from tests.tiny_runs import copied, train
+
+pytestmark = pytest.mark.usefixtures("quick_module")
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["whitened", "raw"])
+def run_dir(request, tmp_path_factory, quick_module):
+    path = tmp_path_factory.mktemp("exported") / "run"
+    settings = {"policy_hidden_sizes": (8, 5), "normalize_observations": request.param, "observation_clip": 1.5}
+    train(path, settings=settings, num_eval_episodes=0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def observations():
+    return np.random.default_rng(0).normal(scale=3.0, size=(1000, 1)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def actions(run_dir, observations):
+    return np.asarray(load_policy(run_dir, deterministic=True)(observations)[0])
+
+
+def test_both_formats_act_as_the_original(run_dir, observations, actions, tmp_path, capsys):
+    assert np.ptp(actions) > 1e-3
+    assert cli.main(["export", str(run_dir), "--formats", "stablehlo,onnx", "--output", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "policy.stablehlo"), str(tmp_path / "policy.onnx")]
+
+    np.save(tmp_path / "observations.npy", observations)
+    script = """
+import sys
+sys.modules["espo_jax"] = None
+import jax, numpy as np
+folder = sys.argv[1]
+policy = jax.export.deserialize(bytearray(open(folder + "/policy.stablehlo", "rb").read()))
+observations = np.load(folder + "/observations.npy")
+assert policy.call(observations[:3]).shape == (3, 1)
+np.save(folder + "/actions.npy", policy.call(observations))
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), actions, rtol=1e-5, atol=1e-6)
+
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(tmp_path / "policy.onnx")
+    for part in (slice(None), slice(3)):
+        found = session.run(["action"], {"observation": observations[part]})[0]
+        np.testing.assert_allclose(found, actions[part], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--formats", "pickle"], "unknown format 'pickle'; known formats: stablehlo, onnx"),
+        (["--best-safe"], "has no policy_best_safe.npz"),
+        (["--output", "/nowhere"], "No such file or directory"),
+    ],
+)
+def test_bad_input(run_dir, tmp_path, flags, message, capsys):
+    path = copied(run_dir, tmp_path / "run")
+    (path / "policy_best_safe.npz").unlink(missing_ok=True)
+    assert cli.main(["export", str(path), *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(path.glob("*.stablehlo"))
+
+
+def test_without_the_package_onnx(run_dir, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert cli.main(["export", str(run_dir), "--formats", "onnx"]) == 2
+    assert 'pip install "espo_jax[onnx]"' in capsys.readouterr().err

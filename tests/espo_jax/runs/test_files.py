@@ -1,0 +1,61 @@
+"""Files are there whole or not at all."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from espo_jax.runs import files
+
+
+def test_infinities_survive():
+    value = {"a": [math.inf, -math.inf, 1.0], "b": {"c": np.float32("inf")}, "d": "reward", "e": math.nan}
+    text = json.dumps(files.strict(value), allow_nan=False)
+    assert files.infinities(json.loads(text)) == {
+        "a": [math.inf, -math.inf, 1.0], "b": {"c": math.inf}, "d": "reward", "e": None,
+    }  # fmt: skip
+
+
+def test_what_cannot_be_written_leaves_the_old_content(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    files.write_json(path, {"a": 1})
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match=r"cannot write .*result.json \(No space left on device\)"):
+        files.write_json(path, {"a": 2})
+    assert files.read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_arrays_come_back_and_numpy_reads_them(tmp_path):
+    arrays = {
+        "a/b": np.arange(6.0).reshape(2, 3),
+        "c": np.asfortranarray(np.ones((3, 2), np.float32)),
+        "n": np.int32(4),
+    }
+    files.write_arrays(tmp_path / "x.npz", arrays)
+    for found in (files.read_arrays(tmp_path / "x.npz"), np.load(tmp_path / "x.npz")):
+        assert set(found) == set(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+            assert found[name].dtype == array.dtype
+
+
+@pytest.mark.parametrize("change", ["value", "name", "shape", "type"])
+def test_digest_sees_every_change(change):
+    arrays = {"a": np.arange(6.0), "b": np.ones(2)}
+    other = dict(arrays)
+    if change == "value":
+        other["a"] = np.nextafter(arrays["a"], 9.0)
+    elif change == "name":
+        other["c"] = other.pop("b")
+    elif change == "shape":
+        other["a"] = other["a"].reshape(2, 3)
+    else:
+        other["a"] = other["a"].view(np.int64)
+    assert files.digest(arrays) == files.digest(dict(reversed(arrays.items())))
+    assert files.digest(other) != files.digest(arrays)

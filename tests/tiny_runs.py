@@ -1,0 +1,94 @@
+"""Runs of seconds, with checkpoints after iterations 2 and 4; those that several files read are trained once."""
+
+import atexit
+import functools
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import safety_envs
+
+from espo_jax.runs import prepare, run
+from espo_jax.runs.options import RunOptions
+from espo_jax.runs.records import read_records
+from espo_jax.runs.run_config import RunConfig
+from tests.conftest import without_optimisations
+from tests.probe_envs import TINY, PointEnv
+
+DATA = Path(__file__).parent / "data"
+
+
+class Quiet:
+    """A console that keeps what it is told."""
+
+    is_terminal = False
+
+    def __init__(self):
+        self.lines = []
+
+    def print(self, *objects, **_):
+        self.lines.extend(map(str, objects))
+
+
+def prepared(path, env=None, **options):
+    """A prepared run on PointEnv in a folder; options are those of RunOptions, and settings."""
+    settings = {**TINY, **options.pop("settings", {})}
+    given = {"num_eval_episodes": 2, "eval_interval": 2, "checkpoint_iterations": 2, **options}
+    return prepare.new_run(env or PointEnv(), settings, RunOptions(task="point", run_dir=str(path), **given))
+
+
+def train(path, **options):
+    console = Quiet()
+    return run.execute(prepared(path, **options), console), console
+
+
+def resumed(path, env=None, **changes):
+    """A prepared run that goes on, with changed settings."""
+    return prepare.resume(RunConfig.read(path).changed(changes), env or PointEnv(), path)
+
+
+def go_on(path, env=None, **changes):
+    console = Quiet()
+    return run.execute(resumed(path, env, **changes), console), console
+
+
+def copied(source, target):
+    shutil.copytree(source, target)
+    return target
+
+
+def measured(path):
+    """All that the iterations of a run measured; how long they took differs."""
+    return [{k: v for k, v in line.items() if k != "steps_per_second"} for line in read_records(path / "metrics.jsonl")]
+
+
+@functools.cache
+def finished(num_iterations=4):
+    """Folder of a finished run on PointEnv, trained once in a process; tests that change it take a copy."""
+    path = _folder() / "run"
+    with without_optimisations():
+        result, _ = train(path, settings={"num_iterations": num_iterations})
+    assert result["status"] == "finished"
+    return path
+
+
+@functools.cache
+def hopper():
+    """Folder of a run of safety_hopper on the engine, untrained but for four iterations of episodes of 16 steps."""
+    path = _folder() / "run"
+    settings = {name: value for name, value in TINY.items() if name != "cost_limit"}
+    env = safety_envs.make("safety_hopper", backend="mujoco")
+    with without_optimisations():
+        train(path, env=env, settings={**settings, "episode_length": 16})
+    content = json.loads((path / "config.json").read_text())
+    content |= {"task": "safety_hopper", "backend": "mujoco", "reward": "task"}
+    content["config"]["episode_length"] = 1000
+    (path / "config.json").write_text(json.dumps(content))
+    return path
+
+
+def _folder():
+    path = Path(tempfile.mkdtemp(prefix="espo-jax-run-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
