@@ -18,8 +18,8 @@ SECTIONS = (
     (
         "Hyperparams",
         Hyperparams,
-        "Traced settings: a change never recompiles. A setting with a value for each constraint takes one number, which\n"
-        "holds for all, or several.",
+        "Traced settings: a change never recompiles. A setting with a value for each constraint takes one number, "
+        "which\nholds for all, or several.",
     ),
     ("Config", Config, "Static settings: the shapes of the compiled program depend on them."),
 )

@@ -34,7 +34,7 @@ def passes(
 
     Args:
       step_fn: (carry, minibatch, real [B] bool) -> carry; the last minibatch of a pass may not be full.
-      carry: parameters, optimiser state, whatever changes.
+      carry: whatever changes, such as parameters and optimiser state.
       key: for the order of the samples.
       data: pytree of [T, N, ...].
       mask: [T, N] bool, the samples in use.
@@ -53,8 +53,7 @@ def passes(
     num_minibatches = lanes_max((count + minibatch_size - 1) // minibatch_size)
 
     def unfinished(state: tuple) -> jax.Array:
-        index, running, _, _ = state
-        return (index < num_passes) & (lanes_max(running.astype(jnp.int32)) > 0)
+        return (state[0] < num_passes) & (lanes_max(state[1].astype(jnp.int32)) > 0)
 
     def one_pass(state: tuple) -> tuple:
         index, running, done, carry = state

@@ -95,21 +95,7 @@ def collect(
     def step(state: Any, time: jax.Array) -> tuple[Any, Rollout]:
         action, log_prob = policy(state.obs, jax.random.fold_in(key, time))
         next_state = env.step(state, action)
-        truncated = next_state.info["truncation"] > 0
-        transition = Rollout(
-            observation=state.obs,
-            action=action,
-            log_prob=log_prob,
-            reward=next_state.reward,
-            cost=next_state.info["cost"].reshape(num_envs, -1),
-            next_observation=next_state.info["final_observation"],
-            terminated=(next_state.done > 0) & ~truncated,
-            truncated=truncated,
-            finished=(next_state.done > 0) & next_state.info["whole_episode"],
-            age=env.age(state).astype(jnp.int32),
-            mask=jnp.ones_like(truncated),
-        )
-        return next_state, transition
+        return next_state, _transition(env, state, action, log_prob, next_state)
 
     def body(carry: tuple) -> tuple:
         time, state, buffer = carry
@@ -125,6 +111,24 @@ def collect(
     last = lanes_max(num_steps)
     _, env_state, buffer = jax.lax.while_loop(lambda carry: carry[0] < last, body, (jnp.int32(0), env_state, buffer))
     return env_state, buffer
+
+
+def _transition(env: Any, state: Any, action: jax.Array, log_prob: jax.Array, next_state: Any) -> Rollout:
+    """One time step of all environments as a row of the buffer."""
+    truncated = next_state.info["truncation"] > 0
+    return Rollout(
+        observation=state.obs,
+        action=action,
+        log_prob=log_prob,
+        reward=next_state.reward,
+        cost=next_state.info["cost"].reshape(len(truncated), -1),
+        next_observation=next_state.info["final_observation"],
+        terminated=(next_state.done > 0) & ~truncated,
+        truncated=truncated,
+        finished=(next_state.done > 0) & next_state.info["whole_episode"],
+        age=env.age(state).astype(jnp.int32),
+        mask=jnp.ones_like(truncated),
+    )
 
 
 def _order(num_envs: int) -> np.ndarray:

@@ -57,7 +57,8 @@ class Trainer:
             size; None stands for the rule that the config names.
 
         Raises:
-          ValueError: the environment reports no cost, or a setting makes no sense for the algorithm.
+          ValueError: the environment reports no cost, or has no episode length of its own and config none; or a setting
+            makes no sense for the environment or the algorithm.
         """
         return iteration.make(env, config or Config(), self.rule, sample_size_rule)
 

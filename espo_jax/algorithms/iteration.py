@@ -68,16 +68,7 @@ class _Parts(NamedTuple):
 def make(env: Any, config: Config, update_rule: UpdateRule, sample_size_rule: Rule | None = None) -> Algorithm:
     """Build an algorithm from an environment, static settings, an update rule and a sample-size rule.
 
-    Args:
-      env: environment with Brax's reset and step for one instance, reporting info["cost"].
-      config: static settings.
-      update_rule: which direction is taken.
-      sample_size_rule: how many samples are taken next, a name or a function from `sample_size.Evidence` to a size;
-        None stands for the rule that the config names.
-
-    Raises:
-      ValueError: the environment reports no cost, or has no episode length of its own and config none; or a setting
-        makes no sense for the environment or the rules.
+    Arguments and errors are those of `trainer.Trainer.make`, with the update rule in addition.
     """
     config, rule = settle(config, update_rule, sample_size_rule)
     wrapped = safety_envs.wrap(env, episode_length=config.episode_length, action_repeat=config.action_repeat)

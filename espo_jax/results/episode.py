@@ -1,12 +1,15 @@
 """One episode of a run's policy, recorded to be looked at: positions, rewards, costs and velocities of every step."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
+from safety_envs.base import SafetyEnv
+from safety_envs.physics.models import gymnasium_model
 
 from espo_jax.algorithms.inference import inference_fn
 from espo_jax.config import Config
@@ -73,32 +76,13 @@ def record(
     Raises:
       ValueError: the environment has no model to show, or steps is not positive.
     """
-    from safety_envs.base import SafetyEnv
-    from safety_envs.physics.models import gymnasium_model
-
     if not isinstance(env, SafetyEnv):
         raise ValueError("an environment that is not one of `espo tasks` has no model to show")
     if steps < 1:
         raise ValueError(f"steps is {steps}: it must be a positive integer")
     steps = min(steps, config.episode_length or env.episode_length)
     policy = inference_fn(networks, config)(params, deterministic)
-
-    def step(carry: tuple, time: jax.Array) -> tuple:
-        state, held, key = carry
-        key, action_key = jax.random.split(key)
-        action = jnp.where(time % config.action_repeat == 0, policy(state.obs, action_key)[0], held)
-        after = env.step(state, action)
-        readings = after.pipeline_state.readings
-        seen: tuple = readings.q, after.reward, jnp.atleast_1d(after.info["cost"]), readings.velocity, after.done
-        return (after, action, key), seen
-
-    @jax.jit
-    def run(key: jax.Array) -> Any:
-        reset_key, key = jax.random.split(key)
-        state = env.reset(reset_key)
-        carry = (state, jnp.zeros(env.action_size), key)
-        return state.pipeline_state.q, jax.lax.scan(step, carry, jnp.arange(steps))[1]
-
+    run = jax.jit(lambda key: _run(env, policy, config.action_repeat, steps, key))
     recorded: Any = jax.device_get(run(jax.random.key(seed)))
     first, (q, reward, cost, velocity, done) = recorded
     ends = np.flatnonzero(done)
@@ -112,3 +96,21 @@ def record(
         velocity=velocity[:length],
         terminated=bool(ends.size),
     )
+
+
+def _run(env: Any, policy: Callable, action_repeat: int, steps: int, key: jax.Array) -> tuple:
+    """First positions, and (positions, reward, cost, velocity, done) of every step."""
+
+    def step(carry: tuple, time: jax.Array) -> tuple:
+        state, held, key = carry
+        key, action_key = jax.random.split(key)
+        action = jnp.where(time % action_repeat == 0, policy(state.obs, action_key)[0], held)
+        after = env.step(state, action)
+        readings = after.pipeline_state.readings
+        seen: tuple = readings.q, after.reward, jnp.atleast_1d(after.info["cost"]), readings.velocity, after.done
+        return (after, action, key), seen
+
+    reset_key, key = jax.random.split(key)
+    state = env.reset(reset_key)
+    carry = (state, jnp.zeros(env.action_size), key)
+    return state.pipeline_state.q, jax.lax.scan(step, carry, jnp.arange(steps))[1]

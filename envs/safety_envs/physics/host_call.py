@@ -4,8 +4,10 @@
 arrays are large and the process sees one CPU only, may wait for a transfer that needs the thread it waits on.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -97,3 +99,26 @@ def _lower(ctx, *args, fn, results):
 
 
 mlir.register_lowering(_host_call_p, _lower, cacheable=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class HostFunction:
+    """The method `host_<name>` of an object, called with the values of named fields in a dictionary at the end.
+
+    Two with the same object, name and fields are equal, so that JAX compiles each once.
+
+    Attributes:
+      owner: the object.
+      name: name of the method without its prefix.
+      fields: names of the last arguments.
+    """
+
+    owner: Any
+    name: str
+    fields: tuple[str, ...]
+
+    def __call__(self, *args: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Call the method; args are its own arguments, then one for each field."""
+        count = len(args) - len(self.fields)
+        fields = dict(zip(self.fields, args[count:], strict=True))
+        return getattr(self.owner, f"host_{self.name}")(*args[:count], fields)

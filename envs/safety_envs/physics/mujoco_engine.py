@@ -10,7 +10,7 @@ import copy
 import functools
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import flax.struct
 import jax
@@ -19,7 +19,7 @@ import mujoco
 import numpy as np
 
 from safety_envs.physics.engine_system import EngineSystem, model_field
-from safety_envs.physics.host_call import host_call
+from safety_envs.physics.host_call import HostFunction, host_call
 from safety_envs.physics.models import gymnasium_model
 from safety_envs.physics.types import PhysicsState
 from safety_envs.task import Readings, Task
@@ -103,7 +103,7 @@ class MujocoEngine:
         system.check_shapes()
         fields = tuple(system.changes)
         bits, flat = host_call(
-            _HostFunction(self, name, fields), results, *args, *(jnp.asarray(system.changes[f]) for f in fields)
+            HostFunction(self, name, tuple(fields)), results, *args, *(jnp.asarray(system.changes[f]) for f in fields)
         )
         readings = {name: flat[where].reshape(self._shapes[name]) for name, where in self._slices.items()}
         return PhysicsState(engine=EngineState(bits=bits), readings=Readings(**readings))
@@ -231,24 +231,6 @@ _DATA_FIELDS = {
     "actuator_force": "qfrc_actuator",
     "contact_force": "cfrc_ext",
 }
-
-
-class _HostFunction:
-    """A host function by name; equal ones compare equal, so that JAX compiles each once."""
-
-    def __init__(self, engine: MujocoEngine, name: str, fields: Sequence[str]):
-        self._key = (engine, name, tuple(fields))
-
-    def __call__(self, *args: np.ndarray) -> tuple[np.ndarray, ...]:
-        engine, name, fields = self._key
-        count = len(args) - len(fields)
-        return getattr(engine, f"host_{name}")(*args[:count], dict(zip(fields, args[count:], strict=True)))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _HostFunction) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
 
 
 def _num_threads() -> int:
