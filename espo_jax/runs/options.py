@@ -1,0 +1,76 @@
+"""The options of a run: everything that is decided about it except for the fields of Config and Hyperparams."""
+
+import dataclasses
+
+from espo_jax.evaluation import MOST_EPISODES
+from espo_jax.settings import check_settings, documented, setting
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """Options of everything that trains on a task."""
+
+    task: str = setting("safety_reacher", "name of the task, see `espo tasks`")
+    backend: str | None = setting(
+        None,
+        "physics of the task, see `espo tasks`",
+        none="mujoco on a CPU, exact physics that run there on an accelerator",
+    )
+    reward: str | None = setting(
+        "task",
+        "reward of the task: `task` is what the published agents train on, `step` adds the healthy and control terms "
+        "of Gymnasium",
+    )
+    preset: str | None = setting("paper", "published settings that settings which are not given come from")
+    log: str = setting(
+        "",
+        "loggers beside metrics.jsonl, separated by commas: tensorboard, wandb",
+        recorded=False,
+        changeable=True,
+    )
+    run_dir: str | None = setting(
+        None, "folder that is created for the results", none="a new one in runs/", recorded=False
+    )
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_settings(self)
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class RunOptions(TrainingOptions):
+    """Options of one run; an option that is not given has the default that is declared here.
+
+    Raises:
+      ValueError: naming the field, its value and what is allowed.
+    """
+
+    algorithm: str = setting("espo", "name of the algorithm")
+    seed: int = setting(0, "seed of all randomness", range="[0, 2^31)")
+    num_timesteps: int | None = setting(
+        None,
+        "number of samples after which the run stops, if that is before num_iterations",
+        range="[1, 2^63)",
+        none="no such limit",
+        changeable=True,
+    )
+    num_eval_episodes: int = setting(
+        20,
+        "number of episodes of an evaluation; 0 disables all evaluations",
+        range=f"[0, {MOST_EPISODES}]",
+        changeable=True,
+    )
+    eval_interval: int = setting(
+        50,
+        "number of iterations between evaluations during training; 0 disables them",
+        range="[0, 2^31)",
+        changeable=True,
+    )
+    checkpoint_iterations: int = setting(
+        0, "number of iterations between checkpoints; 0 disables this interval", range="[0, 2^31)", changeable=True
+    )
+    checkpoint_minutes: float = setting(
+        5.0, "number of minutes between checkpoints; inf disables this interval", range="(0, inf]", changeable=True
+    )

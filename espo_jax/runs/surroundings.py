@@ -1,0 +1,38 @@
+"""What the numbers of a run depend on beside its settings: versions of packages, device and git revision."""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = ("espo_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "brax", "mujoco", "mujoco-mjx", "numpy")
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions, device, machine, command and git revision, for config.json."""
+    device = jax.devices()[0]
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "command": sys.argv,
+        "git_revision": _git_revision(),
+    }
+
+
+def _git_revision() -> str | None:
+    """Revision of the repository that has this code, with "-dirty" if it is changed; None without a repository."""
+
+    def git(*command: str) -> str:
+        here = ["git", "-C", str(Path(__file__).parent), *command]
+        return subprocess.run(here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in somebody else's
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,141 @@
+"""However a run ends, what was there before is kept and the run can go on: signals, a full disk, 1e12 samples."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from brax.training.types import UInt64
+
+from espo_jax.cli import train as train_command
+from espo_jax.evaluation import STOCHASTIC
+from espo_jax.results.read import read_run
+from espo_jax.runs import run
+from tests.espo_jax.runs.test_loggers import events
+from tests.tiny_runs import Quiet, finished, go_on, measured, prepared, resumed, train
+
+pytestmark = pytest.mark.usefixtures("quick_module")
+NEAR_1E12 = 10**12 - 1
+
+
+@pytest.fixture
+def alone():
+    """A run that was left alone: 6 iterations."""
+    return finished(num_iterations=6)
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+def test_signals_save_and_the_run_goes_on(alone, tmp_path, which, monkeypatch, capsys, same_run):
+    """The signal comes while an iteration runs, between two checkpoints."""
+    plain = run.iterate
+
+    def iterate(*args):
+        for iteration in plain(*args):
+            if int(iteration.metrics.iteration) == 3:
+                os.kill(os.getpid(), which)
+            yield iteration
+
+    monkeypatch.setattr(run, "iterate", iterate)
+    path = tmp_path / "run"
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    code = train_command.execute(prepared(path, settings={"num_iterations": 6}))
+    assert code == {signal.SIGTERM: 143, signal.SIGINT: 130}[which]
+    printed = capsys.readouterr().err
+    assert printed == f"espo: interrupted by {which.name} after iteration 3; go on with: espo train --resume {path}\n"
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    monkeypatch.undo()
+    go_on(path)
+    same_run(path, alone)
+
+
+def test_a_signal_in_the_last_evaluation_leaves_a_result_and_the_run_goes_on(
+    alone, tmp_path, monkeypatch, capsys, same_run
+):
+    plain = run.Evaluations.now
+
+    def now(self, state, policy):
+        if policy == STOCHASTIC:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(self, state, policy)
+
+    monkeypatch.setattr(run.Evaluations, "now", now)
+    path = tmp_path / "a run"
+    assert train_command.execute(prepared(path, settings={"num_iterations": 6}, log="tensorboard")) == 143
+    said = capsys.readouterr().err
+    assert f"before the last evaluation; go on with: espo train --resume '{path}' --log tensorboard\n" in said
+    assert "evaluation" not in json.loads((path / "result.json").read_text())
+    monkeypatch.undo()
+    go_on(path)
+    same_run(path, alone)
+
+
+def test_no_place_loses_a_sample_near_1e12(tmp_path, monkeypatch):
+    """The run starts there, is stopped by num_timesteps, and goes on from its checkpoint."""
+    plain = run.start
+
+    def start(algorithm, hyperparams, key, state=None):
+        started = plain(algorithm, hyperparams, key, state)
+        if state is None:
+            before = UInt64(hi=NEAR_1E12 >> 32, lo=NEAR_1E12 & 0xFFFFFFFF)
+            started = started._replace(state=started.state.replace(env_steps=before))
+        return started
+
+    monkeypatch.setattr(run, "start", start)
+    path = tmp_path / "run"
+    result, _ = train(path, num_timesteps=NEAR_1E12 + 100, log="tensorboard", settings={"num_iterations": 50})
+    assert result["status"] == "finished"
+    again = resumed(path, num_timesteps=NEAR_1E12 + 200, log="tensorboard")
+    result = run.execute(again, Quiet())
+
+    records = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    expected = (NEAR_1E12 + np.cumsum([line["sample_size"] for line in records])).tolist()
+    assert [line["env_steps"] for line in records] == expected
+    assert expected[-2] < NEAR_1E12 + 200 <= expected[-1]
+    assert NEAR_1E12 + 100 <= int(again.restored.state.env_steps) == expected[again.restored.iteration - 1]
+    assert result["env_steps"] == expected[-1]
+    assert list(events(path / "tensorboard")["training/kl"]) == expected
+    assert [line["env_steps"] for line in read_run(path).records] == expected
+
+
+SCRIPT = """
+import resource, sys
+sys.path.insert(0, {root!r})
+from tests.tiny_runs import prepared
+from espo_jax.cli import train
+run_to_do = prepared({path!r}, checkpoint_iterations=1)
+if {after}:
+    from espo_jax.runs import run
+    plain = run.iterate
+    def iterate(*args):
+        for iteration in plain(*args):
+            if int(iteration.metrics.iteration) == 3:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+            yield iteration
+    run.iterate = iterate
+else:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+sys.exit(train.execute(run_to_do))
+"""
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_disk_that_takes_no_more_leaves_what_was_written(tmp_path, after):
+    """A limit on the size of files stands for a full disk; either before training or in the third iteration."""
+    path, root = tmp_path / "run", str(Path(__file__).parents[3])
+    script = SCRIPT.format(root=root, path=str(path), after=after)
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 4, done.stderr
+    error = [line for line in done.stderr.splitlines() if line.startswith("espo:")]
+    assert len(error) == 1
+    assert "cannot write" in error[0] or "File too large" in error[0]
+    assert error[0].endswith(f"go on with: espo train --resume {path}")
+    if after:
+        lines = measured(path)
+        result, _ = go_on(path)
+        assert result["status"] == "finished"
+        assert measured(path)[: len(lines)] == lines
