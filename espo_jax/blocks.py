@@ -13,10 +13,10 @@ Tree = TypeVar("Tree")
 
 @custom_vmap
 def lanes_max(x: jax.Array) -> jax.Array:
-    """Largest value of x over every vmapped axis, itself not batched; x itself outside of vmap.
+    """The largest value of x over all vmapped axes; the result is not batched. Outside of vmap it is x.
 
-    A loop or a branch whose predicate is batched makes XLA compute and select everything it carries; with the
-    maximum over the lanes the predicate is one scalar and the loop stays a loop.
+    If the predicate of a loop or branch is batched, XLA computes both outcomes and selects from all that the loop
+    carries. The maximum over the lanes is one scalar, so that the loop stays a loop.
     """
     return x
 
@@ -29,12 +29,12 @@ def _lanes_max_vmap(axis_size: int, in_batched: list[bool], x: jax.Array) -> tup
 
 @custom_vmap
 def select_running(running: jax.Array, new: Tree, old: Tree) -> Tree:
-    """`new` for lanes that are running and `old` for the others; outside of vmap, where a loop ends by itself, `new`.
+    """Take `new` for lanes that are running and `old` for the others; outside of vmap, where loops end, take `new`.
 
     Args:
-      running: [] bool.
-      new: pytree.
-      old: pytree like new.
+      running: [] bool, whether the lane is running.
+      new: values after a turn of the loop, a pytree.
+      old: values before it, a pytree like new.
     """
     del running, old
     return new
@@ -59,8 +59,8 @@ class Blocks:
     """The leading `count` blocks of `size` time steps of arrays whose first axis is time.
 
     Args:
-      count: [] int32 blocks in use, the same for all vmapped lanes.
-      size: time steps of a block; divides the first axis of every array.
+      count: [] int32 number of blocks in use, the same for all vmapped lanes.
+      size: number of time steps of a block; it divides the length of the first axis of every array.
     """
 
     count: jax.Array
@@ -74,10 +74,10 @@ class Blocks:
     def sum(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
         """Sum of fn(block) over the blocks in use.
 
-        Not differentiable in reverse: take gradients inside of fn, where the block is still in the cache.
+        The sum has no reverse derivative. Take gradients inside of fn, where the block is still in the cache.
 
         Raises:
-          ValueError: the time axis is no multiple of the block size; so for `map` and `stack`.
+          ValueError: the time axis is no multiple of the block size. The same holds for `map` and `stack`.
         """
         self._check(data)
         shape = jax.eval_shape(fn, self._block(data, 0))
@@ -89,11 +89,11 @@ class Blocks:
         return jax.lax.fori_loop(0, self.count, add, zeros)
 
     def map(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
-        """fn of every block in use, joined along time; zeros for the others. Differentiable, linearisable."""
+        """Results of fn for every block in use, joined along time, and zeros for the others; differentiable."""
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), self.stack(fn, data))
 
     def stack(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
-        """fn of every block in use, stacked along a new first axis; zeros for the others. Differentiable."""
+        """Results of fn for every block in use on a new first axis, and zeros for the others; differentiable."""
         capacity = self._check(data)
         shape = jax.eval_shape(fn, self._block(data, 0))
 
@@ -106,7 +106,7 @@ class Blocks:
         return jax.lax.map(one, jnp.arange(capacity // self.size))
 
     def _check(self, data: Any) -> int:
-        """Length of the time axis, which whole blocks must fill: a slice past its end would be moved back."""
+        """Length of the time axis. Whole blocks must fill it, since a slice past its end would be moved back."""
         lengths = sorted({x.shape[0] for x in jax.tree.leaves(data)})
         if len(lengths) != 1 or lengths[0] % self.size:
             raise ValueError(

@@ -29,7 +29,7 @@ def gram(x: jax.Array, y: jax.Array | None = None) -> jax.Array:
 
 
 def cosines(gram_matrix: jax.Array) -> jax.Array:
-    """Cosine of the angle between each pair, [M, M]; 0 (neither agreeing nor conflicting) with a zero vector."""
+    """Cosine of the angle between each pair, [M, M]; it is 0 (neither agreement nor conflict) for a zero vector."""
     norms = jnp.sqrt(jnp.maximum(jnp.diagonal(gram_matrix), 0.0))
     scale = norms[:, None] * norms[None, :]
     return jnp.where(scale > 0, jnp.clip(gram_matrix / jnp.where(scale > 0, scale, 1.0), -1.0, 1.0), 0.0)
@@ -63,13 +63,14 @@ def projection(gram_matrix: jax.Array, weight: jax.Array, active: jax.Array | No
 
     For reward and one cost this gives ESPO's balance in closed form, y_r = x_r - x_c (g_c.g_r)/|g_r|^2 and
     y_c = x_c - x_r (g_r.g_c)/|g_c|^2 under conflict, and y = x without (the paper's equations 32 and 33 have the
-    wrong sign and swap r and c here). The result then harms neither to first order. With more than two vectors the
-    projections follow one another, j = 0, 1, ..., and a later one may bring back some conflict with an earlier vector.
+    wrong sign and swap r and c here). The result then lowers neither objective to first order. With more than two
+    vectors the projections follow one another, j = 0, 1, ..., and a later one may bring back some conflict with an
+    earlier vector.
 
     Args:
       gram_matrix: [M, M].
       weight: [M] x_i >= 0, 0 where not active.
-      active: [M] bool, the vectors that take part, if only as what others are projected off; None for all.
+      active: [M] bool, the vectors that others are projected off, even if their weight is 0; None for all.
 
     Returns:
       [M] coefficients y on the vectors v.
@@ -99,8 +100,8 @@ def min_norm(gram_matrix: jax.Array, active: jax.Array | None = None) -> jax.Arr
 
         min_w |sum_i w_i v_i|^2   over w >= 0, sum w = 1
 
-    No active vector is harmed: each has an inner product of at least the minimum's squared length with it. For two
-    vectors one step of the search below is the closed form w_1 = clip(v_2.(v_2 - v_1) / |v_1 - v_2|^2, 0, 1).
+    No active objective is lowered: each vector has an inner product of at least the minimum's squared length with it.
+    For two vectors one step of the search below is the closed form w_1 = clip(v_2.(v_2 - v_1) / |v_1 - v_2|^2, 0, 1).
 
     Args:
       gram_matrix: [M, M].
@@ -161,7 +162,7 @@ def cagrad(
 
         low, high = jax.lax.fori_loop(0, 50, narrow, (jnp.zeros_like(longest), longest))
         inner = (low + high) / 2
-        # The whole way where that is best, so that the vertex left behind has no weight at all.
+        # If the whole way is best, take it exactly, so that the vertex that is left has no weight at all.
         step = jnp.where(value(simplex + longest * direction) <= value(simplex + inner * direction), longest, inner)
         return jnp.where(value(simplex + step * direction) < value(simplex), step, 0.0)
 
@@ -172,7 +173,7 @@ def cagrad(
 
 
 class Metric(NamedTuple):
-    """In which inner product objectives are compared, and which of their vectors are combined.
+    """The inner product in which objectives are compared, and the vectors that are combined.
 
     Preconditioning is linear, so metrics only differ in the Gram matrix and in what the coefficients multiply.
 
@@ -208,7 +209,7 @@ RESOLUTIONS: dict[str, Callable[..., jax.Array]] = {
 def resolve(
     resolution: str, gram_matrix: jax.Array, weight: jax.Array, active: jax.Array, *, cagrad_radius: jax.Array | float
 ) -> jax.Array:
-    """Coefficients [M] on the vectors by the resolution of that name, one of RESOLUTIONS.
+    """Coefficients [M] on the vectors, by a resolution with a name of RESOLUTIONS.
 
     Raises:
       ValueError: the name is not known.

@@ -15,7 +15,7 @@ from espo_jax.policy import MLP
 
 
 class Critic(MLP):
-    """Observation [..., O] to value [..., 1]; several critics share it with stacked parameters."""
+    """Value network: observation [..., O] to value [..., 1]. Several critics share it, with stacked parameters."""
 
     hidden_sizes: Sequence[int] = (64, 64)
     output_size: int = 1
@@ -32,9 +32,9 @@ def squared_error(
 
     Args:
       apply_fn: (flat params [P], observation [..., O]) to values [...].
-      params: [P] of one critic.
-      observation: [..., O].
-      target: [...] advantage + value.
+      params: [P] parameters of one critic.
+      observation: [..., O] observations.
+      target: [...] targets, advantage + value.
       mask: [...] bool.
     """
     return jnp.sum(jnp.where(mask, jnp.square(apply_fn(params, observation) - target), 0.0))
@@ -54,10 +54,10 @@ def loss_and_gradient(
 
     Args:
       apply_fn: (flat params [P], observation) to values.
-      params: [M, P].
-      observation: [T, N, O].
-      target: [T, N, M].
-      mask: [T, N] bool.
+      params: [M, P] parameters of the M critics.
+      observation: [T, N, O] observations.
+      target: [T, N, M] targets of the M critics.
+      mask: [T, N] bool, the samples in use.
       blocks: the part of [T] in use.
       l2: weight of the squared parameters.
     """
@@ -93,15 +93,15 @@ def fit_adam(
 
     Args:
       apply_fn: (flat params [P], observation) to values.
-      params: [M, P].
-      optimizer: of one critic.
-      optimizer_state: vmapped over M.
-      key: for the order of the samples.
-      observation: [T, N, O].
-      target: [T, N, M].
-      mask: [T, N] bool.
+      params: [M, P] parameters of the M critics.
+      optimizer: optimiser of one critic.
+      optimizer_state: its state, vmapped over M.
+      key: key for the order of the samples.
+      observation: [T, N, O] observations.
+      target: [T, N, M] targets of the M critics.
+      mask: [T, N] bool, the samples in use.
       l2: weight of the squared parameters.
-      num_passes: passes over the samples in use.
+      num_passes: number of passes over the samples in use.
       minibatch_size: samples of a minibatch; the last one of a pass may hold fewer.
 
     Returns:
@@ -134,7 +134,7 @@ def fit_adam(
 
 
 class CriticSettings(NamedTuple):
-    """Settings of the critics' fits; each optimiser reads its own.
+    """Settings of the fits; each optimiser uses some of them.
 
     Args:
       l2: weight of the squared parameters.
@@ -154,7 +154,7 @@ class CriticSettings(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """What critics are fitted to.
+    """The samples that critics are fitted to.
 
     Args:
       observation: [T, N, O] observations.
@@ -203,7 +203,7 @@ def _adam_fit(apply_fn, params, state, key, samples: Samples, settings: CriticSe
 
 
 OPTIMIZERS = {
-    # L-BFGS starts afresh in each iteration.
+    # L-BFGS has no state: it starts again in each iteration.
     "lbfgs": CriticOptimizer(init=lambda params, settings: jax.vmap(optax.identity().init)(params), fit=_lbfgs_fit),
     "adam": CriticOptimizer(init=lambda params, settings: jax.vmap(_adam(settings).init)(params), fit=_adam_fit),
 }

@@ -7,25 +7,25 @@ import jax.numpy as jnp
 
 from espo_jax.rollout import Rollout
 
-# About how many episodes the chance of termination is estimated from, where an iteration has fewer: LONG_MEMORY, for a
-# small statistical error, while recent terminations are as many as it says; SHORT_MEMORY, to lag little, when the
-# policy has learnt to stay up or to fall since (docs/algorithms.md has figures).
+# The number of episodes from which the chance of termination is estimated where an iteration has fewer episodes.
+# LONG_MEMORY has a small statistical error; it holds while recent terminations are as many as the table says.
+# SHORT_MEMORY lags less; it holds when the policy has learnt to stay up, or to fall (figures: docs/algorithms.md).
 LONG_MEMORY, SHORT_MEMORY = 1500, 300
-# From how many standard deviations between the two on the memory begins to shorten, and from how many it is short.
+# The memory begins to shorten at the first number of standard deviations between the two, and is short at the second.
 _SURPRISE = (2.0, 3.5)
-# Samples that ages have at least, on average, to have a mean of their own.
+# Smallest number of samples for each age, on average, with which each age has its own mean.
 _VISITS_PER_BIN = 16
-# Weight of the mean chance of termination in that of one age, in visits of that age.
+# Weight of the mean chance of termination in the chance at one age, as a number of visits of that age.
 _PRIOR_VISITS = 0.1
 
 
 class LifeTable(NamedTuple):
-    """At which age episodes terminate, over this iteration and, with less weight, those before it.
+    """At which ages episodes terminate: counts of this iteration and, with less weight, of the iterations before it.
 
     Args:
-      visits: [H] samples at each age; an age is a number of agent steps, and H is the time limit.
-      terminations: [H] of those, how many ended in a termination.
-      recent: [3] over the short memory: samples, terminations, and the terminations that the table expected.
+      visits: [H] number of samples at each age. An age is a number of agent steps; H is the time limit.
+      terminations: [H] number of these samples that ended in a termination.
+      recent: [3] counts over the short memory: samples, terminations, and terminations that the table expected.
     """
 
     visits: jax.Array
@@ -34,12 +34,12 @@ class LifeTable(NamedTuple):
 
 
 class EpisodeEstimate(NamedTuple):
-    """Estimates of an episode under the current policy.
+    """Estimates for an episode under the current policy.
 
     Args:
-      reward: [] V_r, undiscounted.
-      cost: [K] V_c, undiscounted.
-      length: [] agent steps.
+      reward: [] V_r, undiscounted reward.
+      cost: [K] V_c, undiscounted costs.
+      length: [] length in agent steps.
     """
 
     reward: jax.Array
@@ -48,7 +48,7 @@ class EpisodeEstimate(NamedTuple):
 
 
 def no_episodes(episode_length: int, num_constraints: int) -> tuple[EpisodeEstimate, LifeTable]:
-    """What is known before the first sample.
+    """The estimates before the first sample: zeros and an empty life table.
 
     Args:
       episode_length: H, the time limit in agent steps.
@@ -114,7 +114,7 @@ def _hazard(table: LifeTable) -> jax.Array:
 
 
 def _remember(table: LifeTable, visits: jax.Array, terminations: jax.Array, length: jax.Array | float) -> LifeTable:
-    """The life table with an iteration's visits [H] and terminations [H], and with less weight on what came before."""
+    """The life table with the visits [H] and terminations [H] of an iteration; earlier counts lose weight."""
     samples, ended, known = jnp.sum(visits), jnp.sum(terminations), jnp.sum(table.terminations)
 
     def kept(steps: jax.Array, ends: jax.Array, episodes: jax.Array | float) -> jax.Array:
@@ -123,7 +123,7 @@ def _remember(table: LifeTable, visits: jax.Array, terminations: jax.Array, leng
         by_terminations = (episodes - ended) / jnp.maximum(ends, 1)
         return jnp.clip(jnp.minimum(by_samples, by_terminations), 0, 1)
 
-    # Nothing is expected of a table that has seen no termination.
+    # A table that has seen no termination expects none.
     expected = jnp.where(known > 0, jnp.sum(visits * _hazard(table)), ended)
     recent = kept(table.recent[0], table.recent[1], SHORT_MEMORY) * table.recent
     recent = recent + jnp.stack([samples, ended, expected])

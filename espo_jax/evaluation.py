@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import safety_envs
 
-MOST_EPISODES = 100_000  # run side by side
+MOST_EPISODES = 100_000  # of one evaluation; they run side by side
 # How a policy acts: as it was trained, or by its mean.
 STOCHASTIC, DETERMINISTIC = POLICIES = ("stochastic", "deterministic")
 
@@ -16,9 +16,9 @@ class Episodes(NamedTuple):
     """Totals of E whole episodes.
 
     Args:
-      reward: [E] undiscounted sums.
-      cost: [E, K] undiscounted sums.
-      length: [E] control steps.
+      reward: [E] undiscounted sum of the rewards.
+      cost: [E, K] undiscounted sums of the costs.
+      length: [E] number of control steps.
     """
 
     reward: jax.Array
@@ -44,7 +44,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluator(*args: Any, **kwargs: Any) -> Callable[[Any, jax.Array], Evaluation]:
-    """`episode_runner`, but its function returns means and standard deviations: (params, key) -> Evaluation."""
+    """Like `episode_runner`, but the function returns means and standard deviations: (params, key) -> Evaluation."""
     run = episode_runner(*args, **kwargs)
 
     def evaluate(params: Any, key: jax.Array) -> Evaluation:
@@ -70,15 +70,15 @@ def episode_runner(
     action_repeat: int = 1,
     deterministic: bool = True,
 ) -> Callable[[Any, jax.Array], Episodes]:
-    """Build a function that runs episodes of a policy, a program of its own under jit.
+    """Build a function that runs episodes of a policy; compile it with jit.
 
     Args:
-      env: one instance, not vectorised, reporting info["cost"]; it need not be the one trained on.
+      env: one instance, not vectorised, that reports info["cost"]; it need not be the one that was trained on.
       make_inference_fn: (params, deterministic) -> policy(obs, key) -> (action, extras).
-      num_episodes: episodes, run side by side; each is a fresh reset run to its first end.
-      episode_length: time limit in control steps; None takes the environment's own.
-      action_repeat: control steps for which an action is held.
-      deterministic: act by the policy's mean instead of sampling.
+      num_episodes: number of episodes, which run side by side; each begins with a reset and ends at its first end.
+      episode_length: time limit in control steps; None stands for the environment's own.
+      action_repeat: number of control steps for which an action is held.
+      deterministic: whether actions are the policy's mean instead of samples.
 
     Returns:
       (params, key) -> Episodes.
@@ -122,5 +122,5 @@ def episode_runner(
 
 
 def _like(mask: jax.Array, x: jax.Array) -> jax.Array:
-    """[N] with as many axes as x."""
+    """The mask [N] with as many axes as x."""
     return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))

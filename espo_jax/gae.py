@@ -62,17 +62,17 @@ def gae(
 
 
 def truncation(terminated: jax.Array, truncated: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A time limit cuts the episode and says nothing of what would have come: its last step bootstraps."""
+    """The time limit only cuts the episode: its last step bootstraps from the state that it led to."""
     return terminated, truncated
 
 
 def termination(terminated: jax.Array, truncated: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A time limit ends the task: nothing comes after it."""
+    """The time limit ends the task: nothing comes after it, and nothing is bootstrapped."""
     return terminated | truncated, jnp.zeros_like(truncated)
 
 
-# What the time limit of an episode is to the advantages: (terminated, truncated) as the task and the limit have them
-# -> as `gae` gets them. docs/paper.md, section 5, says why "termination" is the protocol of the paper's code family.
+# What the time limit of an episode is to the advantages: a function from (terminated, truncated) of the task to those
+# that `gae` gets. docs/paper.md, section 5, says why "termination" is the protocol of the paper's code family.
 TIME_LIMITS = {"truncation": truncation, "termination": termination}
 
 
@@ -110,5 +110,5 @@ def standardize(x: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.where(std > rounding, centred / jnp.maximum(std, jnp.finfo(x.dtype).tiny), 0.0), std
 
 
-# How advantages are scaled: (x [T, N], mask [T, N]) -> scaled x, and the scale.
+# How advantages are scaled: a function from (x [T, N], mask [T, N]) to the scaled x and the scale.
 ADVANTAGE_SCALINGS = {"standardize": standardize, "center": center}

@@ -9,7 +9,7 @@ import numpy as np
 from espo_jax.linalg import combine, dot
 
 _LARGEST_EXACT = 4
-_TOLERANCE = 1e-2  # of the largest violation that may be left
+_TOLERANCE = 1e-2  # share of the largest violation that may be left
 
 
 def project(x: jax.Array, normal: jax.Array, offset: jax.Array, direction: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -20,10 +20,10 @@ def project(x: jax.Array, normal: jax.Array, offset: jax.Array, direction: jax.A
     For one constraint this is PCPO's max(0, (a.x + c) / (a^T H^-1 a)) H^-1 a.
 
     Args:
-      x: [P].
-      normal: [K, P] a_k; a constraint without gradient is left out, nothing can be done about it.
-      offset: [K] c_k.
-      direction: [K, P] H^-1 a_k.
+      x: [P] point to project.
+      normal: [K, P] a_k; a constraint whose a_k is 0 is left out.
+      offset: [K] c_k, value of each constraint at the origin.
+      direction: [K, P] H^-1 a_k, in which a constraint is corrected.
 
     Returns:
       y [P], lambda [K].
@@ -38,8 +38,8 @@ def project(x: jax.Array, normal: jax.Array, offset: jax.Array, direction: jax.A
 def dual(gram: jax.Array, violation: jax.Array) -> jax.Array:
     """The minimum over l >= 0 of 1/2 l^T S l - l^T v: [K].
 
-    Up to four constraints by trying every set of active ones, which is exact; more by coordinate descent (Hildreth).
-    Where half-spaces exclude each other there is no minimum: only the one farthest away is kept to.
+    For up to four constraints every set of active ones is tried, which is exact. For more, it is coordinate descent
+    (Hildreth). If half-spaces exclude each other there is no minimum, and only the farthest one is kept to.
 
     Args:
       gram: [K, K] S, positive semi-definite.

@@ -39,17 +39,17 @@ def fit_lbfgs(
 ) -> tuple[jax.Array, jax.Array]:
     """Minimise M losses at once by L-BFGS (optax) with an Armijo backtracking line search.
 
-    optax's own line searches branch on the data; vmapped over critics and seeds each branch would run for all. Here
-    every turn of the loop costs exactly one loss and gradient, and each fit goes on to its next iteration when its own
-    step is accepted, so the slowest fit decides, not the slowest of every iteration. A direction that does not descend
-    (bad curvature pairs) restarts from steepest descent. A fit has ended after num_iterations, or where a step lowers
-    the loss by no more than float rounding, or none of its halvings lowers it.
+    optax's own line searches branch on the data. Vmapped over critics and seeds, each branch would run for all of them.
+    Here every turn of the loop costs exactly one loss and gradient. Each fit goes on to its next iteration when its own
+    step is accepted, so the time is that of the slowest fit, and not the sum of the slowest of every iteration. A
+    direction that does not descend (bad curvature pairs) restarts from steepest descent. A fit ends after
+    num_iterations, when a step lowers the loss by no more than float rounding, or when no halving of a step lowers it.
 
     Args:
       loss_fn: params [M, P] -> (loss [M], gradient [M, P]), the losses independent of each other.
       params: [M, P] start.
-      num_iterations: L-BFGS iterations.
-      max_halvings: trial steps 1, 1/2, ... per iteration.
+      num_iterations: largest number of L-BFGS iterations.
+      max_halvings: number of trial steps 1, 1/2, ... of an iteration.
       sufficient_decrease: Armijo's constant.
 
     Returns:
@@ -74,7 +74,7 @@ def fit_lbfgs(
 def _trial(
     fit: _Fit, loss_fn: LossFn, fresh: Any, num_iterations: int, max_halvings: int, sufficient_decrease: float
 ) -> _Fit:
-    """One trial point of every fit: accepted, it starts the next iteration; else the step is halved."""
+    """Try one point of every fit: if it is accepted the next iteration begins, else the step is halved."""
     slope = -dot(fit.gradient, fit.update)
     candidate = fit.params - fit.size[:, None] * fit.update
     loss, gradient = loss_fn(candidate)
@@ -93,12 +93,12 @@ def _trial(
 
 
 def _direction(params: jax.Array, gradient: jax.Array, memory: Any, fresh: Any) -> tuple[jax.Array, Any]:
-    """Next direction (to subtract), from steepest descent again where the one from memory does not descend."""
+    """The next direction, to be subtracted. If the one from memory does not descend, it is steepest descent."""
     first = jax.vmap(_OPTIMIZER.update)(gradient, fresh, params)
     update, memory = jax.vmap(_OPTIMIZER.update)(gradient, memory, params)
     return _select(dot(gradient, update) > 0, (update, memory), first)
 
 
 def _select(keep: jax.Array, new: Any, old: Any) -> Any:
-    """`new` for the fits [M] to keep it for, else `old`."""
+    """Take `new` for the fits [M] where keep holds, else `old`."""
     return jax.vmap(lambda k, n, o: jax.tree.map(lambda n, o: jnp.where(k, n, o), n, o))(keep, new, old)

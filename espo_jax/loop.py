@@ -16,14 +16,14 @@ StepFn = Callable[[TrainState, Hyperparams], tuple[TrainState, Metrics]]
 
 
 class Budget(NamedTuple):
-    """When to stop: at so many iterations or so many samples, whichever comes first; build it with `create`."""
+    """When to stop: after a number of iterations or of samples, whichever comes first. Make it with `create`."""
 
     num_iterations: int | None
     num_timesteps: int | None
 
     @classmethod
     def create(cls, num_iterations: int | None, num_timesteps: int | None) -> "Budget":
-        """Check the two.
+        """Check the two numbers and make a budget.
 
         Raises:
           ValueError: neither is given, or one is not positive.
@@ -36,7 +36,7 @@ class Budget(NamedTuple):
         return cls(num_iterations, num_timesteps)
 
     def fraction(self, iteration: int, env_steps: int) -> float:
-        """How much of the budget is used, in [0, 1]."""
+        """The share of the budget that is used, in [0, 1]."""
         shares = [
             used / limit
             for used, limit in ((iteration, self.num_iterations), (env_steps, self.num_timesteps))
@@ -46,7 +46,7 @@ class Budget(NamedTuple):
 
 
 class Started(NamedTuple):
-    """What `start` made ready: first state, compiled step, seconds spent on compiling both."""
+    """What `start` returns: the first state, the compiled step, and the seconds that compiling both took."""
 
     state: TrainState
     step: StepFn
@@ -54,7 +54,7 @@ class Started(NamedTuple):
 
 
 class Iteration(NamedTuple):
-    """One finished iteration: the state after it, metrics as NumPy arrays, wall seconds without compilation."""
+    """A finished iteration: the state after it, its metrics as NumPy arrays, and its wall time in seconds."""
 
     state: TrainState
     metrics: Metrics
@@ -82,7 +82,7 @@ class NonFiniteError(IterationError):
     """The physics or the update gave nan or infinity; nothing was learned in that iteration.
 
     Attributes:
-      quantities: the offenders among NONFINITE_QUANTITIES.
+      quantities: which of NONFINITE_QUANTITIES are not finite.
     """
 
     def __init__(self, iteration: int, quantities: tuple[str, ...], state: TrainState | None, lane: int | None = None):
@@ -92,7 +92,7 @@ class NonFiniteError(IterationError):
 
 
 class NegativeCostError(IterationError):
-    """The environment reported a cost below 0, so that training would have led towards more of what is unwanted."""
+    """The environment reported a cost below 0; training would lead towards more of it."""
 
     def __init__(self, iteration: int, count: int, state: TrainState | None, lane: int | None = None):
         """Say what a cost is."""
@@ -107,7 +107,7 @@ class NegativeCostError(IterationError):
 
 
 def check(metrics: Metrics, state: TrainState | None = None) -> None:
-    """Refuse to go on after an iteration whose metrics, on the host, report numbers that are no good.
+    """Raise an error if the metrics of an iteration, on the host, report numbers that cannot be trained on.
 
     Args:
       metrics: metrics of one run, or of vmapped runs with a leading axis.
@@ -153,15 +153,15 @@ def iterate(step: StepFn, state: TrainState, hyperparams: Hyperparams, budget: B
 
     Args:
       step: compiled step of an algorithm, see `start`; perhaps of several runs, see `over_seeds`.
-      state: where to begin; iterations and samples that it counts already count.
-      hyperparams: of every iteration.
+      state: state to begin with; the iterations and samples that it counts are part of the budget.
+      hyperparams: hyperparameters of every iteration.
       budget: when to stop.
 
     Yields:
       Iteration, when it is finished.
 
     Raises:
-      IterationError: nan, infinity or a negative cost in an iteration, which is not yielded.
+      IterationError: nan, infinity or a negative cost in an iteration; that iteration is not yielded.
     """
     while budget.fraction(int(np.max(state.iteration)), int(np.max(state.env_steps.to_numpy()))) < 1:
         begin = time.perf_counter()

@@ -35,14 +35,14 @@ def passes(
     Args:
       step_fn: (carry, minibatch, real [B] bool) -> carry; the last minibatch of a pass may not be full.
       carry: whatever changes, such as parameters and optimiser state.
-      key: for the order of the samples.
-      data: pytree of [T, N, ...].
+      key: key for the order of the samples.
+      data: pytree of arrays [T, N, ...].
       mask: [T, N] bool, the samples in use.
-      num_passes: passes, at most.
-      minibatch_size: B.
-      begin_fn: carry -> carry, before every pass.
-      stop_fn: carry -> [] bool after a pass: whether it was the last one.
-      needed: [] bool, whether there is to be any pass at all.
+      num_passes: largest number of passes.
+      minibatch_size: B, number of samples of a minibatch.
+      begin_fn: carry -> carry, called before every pass.
+      stop_fn: carry -> [] bool, called after a pass: whether it was the last one.
+      needed: [] bool, whether there is any pass at all.
 
     Returns:
       carry, and the number of passes made: [] int32.

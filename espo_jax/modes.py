@@ -16,8 +16,8 @@ class ModeChoice(NamedTuple):
 
     Args:
       balance: [] bool, the cost is in the band.
-      active: [1 + K] bool, the objectives followed: reward, constraints.
-      weight: [1 + K] their weights, summing to 1; 0 where not active (and where x_r or x_c is 0).
+      active: [1 + K] bool, the objectives that are followed: the reward, then each constraint.
+      weight: [1 + K] weights of the objectives; they sum to 1, and are 0 for objectives that are not active.
     """
 
     balance: jax.Array
@@ -33,7 +33,7 @@ def choose_mode(
     reward_weight: jax.Array | float,
     warmup: jax.Array | bool = False,
 ) -> ModeChoice:
-    """Choose among the three modes by where the cost stands against its limit.
+    """Choose one of the three modes: compare the cost of an episode with its limit and slack.
 
         cost only    if V_c > b + h+ for some constraint: the one most violated relative to its limit
         balance      else if V_c >= b + h- for some: x_r on the reward, the rest shared by those constraints
@@ -45,7 +45,7 @@ def choose_mode(
       slack_positive: [K] h+ in [0, inf].
       slack_negative: [K] h- in [-inf, 0].
       reward_weight: x_r in [0, 1].
-      warmup: [] bool.
+      warmup: [] bool, whether the warm-up still runs.
 
     Returns:
       ModeChoice.
@@ -79,7 +79,7 @@ def choose_mode(
 
 
 def only(objective: int | jax.Array, num_constraints: int) -> ModeChoice:
-    """The choice of one objective: 0 is the reward, k the k-th constraint."""
+    """The choice that follows one objective: 0 is the reward, k is the k-th constraint."""
     active = jnp.arange(1 + num_constraints) == objective
     return ModeChoice(jnp.array(False), active, active.astype(jnp.result_type(float)))
 
@@ -88,8 +88,8 @@ def mode_of(active: jax.Array, conflicting: jax.Array) -> jax.Array:
     """Mode of an iteration that follows the active objectives [1 + K]: [] int32, see MODE_NAMES.
 
     Args:
-      active: [1 + K] bool: reward, constraints.
-      conflicting: [] bool, two of them conflict.
+      active: [1 + K] bool, the objectives that are followed.
+      conflicting: [] bool, whether two of them conflict.
     """
     balanced = jnp.where(conflicting, CONFLICT, ALIGNED)
     mode = jnp.where(active[0], jnp.where(jnp.any(active[1:]), balanced, REWARD), COST)
@@ -105,7 +105,7 @@ def anneal(
       value: initial h or zeta, any shape.
       iteration: [] iterations finished before this one (0 at the first, which anneals too).
       num_iterations: T.
-      enabled: [] bool or 0/1.
+      enabled: [] bool (or 0/1), whether the quantity is annealed.
 
     Returns:
       like value: value (1 - 1/T)^(iteration + 1).

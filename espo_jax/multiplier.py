@@ -12,23 +12,23 @@ from espo_jax.settings import choose
 
 @flax.struct.dataclass
 class Multiplier:
-    """Multipliers and what their optimiser remembers.
+    """Lagrange multipliers and the state of their optimiser.
 
     Args:
-      value: [K] nu >= 0.
-      optimizer_state: of optax.
+      value: [K] nu >= 0, the multipliers.
+      optimizer_state: state of the optax optimiser.
     """
 
     value: jax.Array
     optimizer_state: Any
 
 
-# How multipliers step: "sgd" is the plain step nu + lr (V_c - b), the steps of "adam" do not depend on the unit of V_c.
+# How multipliers step. "sgd" is the plain step nu + lr (V_c - b); the steps of "adam" do not depend on the unit of V_c.
 OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}
 
 
 def optimizer(name: str, learning_rate: jax.Array | float) -> optax.GradientTransformation:
-    """The optimiser of that name, one of OPTIMIZERS.
+    """The optimiser with a name of OPTIMIZERS.
 
     Raises:
       ValueError: the name is not known.
@@ -52,8 +52,8 @@ def update(
 
     Args:
       optimizer: from `optimizer`.
-      multiplier: as it was.
-      violation: [K] V_c - b, undiscounted cost of an episode.
+      multiplier: the multipliers before the step.
+      violation: [K] V_c - b, in undiscounted cost of an episode.
       largest: upper bound on nu.
 
     >>> rule = optimizer("sgd", 0.1)

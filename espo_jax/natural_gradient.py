@@ -34,7 +34,7 @@ def fisher_product(
       observation: [T, N, O]; pass every k-th time step to use a fraction of the samples.
       mask: [T, N] bool.
       blocks: the part of [T] in use.
-      damping: added to the diagonal.
+      damping: number that is added to the diagonal.
 
     Returns:
       A function of [P], or of [R, P] for R vectors at once.
@@ -132,17 +132,17 @@ def line_search(
     accept_ratio: jax.Array | float,
     num_steps: int,
 ) -> LineSearch:
-    """Halve each of C steps until it keeps its promise: improves by accept_ratio of what is expected, within max_kl.
+    """Halve each of C steps until it improves by accept_ratio of what is expected, with a KL of at most max_kl.
 
-    Where no share is acceptable (or values are nan) the fraction is 0 and the parameters stay as they are.
+    If no share is acceptable, or if values are nan, the fraction is 0 and the parameters stay as they are.
 
     Args:
       evaluate: [C, P] parameter changes -> ([C] improvement over no change, [C] KL in nats).
       step: [C, P] full steps.
       expected: [C] first-order improvement g^T step of the full steps.
-      max_kl: largest KL accepted.
-      accept_ratio: least actual over expected improvement.
-      num_steps: shares tried: 1, 1/2, ..., 2^(1 - num_steps).
+      max_kl: largest accepted KL, in nats.
+      accept_ratio: smallest accepted ratio of actual to expected improvement.
+      num_steps: number of shares that are tried: 1, 1/2, ..., 2^(1 - num_steps).
 
     Returns:
       LineSearch.
@@ -166,7 +166,7 @@ def line_search(
         return index + 1, jnp.where(accepted, share, share / 2), accepted, result
 
     zeros = jnp.zeros_like(expected)
-    # A step without promise (zero gradient, nan) is settled at once: it stays where it is.
+    # A step with no expected improvement (zero gradient, nan) is settled at once: its fraction is 0.
     hopeless = ~(expected > 0)
     start = (jnp.int32(0), jnp.ones_like(expected), hopeless, LineSearch(zeros, zeros, zeros))
     return jax.lax.while_loop(cond, body, start)[-1]

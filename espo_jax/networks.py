@@ -19,11 +19,11 @@ class Networks(NamedTuple):
     Args:
       policy: (params [P], observation [..., O]) -> Gaussian of [..., A].
       critic: (params [P'], observation [..., O]) -> value [...].
-      init_policy: key -> [P].
-      init_critics: key -> [1 + K, P'], reward first.
-      unravel_policy: [P] to flax variables.
-      unravel_critic: [P'] to flax variables.
-      num_constraints: K.
+      init_policy: key -> parameters [P].
+      init_critics: key -> parameters [1 + K, P'], the reward's critic first.
+      unravel_policy: parameters [P] -> flax variables.
+      unravel_critic: parameters [P'] -> flax variables.
+      num_constraints: K, number of constraints.
     """
 
     policy: Callable[[jax.Array, jax.Array], Gaussian]
@@ -39,10 +39,10 @@ def make_networks(observation_size: int, action_size: int, num_constraints: int,
     """Build the networks; they hold no parameters yet.
 
     Args:
-      observation_size: O.
-      action_size: A.
-      num_constraints: K.
-      config: hidden sizes and activation.
+      observation_size: O, size of an observation.
+      action_size: A, size of an action.
+      num_constraints: K, number of constraints.
+      config: static settings, of which hidden sizes and activation are used.
     """
     observation = jnp.zeros((observation_size,))
     policy_net = GaussianPolicy(action_size, config.policy_hidden_sizes, activation=config.activation)
@@ -74,7 +74,7 @@ def make_networks(observation_size: int, action_size: int, num_constraints: int,
 
 
 def _unraveler(network: nn.Module, observation: jax.Array) -> Callable[[jax.Array], Any]:
-    """Flat parameters to flax variables, found without making any."""
+    """The function from flat parameters to flax variables; no parameters are made to find it."""
     unravel: list[Callable[[jax.Array], Any]] = []
     jax.eval_shape(lambda: unravel.append(ravel_pytree(network.init(jax.random.key(0), observation))[1]))
     return unravel[0]

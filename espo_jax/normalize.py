@@ -7,15 +7,15 @@ from brax.training.acme.running_statistics import RunningStatisticsState
 
 
 def init(observation_size: int) -> RunningStatisticsState:
-    """Statistics of no observations yet: mean 0, standard deviation 1, both [O]."""
+    """The statistics before any observation: mean 0 and standard deviation 1, both [O]."""
     return jax.tree.map(jnp.asarray, running_statistics.init_state(jnp.zeros((observation_size,))))
 
 
 def update(state: RunningStatisticsState, observation: jax.Array, mask: jax.Array) -> RunningStatisticsState:
-    """Take in the observations [T, N, O] where mask [T, N] holds (Welford's update)."""
+    """Update the statistics with the observations [T, N, O] where mask [T, N] holds (Welford's update)."""
     return running_statistics.update(state, observation, weights=mask.astype(observation.dtype))
 
 
 def normalize(state: RunningStatisticsState, observation: jax.Array, clip: float) -> jax.Array:
-    """(observation - mean) / std, bounded to +-clip standard deviations; [..., O]."""
+    """The whitened observations [..., O]: (observation - mean) / std, bounded to +-clip."""
     return jnp.clip((observation - state.mean) / state.std, -clip, clip)

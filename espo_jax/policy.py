@@ -32,7 +32,7 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [..., I] to [..., output_size]."""
-        # Full float32 products: TF32 or bfloat16 would make ratios, KL and Fisher products disagree.
+        # Full float32 products: with TF32 or bfloat16 the ratios, KL and Fisher products would disagree.
         settings: Any = {"precision": jax.lax.Precision.HIGHEST, "param_dtype": jnp.result_type(float)}
         for size in self.hidden_sizes:
             x = ACTIVATIONS[self.activation](nn.Dense(size, **settings)(x))
@@ -41,7 +41,7 @@ class MLP(nn.Module):
 
 
 class GaussianPolicy(nn.Module):
-    """Observation to a diagonal Gaussian whose standard deviation does not depend on the state."""
+    """Policy network: a diagonal Gaussian whose standard deviation does not depend on the observation."""
 
     action_size: int
     hidden_sizes: Sequence[int] = (64, 64)
@@ -64,7 +64,7 @@ def sample(key: jax.Array, distribution: Gaussian) -> jax.Array:
 
 
 def log_prob(distribution: Gaussian, action: jax.Array) -> jax.Array:
-    """Log density of actions [..., A]: [...], in nats."""
+    """Log density of actions [..., A] under the distribution: [...], in nats."""
     z = (action - distribution.mean) * jnp.exp(-distribution.log_std)
     return -jnp.sum(0.5 * jnp.square(z) + distribution.log_std + 0.5 * _LOG_TWO_PI, axis=-1)
 

@@ -83,7 +83,7 @@ _VELOCITY: dict[str, Any] = {
     "time_limit": "truncation",
 }
 
-# What an algorithm has of its own: the columns of Table 7. Only ESPO manipulates the sample size.
+# Settings of each algorithm: the columns of Table 7. Only ESPO manipulates the sample size.
 _FIXED: dict[str, Any] = {"sample_size_rule": "fixed"}
 _FIRST_ORDER: dict[str, Any] = {
     **_FIXED,
@@ -93,8 +93,8 @@ _FIRST_ORDER: dict[str, Any] = {
     "policy_max_gradient_norm": 40.0,
     "policy_learning_rate": 3e-4,
     "clip_ratio": 0.2,
-    # Omnisafe's, whose unit of the multiplier and whose optimiser for it Table 7's learning rate belongs to. Without a
-    # cap, the plain step on a violation of thousands moves CUP's policy by nats in a pass.
+    # As in Omnisafe: the learning rate of Table 7 belongs to its unit of the multiplier and to its optimiser. With the
+    # plain step and no cap, a violation of thousands moves CUP's policy by nats in a pass.
     "cost_advantages": "center",
     "multiplier_optimizer": "adam",
     "multiplier_init": 0.001,
@@ -135,10 +135,10 @@ _CONFIG_FIELDS, _HYPERPARAM_FIELDS = tuple(settings_of(Config)), tuple(settings_
 def preset(name: str, task: str, algorithm: str = "espo") -> dict[str, Any]:
     """The settings that a preset has for a task and algorithm: flat fields of Config and Hyperparams.
 
-    Preset "none" has none. Preset "paper" has the paper's settings for its five tasks. For the others it has the
-    paper's settings of their family (Safety-MuJoCo, or Safety-Gymnasium's velocity tasks) and, for the two that the
-    paper sets task by task, those of HopperVelocity, its slack of 9 on a limit of 25 in proportion. All algorithms
-    share them but for their own columns of Table 7 and the sample-size rule, which is "fixed" for all but ESPO.
+    Preset "none" has no settings. Preset "paper" has the paper's settings for its five tasks. For the other tasks it
+    has the paper's settings for their family (Safety-MuJoCo, or the velocity tasks of Safety-Gymnasium); their zetas and
+    slacks are those of HopperVelocity, with its slack of 9 on a limit of 25 in proportion. All algorithms share these
+    settings, except for their own columns of Table 7 and for the sample-size rule, which is "fixed" for all but ESPO.
 
     Args:
       name: "paper" or "none".
@@ -166,7 +166,7 @@ def preset(name: str, task: str, algorithm: str = "espo") -> dict[str, Any]:
 
 
 def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Flat settings as the keyword arguments of Config and those of Hyperparams.create.
+    """Split flat settings into the keyword arguments of Config and those of Hyperparams.create.
 
     Raises:
       ValueError: naming a field that neither has, and the closest that one has.
@@ -182,13 +182,13 @@ def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def resolve(settings: Mapping[str, Any], env: Any) -> tuple[Config, dict[str, Any]]:
-    """Flat settings completed by their defaults, for an environment.
+    """Complete flat settings by their defaults, for an environment.
 
-    cost_limit defaults to the environment's own, and max_zeta_positive to zeta_positive: no more room than needed.
+    cost_limit defaults to the environment's own. max_zeta_positive defaults to zeta_positive, the room that is needed.
 
     Args:
       settings: flat fields of Config and Hyperparams; None stands for the default.
-      env: environment, asked for cost_limit.
+      env: environment; its cost_limit is used if settings have none.
 
     Returns:
       Config, and every keyword argument of Hyperparams.create.

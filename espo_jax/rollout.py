@@ -13,21 +13,21 @@ from espo_jax.blocks import lanes_max
 
 
 class Rollout(NamedTuple):
-    """Transitions of N environments in a buffer of T time steps, of which the first are in use.
+    """Transitions of N environments in a buffer of T time steps; the first time steps are in use.
 
     Args:
-      observation: [T, N, O] observation acted on.
+      observation: [T, N, O] observation that the policy acted on.
       action: [T, N, A] raw action, before any clamping.
       log_prob: [T, N] log density of the action under the policy that took it.
       reward: [T, N] reward.
       cost: [T, N, K] costs.
       next_observation: [T, N, O] observation that the step led to, before any reset.
-      terminated: [T, N] bool, the task ended.
-      truncated: [T, N] bool, the time limit cut the episode.
-      finished: [T, N] bool, an episode ended that began with a reset (and not, by `stagger`, at a later age).
-      age: [T, N] int32, agent steps that the episode had behind it.
-      mask: [T, N] bool, True for the samples in use: all environments of the leading time steps, and in the last of
-        those perhaps some environments only. Elsewhere all fields are 0.
+      terminated: [T, N] bool, the task ended with the step.
+      truncated: [T, N] bool, the time limit cut the episode after the step.
+      finished: [T, N] bool, a whole episode ended: one that began with a reset and not, by `stagger`, at a later age.
+      age: [T, N] int32 number of agent steps of the episode before this one.
+      mask: [T, N] bool, True for the samples in use. They fill the leading time steps; in the last of these, only some
+        environments may have a sample. Elsewhere all fields are 0.
     """
 
     observation: jax.Array
@@ -44,7 +44,7 @@ class Rollout(NamedTuple):
 
     @property
     def num_steps(self) -> jax.Array:
-        """Time steps in which any environment stepped: [] int32."""
+        """Number of time steps in which any environment stepped: [] int32."""
         return jnp.sum(jnp.any(self.mask, axis=1))
 
     @property
@@ -67,23 +67,23 @@ def collect(
 ) -> tuple[Any, Rollout]:
     """Take exactly `sample_size` samples from N environments into a buffer of `capacity` time steps.
 
-    All environments step until fewer than N samples are left. In the last time step only as many environments as
-    are needed step; the others stand still and lose nothing. They take turns in an order in which neighbours are far
-    apart, since the ages of their episodes rise with their numbers (`stagger`). The next call should get the turn
-    `(turn + sample_size) % N`: then all environments get the same number of steps, but for one.
+    All environments step until fewer than N samples are left. In the last time step only as many environments step as
+    are needed; the others stand still and lose nothing. The environments take turns. The order spreads them, since the
+    ages of their episodes rise with their numbers (`stagger`). Give the next call the turn `(turn + sample_size) % N`:
+    the numbers of steps of two environments then never differ by more than one.
 
-    The time for stepping is in proportion to the time steps (under vmap: to the largest number among the lanes);
-    shapes do not depend on it.
+    The time for stepping is proportional to the number of time steps (under vmap: to the largest number among the
+    lanes). Shapes do not depend on it.
 
     Args:
-      env: vectorised, automatically resetting environment as from `safety_envs.wrap`: info has "cost", "truncation",
-        "whole_episode" and "final_observation", `age` tells the age of the episodes, and `hold` undoes a step.
+      env: vectorised environment that resets automatically, from `safety_envs.wrap`. Its info has "cost", "truncation",
+        "whole_episode" and "final_observation"; `age` gives the age of the episodes, and `hold` undoes a step.
       policy: (observation [N, O], key) -> (action [N, A], log_prob [N]).
       env_state: state of the N environments.
       key: key for the actions.
       sample_size: [] int32 number of samples, in [0, capacity N].
-      capacity: T, time steps of the buffer.
-      turn: [] int32 in [0, N), whose turn it is where not all environments step.
+      capacity: T, number of time steps of the buffer.
+      turn: [] int32 in [0, N), the turn of the environment that steps first when not all of them step.
 
     Returns:
       The environments' state after the samples, and the Rollout.
@@ -100,7 +100,7 @@ def collect(
     def body(carry: tuple) -> tuple:
         time, state, buffer = carry
         next_state, transition = step(state, time)
-        # False too for lanes of a vmap that need fewer time steps than the longest one.
+        # Under vmap this is also False for a lane that needs fewer time steps than the longest one.
         stepped = time * num_envs + place < sample_size
         transition = jax.tree.map(lambda x: where_env(stepped, x, jnp.zeros_like(x)), transition)
         buffer = jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, time, 0), buffer, transition)
@@ -132,7 +132,7 @@ def _transition(env: Any, state: Any, action: jax.Array, log_prob: jax.Array, ne
 
 
 def _order(num_envs: int) -> np.ndarray:
-    """Places of the environments in the order of their turns: [N], a permutation that spreads any part of it evenly."""
+    """Place of each environment in the order of turns: [N], a permutation that spreads every part of it evenly."""
     stride = round(num_envs * (math.sqrt(5) - 1) / 2)
     while math.gcd(stride, num_envs) != 1:
         stride += 1

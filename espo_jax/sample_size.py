@@ -1,9 +1,9 @@
-"""How many samples next: the rules that set the sample size of the following iteration.
+"""Sample-size rules: the number of samples of the next iteration.
 
-The functions are the equations, on plain arrays. Each gives a size of [] float32 samples, before rounding to a whole
-number. All but `fixed` stay between X(1 + zeta-) and X(1 + zeta+), with zeta- in (-1, 0] and zeta+ >= 0, and are
-relative to X: they never compound. RULES gives them the names that settings know; a rule of your own is a function
-from `Evidence` to a size, passed to an algorithm's `make` or `train` as `sample_size_rule`.
+The functions are the equations, on plain arrays. Each returns a number of samples, [] float32, before it is rounded to
+a whole number. All but `fixed` stay between X(1 + zeta-) and X(1 + zeta+), with zeta- in (-1, 0] and zeta+ >= 0. The
+change is always relative to X: it does not compound. RULES has the rules by the names that settings use. A rule of your
+own is a function from `Evidence` to a size; pass it to `make` or `train` of an algorithm as `sample_size_rule`.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def gradient_conflict(
     """X(1 + zeta+) after a conflict in the band, X(1 + zeta-) in every other case.
 
     Args:
-      base: X, samples.
+      base: X, number of samples.
       conflict: [] bool, the cost was in the band, and reward and cost gradients conflicted.
       zeta_positive: zeta+.
       zeta_negative: zeta-.
@@ -54,7 +54,7 @@ def conflict_angle(
     """`gradient_conflict` made continuous: in the band X(1 + zeta- + (zeta+ - zeta-) angle / pi), else X(1 + zeta-).
 
     Args:
-      base: X, samples.
+      base: X, number of samples.
       balance: [] bool, the cost was in the band.
       angle: [] radians between reward and cost gradients.
       zeta_positive: zeta+, reached at opposite gradients.
@@ -72,14 +72,14 @@ def norm_test(
     zeta_positive: jax.Array | float,
     zeta_negative: jax.Array | float,
 ) -> jax.Array:
-    """As many samples as make the error of the gradient small against its length.
+    """The number of samples with which the error of the gradient is small relative to its length.
 
         |S| = sum_j Var(g_j) / (theta^2 |g|^2)
 
     Args:
-      base: X, samples.
-      gradient: [B, P] mean gradients of the direction followed in blocks of samples; anything where count is 0.
-      count: [B] samples of each block.
+      base: X, number of samples.
+      gradient: [B, P] mean gradients of the direction that is followed, by block of samples; ignored where count is 0.
+      count: [B] number of samples of each block.
       tolerance: theta.
       zeta_positive, zeta_negative: bounds.
 
@@ -98,7 +98,7 @@ def inner_product_test(
     zeta_positive: jax.Array | float,
     zeta_negative: jax.Array | float,
 ) -> jax.Array:
-    """As many samples as make a sampled gradient a direction of ascent: `norm_test` along the gradient only.
+    """The number of samples with which a sampled gradient ascends: `norm_test` along the gradient only.
 
         |S| = Var(g_i . g) / (theta^2 |g|^4)
 
@@ -112,8 +112,8 @@ def inner_product_test(
 
 
 def whole_samples(sample_size: jax.Array, largest: int) -> jax.Array:
-    """The whole number of samples nearest to a sample size, between 1 and the largest possible: [] int32; 0 of nan."""
-    # Bounded twice: as a float so that infinity can be converted, as an integer since a float may round above largest.
+    """A sample size rounded to a whole number between 1 and the largest possible one: [] int32; nan becomes 0."""
+    # Bounded as a float, so that infinity can be converted, and as an integer, since a float may round above largest.
     bounded = jnp.minimum(jnp.clip(jnp.round(sample_size), 1, largest).astype(jnp.int32), largest)
     return jnp.where(jnp.isnan(sample_size), 0, bounded)
 
@@ -127,7 +127,7 @@ def _deviation(gradient: jax.Array, count: jax.Array) -> tuple[jax.Array, jax.Ar
 
 
 def _variance(square: jax.Array, count: jax.Array) -> jax.Array:
-    """Variance of one sample from squared deviations [B] of block means, whose variance is 1/count of it."""
+    """Variance of one sample, from the squared deviations [B] of block means, whose variance is 1/count of it."""
     return jnp.sum(count * square) / jnp.maximum(jnp.sum(count > 0) - 1, 1)
 
 
@@ -139,10 +139,10 @@ def _bounded(base, variance, square, zeta_positive, zeta_negative) -> jax.Array:
 
 
 class Evidence(NamedTuple):
-    """What a rule sees of the iteration before.
+    """What a rule knows of the iteration.
 
     Args:
-      base: X, samples.
+      base: X, number of samples.
       zeta_positive, zeta_negative: [] zeta+ and zeta- as annealed.
       balance: [] bool, the cost was in the band.
       conflict: [] bool, the cost was in the band, and two of the objectives there conflicted.
@@ -163,12 +163,12 @@ class Evidence(NamedTuple):
 
 
 class SampleSizeRule(NamedTuple):
-    """A rule, and what it needs to make sense.
+    """A sample-size rule, and what it needs.
 
     Args:
-      size: Evidence -> [] float32 samples of the next iteration.
-      needs_band: whether it follows conflicts in the band, so that slacks of 0 would leave it nothing to see.
-      min_blocks: number of blocks of samples that it needs at least.
+      size: Evidence -> [] float32 number of samples of the next iteration.
+      needs_band: whether it uses conflicts in the band; a band of no width is then refused.
+      min_blocks: smallest number of blocks of samples that it needs.
     """
 
     size: Callable[[Evidence], jax.Array]

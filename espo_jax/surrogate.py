@@ -27,10 +27,10 @@ def surrogate(
     Divided by the number of samples it estimates how much objective i gains over the old policy (to first order).
 
     Args:
-      distribution: of the new policy, [..., A].
+      distribution: distribution of the new policy, [..., A].
       action: [..., A] actions taken.
-      old_log_prob: [...] their log density under the policy that took them.
-      advantage: [..., M] of M objectives, signed so that more is better (costs enter as -A_c).
+      old_log_prob: [...] log density of the actions under the policy that took them.
+      advantage: [..., M] advantages of M objectives, signed so that more is better (costs enter as -A_c).
       mask: [...] bool, False where a sample does not count.
 
     Returns:
@@ -39,7 +39,7 @@ def surrogate(
     Reference: Schulman et al. 2015, arXiv:1502.05477, eq. 14; ESPO, section 4.1.
     """
     chex.assert_equal_shape([old_log_prob, mask, advantage[..., 0]])
-    # Masked before the exponential too: an overflow there would reach the gradient as 0 * inf.
+    # The mask is applied before the exponential too: an overflow there would reach the gradient as 0 * inf.
     ratio = jnp.exp(jnp.where(mask, policy.log_prob(distribution, action) - old_log_prob, 0.0))
     weighted = jnp.where(mask[..., None], ratio[..., None] * advantage, 0.0)
     return jnp.sum(weighted, axis=tuple(range(weighted.ndim - 1)))
@@ -96,7 +96,7 @@ def block_gradients(
       advantage: [T, N], signed so that more is better.
 
     Returns:
-      [B, P] gradients and [B] samples of each block; zeros for blocks that are not in use.
+      [B, P] gradients and [B] number of samples of each block; zeros for blocks that are not in use.
     """
 
     def block_gradient(block: tuple) -> tuple[jax.Array, jax.Array]:
@@ -126,9 +126,9 @@ def clipped_surrogate(
         sum_t mask_t min(rho_t A_t, clip(rho_t, 1 - epsilon, 1 + epsilon) A_t),   rho_t = pi(a_t|s_t) / pi_old(a_t|s_t)
 
     Args:
-      distribution: of the new policy, [..., A].
+      distribution: distribution of the new policy, [..., A].
       action: [..., A] actions taken.
-      old_log_prob: [...] their log density under the policy that took them.
+      old_log_prob: [...] log density of the actions under the policy that took them.
       advantage: [...] signed so that more is better.
       mask: [...] bool.
       clip_ratio: epsilon.

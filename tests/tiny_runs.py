@@ -7,8 +7,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import pytest
 import safety_envs
+from rich.console import Console
 
+from espo_jax.cli import compare as compare_command
+from espo_jax.results.compare import CompareOptions
 from espo_jax.runs import prepare, run
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.records import read_records
@@ -17,6 +22,19 @@ from tests.conftest import without_optimisations
 from tests.probe_envs import TINY, PointEnv
 
 DATA = Path(__file__).parent / "data"
+
+
+class Windy(PointEnv):
+    """Another physics of the same task."""
+
+    backend = "windy"
+
+    def step(self, state, action):
+        return super().step(state, action - 0.5)
+
+
+def on_physics(backend):
+    return Windy() if backend == "windy" else PointEnv()
 
 
 class Quiet:
@@ -63,6 +81,11 @@ def measured(path):
     return [{k: v for k, v in line.items() if k != "steps_per_second"} for line in read_records(path / "metrics.jsonl")]
 
 
+def strict_loads(text):
+    """json.loads without the NaN and Infinity that Python adds to JSON."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
 @functools.cache
 def finished(num_iterations=4):
     """Folder of a finished run on PointEnv, trained once in a process; tests that change it take a copy."""
@@ -71,6 +94,18 @@ def finished(num_iterations=4):
         result, _ = train(path, settings={"num_iterations": num_iterations})
     assert result["status"] == "finished"
     return path
+
+
+@functools.cache
+def compared():
+    """Exit code, printed objects and folder of a comparison of two algorithms, two seeds each."""
+    path = _folder() / "compared"
+    printed = []
+    with pytest.MonkeyPatch.context() as patch, without_optimisations():
+        patch.setattr(Console, "print", lambda self, *objects, **_: printed.extend(objects))
+        options = CompareOptions(task="point", algorithms="espo, trpo", seeds=2, run_dir=str(path))
+        code = compare_command.compare(options, {**TINY, "slack_negative": -np.inf}, PointEnv())
+    return code, printed, path
 
 
 @functools.cache

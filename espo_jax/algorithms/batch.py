@@ -1,4 +1,4 @@
-"""From a rollout to the Batch that update rules see: whitened observations, distributions, advantages."""
+"""The Batch that update rules get, from a rollout: whitened observations, distributions, advantages."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def prepare_batch(
     """Evaluate policy and critics on a rollout and estimate its advantages.
 
     Returns:
-      the Batch, and the critics' targets [T, N, 1 + K].
+      The Batch, and the targets of the critics [T, N, 1 + K].
     """
     hp, num_constraints = hyperparams, networks.num_constraints
     terminated, truncated = TIME_LIMITS[config.time_limit](rollout.terminated, rollout.truncated)

@@ -1,4 +1,4 @@
-"""What the static settings, the rules, the hyperparameters and the environment must have in common."""
+"""Checks of the static settings, the rules and the hyperparameters against each other and the environment."""
 
 import dataclasses
 from collections.abc import Callable
@@ -20,11 +20,11 @@ Rule = SampleSizeRule | Callable[[Evidence], jax.Array] | str
 def settle(
     config: Config, update_rule: UpdateRule, sample_size_rule: Rule | None = None
 ) -> tuple[Config, SampleSizeRule]:
-    """The sample-size rule in use, and the config that names it: the algorithm's own where neither names one.
+    """The sample-size rule in use, and the config with its name; without a name it is the algorithm's own rule.
 
     Raises:
-      ValueError: conflict_resolution for an algorithm that has nothing to resolve, or a rule for the sample size with
-        too few blocks to estimate a variance from.
+      ValueError: conflict_resolution is set for an algorithm that has nothing to resolve, or the sample-size rule needs
+        more blocks of samples to estimate a variance from.
     """
     if config.conflict_resolution != "projection" and not update_rule.balances:
         raise ValueError(
@@ -55,7 +55,7 @@ def settle(
 def check_hyperparams(
     config: Config, rule: SampleSizeRule, hyperparams: Hyperparams, num_constraints: int, episode_length: int
 ) -> None:
-    """Refuse hyperparameters, of one run or of several stacked ones, that make no sense for everything else.
+    """Refuse hyperparameters, of one run or of several stacked runs, that do not fit the rest of an algorithm.
 
     Args:
       config: static settings.
@@ -96,7 +96,7 @@ def require_whole_episodes(config: Config, samples: int, episode_length: int) ->
       episode_length: time limit in agent steps.
 
     Raises:
-      ValueError: naming how many environments would do.
+      ValueError: naming the number of environments that would be small enough.
     """
     if samples // config.num_envs < episode_length:
         most = samples // episode_length

@@ -21,13 +21,13 @@ def update(problem: Problem, state: tuple = ()) -> Update:
 def switch(
     episode_cost: jax.Array, cost_limit: jax.Array, tolerance: jax.Array | float, warmup: jax.Array | bool = False
 ) -> modes.ModeChoice:
-    """Reward or cost: the modes without a band.
+    """The choice between reward and cost: the modes without a band.
 
     Args:
       episode_cost: [K] V_c.
       cost_limit: [K] b.
-      tolerance: eta >= 0.
-      warmup: [] bool, always the reward.
+      tolerance: eta >= 0, by how much the cost may exceed its limit.
+      warmup: [] bool, whether the warm-up still runs; it always follows the reward.
     """
     no_band = jnp.full_like(cost_limit, jnp.inf)
     slack = jnp.full_like(cost_limit, tolerance)

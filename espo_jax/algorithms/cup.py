@@ -1,6 +1,6 @@
 """CUP: a clipped improvement of the reward, then a projection that lowers the cost near the improved policy.
 
-Omnisafe caps the multiplier at 2; here `multiplier_max` does, and is infinite unless set.
+Omnisafe caps the multiplier at 2. Here `multiplier_max` is the cap; by default it is infinite.
 
 Reference: Yang et al. 2022, arXiv:2209.07089, algorithm 1 and its GAE version in section 4.
 """
@@ -21,7 +21,7 @@ from espo_jax.surrogate import clipped_surrogate, surrogate
 
 
 def update(problem: Problem, state: FirstOrderState) -> Update:
-    """Two descents, one after the other: improvement, projection. Without any multiplier the second is left out."""
+    """The improvement, then the projection; the projection is left out if all multipliers are 0."""
     multiplier, nu = update_multiplier(problem, state.multiplier)
     improve_key, project_key = jax.random.split(problem.key)
     scaled = nu * projection_coefficient(problem)
@@ -59,17 +59,17 @@ def projection_loss(new: policy.Gaussian, samples: Batch, scaled_multiplier: jax
     """(ii) KL(pi, pi_half) + sum_k nu_k (1 - gamma lambda) / (1 - gamma) ratio A_c,k, summed.
 
     Args:
-      new: pi.
-      samples: with pi_half as `distribution`.
+      new: pi, the new policy.
+      samples: the samples, with pi_half as `distribution`.
       scaled_multiplier: [K] nu (1 - gamma lambda) / (1 - gamma).
     """
     kl = jnp.sum(jnp.where(samples.mask, policy.kl_divergence(new, samples.distribution), 0.0))
     gain = surrogate(new, samples.action, samples.log_prob, samples.advantage, samples.mask)
-    return kl - jnp.sum(scaled_multiplier * gain[1:])  # the gain is in minus the cost
+    return kl - jnp.sum(scaled_multiplier * gain[1:])  # the gain is that of minus the cost
 
 
 def projection_coefficient(problem: Problem) -> jax.Array:
-    """(1 - gamma lambda) / (1 - gamma) of the cost, its horizon 1 / (1 - gamma) no longer than an episode."""
+    """(1 - gamma lambda) / (1 - gamma) of the cost; the horizon 1 / (1 - gamma) is at most the length of an episode."""
     hp = problem.hyperparams
     horizon = 1 / jnp.maximum(1 - hp.cost_discount, 1 / problem.episode.length)
     return (1 - hp.cost_discount * hp.cost_gae_lambda) * horizon

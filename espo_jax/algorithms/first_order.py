@@ -1,4 +1,4 @@
-"""What algorithms share that descend on minibatches under Lagrange multipliers: PPO-Lagrangian and CUP."""
+"""What PPO-Lagrangian and CUP share: descents on minibatches, with Lagrange multipliers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,19 +22,24 @@ LossFn = Callable[[policy.Gaussian, Batch], jax.Array]
 
 @flax.struct.dataclass
 class FirstOrderState:
-    """State of an update rule that descends on minibatches: Adam's of the policy, and the multipliers."""
+    """State of an update rule that descends on minibatches.
+
+    Attributes:
+      optimizer_state: state of the policy's Adam.
+      multiplier: Lagrange multipliers with their optimiser's state.
+    """
 
     optimizer_state: Any
     multiplier: Multiplier
 
 
 def policy_optimizer(config: Config, hyperparams: Hyperparams) -> optax.GradientTransformation:
-    """Adam on clipped gradients."""
+    """The optimiser of the policy: Adam on clipped gradients."""
     return minibatch.adam(hyperparams.policy_learning_rate, config.policy_max_gradient_norm)
 
 
 def multiplier_optimizer(config: Config, hyperparams: Hyperparams) -> optax.GradientTransformation:
-    """Of the multipliers."""
+    """The optimiser of the multipliers."""
     return multiplier.optimizer(config.multiplier_optimizer, hyperparams.multiplier_learning_rate)
 
 
@@ -51,7 +56,7 @@ def init_first_order(
 
 
 def update_multiplier(problem: Problem, current: Multiplier) -> tuple[Multiplier, jax.Array]:
-    """The multipliers after one step on V_c - b, and their values [K]; none of it during the warm-up."""
+    """The multipliers after one step on V_c - b, and their values [K]; there is no step during the warm-up."""
     hp = problem.hyperparams
     stepped = multiplier.update(
         multiplier_optimizer(problem.config, hp), current, problem.episode.cost - hp.cost_limit, hp.multiplier_max
@@ -75,10 +80,10 @@ def descend(
       problem: samples and settings.
       loss_fn: (new distribution of B samples, their Batch with the reference as `distribution`) -> summed loss [].
       params: [P] start.
-      optimizer_state: of `policy_optimizer`.
-      key: for the order of the samples.
+      optimizer_state: state of `policy_optimizer`.
+      key: key for the order of the samples.
       reference: [T, N, A] policy from which the KL is measured, after every pass.
-      needed: [] bool, whether to do anything.
+      needed: [] bool, whether there is any pass at all.
 
     Returns:
       params [P], optimizer_state, share of the passes made [].
@@ -139,15 +144,15 @@ def first_order_update(
     nu: jax.Array,
     state: FirstOrderState,
 ) -> Update:
-    """What a first-order rule reports; g_r and g_c are those of the same surrogate at the old policy.
+    """The Update of a first-order rule. Its g_r and g_c are the gradients of the same surrogate at the old policy.
 
     Args:
       problem: the old policy and samples.
-      params: [P] reached.
+      params: [P] parameters that were reached.
       passes: [] share of the passes made.
-      weight: [M] of the objectives.
+      weight: [M] weights of the objectives.
       nu: [K] multipliers in use.
-      state: for the next iteration.
+      state: state for the next iteration.
     """
     comparison = compare(problem, natural_directions(problem))
     return Update(

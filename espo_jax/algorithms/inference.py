@@ -1,4 +1,4 @@
-"""From parameters to a policy that acts."""
+"""The policy as a function that acts, from parameters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +16,8 @@ def inference_fn(networks: Networks, config: Config) -> Callable[..., Callable]:
     """Brax's make_inference_fn: (params, deterministic=False) -> policy(obs, key) -> (action, extras).
 
     Args:
-      networks: see Networks.
-      config: whether and how observations are whitened.
+      networks: networks of the algorithm.
+      config: static settings; they say whether and how observations are whitened.
     """
 
     def make_inference_fn(params: tuple[Any, Any, Any], deterministic: bool = False) -> Callable:

@@ -1,4 +1,4 @@
-"""The iteration that all algorithms share; an update rule fills in which direction to take.
+"""The iteration that all algorithms share; the update rule gives the direction of the policy update.
 
 iteration = roll out, estimate V_r and V_c, advantages, update rule, critics, next sample size
 """
@@ -40,7 +40,7 @@ class Algorithm(NamedTuple):
       make_inference_fn: (params, deterministic=False) -> policy(obs, key) -> (action, extras), as in Brax.
       config: the static settings.
       env: the wrapped, vectorised environment.
-      networks: see Networks.
+      networks: policy and critics as functions of flat parameters.
     """
 
     check: Callable[[Hyperparams], None]
@@ -54,7 +54,7 @@ class Algorithm(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """What an algorithm is made of; static."""
+    """The static parts of an algorithm."""
 
     env: Any  # wrapped and vectorised
     config: Config
@@ -167,7 +167,7 @@ def _restart(parts: _Parts, key: jax.Array) -> Any:
 
 
 def _roll_out(parts: _Parts, state: TrainState, reset_key: jax.Array, rollout_key: jax.Array) -> tuple[Any, Rollout]:
-    """The samples of the iteration, by the policy as it is."""
+    """Take the samples of the iteration with the current policy."""
     config, networks = parts.config, parts.networks
     env_state = _restart(parts, reset_key) if config.reset_each_iteration else state.env_state
 
@@ -188,7 +188,7 @@ def pose(
     key: jax.Array,
     hyperparams: Hyperparams,
 ) -> Problem:
-    """What the update rule is asked: the batch, and where V_c stands (Algorithm 1, lines 1 and 2)."""
+    """The problem that the update rule gets: the batch, and the mode by V_c (Algorithm 1, lines 1 and 2)."""
     hp, iteration = hyperparams, state.iteration
     slack_positive = modes.anneal(hp.slack_positive, iteration, hp.num_iterations, hp.anneal_slack_positive)
     slack_negative = modes.anneal(hp.slack_negative, iteration, hp.num_iterations, hp.anneal_slack_negative)

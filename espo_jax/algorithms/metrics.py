@@ -1,4 +1,4 @@
-"""What an iteration reports: its metrics, and which quantities were nan or infinite."""
+"""The metrics of an iteration, and which quantities were nan or infinite."""
 
 from typing import Any, NamedTuple
 
@@ -29,23 +29,27 @@ class Metrics(NamedTuple):
     """Measurements of one iteration; scalars unless noted.
 
     Args:
-      iteration: 1 at the first.
+      iteration: number of the iteration; 1 is the first.
       env_steps: number of samples so far, this iteration's included, in 64 bits (see `fetch`).
-      sample_size: samples of this iteration.
-      mode: see modes.MODE_NAMES.
-      conflict_angle: degrees.
-      episode_reward: V_r.   episode_cost: [K] V_c, undiscounted.   episode_length: agent steps.
+      sample_size: number of samples of this iteration.
+      mode: place of the mode in modes.MODE_NAMES.
+      conflict_angle: largest angle between two of the objectives, in degrees.
+      episode_reward: V_r, undiscounted reward of an episode under the current policy.
+      episode_cost: [K] V_c, undiscounted costs of an episode under the current policy.
+      episode_length: length of an episode in agent steps.
       episodes_finished: number of whole episodes that ended within this iteration.
-      cost_limit: [K] b.   slack_positive, slack_negative: [K] h+, h- as annealed.
-      kl: nats.   entropy: nats.
-      step_fraction: of the line search, 0 when no step was acceptable.
-      failed_line_searches: number of objectives compared whose own natural step found no acceptable share. Where the
-        metric of the conflict is "natural", the conflict is then that of the metric "fisher".
-      cg_residual: relative.
-      multiplier: [K] nu, 0 for algorithms without.
+      cost_limit: [K] b.
+      slack_positive, slack_negative: [K] h+ and h-, as annealed.
+      kl: mean KL divergence of the new policy from the old one, in nats.
+      entropy: mean entropy of the old policy, in nats.
+      step_fraction: share of the step that the line search accepted; 0 if no share was acceptable.
+      failed_line_searches: number of compared objectives whose own natural step found no acceptable share. If
+        the metric of the conflict is "natural", the conflict is then that of the metric "fisher".
+      cg_residual: largest relative residual of the conjugate gradients.
+      multiplier: [K] nu, the Lagrange multipliers; 0 for algorithms without them.
       critic_loss: [1 + K] mean squared errors plus L2.
-      mode_counts: [4] iterations so far in each mode.
-      nonfinite: 0, or bits naming NONFINITE_QUANTITIES; then nothing was learned in this iteration.
+      mode_counts: [4] number of iterations so far in each mode.
+      nonfinite: bits of the NONFINITE_QUANTITIES that are not finite. If it is not 0, nothing was learned.
       negative_costs: number of costs below 0 that the environment reported; a cost is what a limit bounds from above.
     """
 

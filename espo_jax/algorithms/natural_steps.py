@@ -1,4 +1,4 @@
-"""The natural steps that algorithms share: directions, conflict, trust region, following a choice of objectives."""
+"""Natural steps: directions of the objectives, their conflict, trust region, and the step of a choice."""
 
 from typing import NamedTuple
 
@@ -16,11 +16,11 @@ class Natural(NamedTuple):
     """Gradients of the objectives and their natural directions.
 
     Args:
-      gradient: [M, P] g, of the reward and minus each cost.
+      gradient: [M, P] g, gradients of the reward and of minus each cost.
       direction: [M, P] F^-1 g.
-      image: [M, P] F F^-1 g, which conjugate gradients leave near g.
+      image: [M, P] F F^-1 g; conjugate gradients make it only nearly g.
       residual: [] largest relative residual.
-      fisher: v -> F v, damped.
+      fisher: v -> F v, with the damping.
     """
 
     gradient: jax.Array
@@ -34,10 +34,10 @@ class TrustRegion(NamedTuple):
     """Accepted steps along C directions.
 
     Args:
-      step: [C, P], 0 where no step was acceptable.
-      fraction: [C] of the full step.
-      kl: [C] nats from the old policy.
-      failed: [C] bool, a step had a first-order promise and no share of it was acceptable.
+      step: [C, P] accepted steps; 0 where no step was acceptable.
+      fraction: [C] accepted share of the full step.
+      kl: [C] KL divergence from the old policy, in nats.
+      failed: [C] bool, an improvement was expected to first order, and no share of the step was acceptable.
     """
 
     step: jax.Array
@@ -71,7 +71,13 @@ def natural_directions(problem: Problem) -> Natural:
 
 
 def trust_region(problem: Problem, natural: Natural, weight: jax.Array) -> TrustRegion:
-    """KL-scaled, line-searched TRPO steps; candidate c follows, and must improve, objectives by weight[c]: [C, M]."""
+    """TRPO steps, scaled to the KL radius and line-searched.
+
+    Args:
+      problem: the old policy and samples.
+      natural: gradients and natural directions of the M objectives.
+      weight: [C, M] weights of the objectives that candidate c follows and must improve.
+    """
     hp = problem.hyperparams
     direction, image = combine(weight, natural.direction), combine(weight, natural.image)
     step = natural_gradient.kl_scaled_step(direction, dot(direction, image), hp.target_kl)
@@ -98,7 +104,7 @@ class Comparison(NamedTuple):
 
     Args:
       gram: [M, M] inner products in the metric of the conflict.
-      own: the M objectives' own steps.
+      own: the own steps of the M objectives.
       failed: [M] bool, the line search of an objective that the comparison is for found no acceptable step.
     """
 
@@ -133,7 +139,7 @@ def compare(problem: Problem, natural: Natural, active: jax.Array | None = None)
 
 
 def in_natural_directions(own_step: jax.Array, natural: Natural) -> jax.Array:
-    """s of each objective's own step s F^-1 g: [M]."""
+    """The factor s of each objective's own step s F^-1 g: [M]."""
     square = dot(natural.direction, natural.gradient)
     return dot(own_step, natural.gradient) / jnp.maximum(square, jnp.finfo(square.dtype).tiny)
 
@@ -151,8 +157,8 @@ def take_step(
     """The step along a combination of the objectives.
 
     A metric of the conflict that compares the objectives' own steps combines these steps. Every other metric combines
-    their natural directions, and the combination gets a line search of its own. So does the metric of steps in a
-    balance where an objective's own line search failed.
+    their natural directions, and the combination gets a line search of its own. The same holds for a
+    metric of steps in a balance in which the line search of an objective failed.
 
     Args:
       problem: the old policy and samples.
@@ -203,8 +209,8 @@ def improvement_and_kl(problem: Problem, change: jax.Array, weight: jax.Array) -
 
     Args:
       problem: the old policy and samples.
-      change: [C, P] candidates' changes.
-      weight: [C, M] of the objectives, for each candidate.
+      change: [C, P] change of the parameters by each candidate.
+      weight: [C, M] weights of the objectives for each candidate.
 
     Returns:
       improvement [C], KL [C] in nats.

@@ -1,6 +1,6 @@
 """PCPO: a natural step on the reward, then projection onto the linearised constraints.
 
-Omnisafe's PCPO takes the step along the plain gradient where the paper has H^-1 g; here it is the paper's.
+Omnisafe's PCPO steps along the plain gradient, the paper along H^-1 g. This is the paper's.
 
 Reference: Yang et al. 2020, arXiv:2010.03152, algorithm 1 (projection in the KL norm).
 """
@@ -23,8 +23,8 @@ from espo_jax.linalg import dot
 def update(problem: Problem, state: tuple = ()) -> Update:
     """The reward's own TRPO step, projected, and kept within the trust region.
 
-    Far outside of the limit the projection alone can be many radii long. The paper leaves it so; here the whole
-    step is scaled back to the radius, and halved until the KL divergence itself keeps to its bound.
+    Far outside of the limit the projection alone can be many radii long. The paper leaves it so. Here the whole step is
+    scaled back to the radius, and halved until the KL divergence itself is within its bound.
     """
     del state
     natural = natural_directions(problem)
@@ -68,7 +68,7 @@ def within_trust_region(
     """A step [P] scaled to the KL radius if it is longer, and halved while the KL divergence is too large."""
     hp = problem.hyperparams
     square = dot(step, natural.fisher(step))
-    # A step that fills the radius, but for rounding, stays as it is.
+    # A step that fills the radius up to rounding stays as it is.
     too_long = square > 2 * hp.target_kl * (1 + 1e-3)
     scaled = jnp.where(too_long, jnp.sqrt(2 * hp.target_kl / jnp.where(too_long, square, 1.0)), 1.0) * step
 

@@ -1,4 +1,4 @@
-"""PPO-Lagrangian: the clipped surrogate of reward minus weighted costs, the weights ascending with the violation.
+"""PPO-Lagrangian: the clipped surrogate of the reward minus weighted costs; the weights ascend with the violation.
 
 Reference: Ray, Achiam & Amodei 2019, "Benchmarking safe exploration in deep reinforcement learning".
 """

@@ -22,19 +22,19 @@ class TrainState:
 
     Args:
       key: PRNG key.
-      iteration: [] int32 iterations finished.
+      iteration: [] int32 number of finished iterations.
       env_steps: number of samples taken so far, in 64 bits: two [] uint32.
       sample_size: [] int32 number of samples of the next iteration.
-      turn: [] int32 whose turn it is where the last time step of a rollout is not for all environments.
+      turn: [] int32 turn of the environment that steps first in the last time step of a rollout (see rollout.collect).
       env_state: state of the N environments.
       policy: [P] flat parameters.
-      rule_state: what the update rule carries from one iteration to the next, such as multipliers; () for nothing.
-      critics: [1 + K, P'] flat parameters, reward first.
+      rule_state: state of the update rule, such as multipliers; () for a rule without state.
+      critics: [1 + K, P'] flat parameters, the reward's critic first.
       critic_optimizer: optimiser state of the critics (adam; L-BFGS starts afresh in each iteration).
       normalizer: running observation statistics.
       episode: estimates of V_r, V_c and episode length.
-      life_table: at which age episodes terminate.
-      mode_counts: [4] int32 iterations spent in each mode.
+      life_table: counts of the ages at which episodes terminate.
+      mode_counts: [4] int32 number of iterations in each mode.
     """
 
     key: jax.Array
@@ -54,16 +54,16 @@ class TrainState:
 
 
 class Batch(NamedTuple):
-    """What an update rule sees of a rollout.
+    """The samples that an update rule gets.
 
     Args:
-      observation: [T, N, O] whitened.
-      action: [T, N, A].
-      log_prob: [T, N] under the current policy.
-      distribution: the current policy's Gaussians, [T, N, A].
-      advantage: [T, N, 1 + K] standardised; of the reward, and the negative of each cost's: more is better.
-      advantage_scale: [1 + K] what they were divided by: reward and cost per episode step behind an advantage of 1.
-      mask: [T, N] bool.
+      observation: [T, N, O] whitened observations.
+      action: [T, N, A] actions.
+      log_prob: [T, N] log density of the actions under the current policy.
+      distribution: Gaussians of the current policy, [T, N, A].
+      advantage: [T, N, 1 + K] standardised advantages of the reward and of minus each cost: more is better.
+      advantage_scale: [1 + K] scale that they were divided by: the reward or cost that an advantage of 1 stands for.
+      mask: [T, N] bool, the samples in use.
       blocks: the part of [T] in use.
     """
 
@@ -78,17 +78,17 @@ class Batch(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What an update rule sees of an iteration.
+    """What an update rule gets.
 
     Args:
-      networks: see Networks.
-      params: [P] the policy's parameters.
+      networks: policy and critics as functions of flat parameters.
+      params: [P] parameters of the policy.
       batch: samples.
-      episode: V_r, V_c and episode length.
-      warmup: [] bool, the constraints do not count yet.
-      slack_positive, slack_negative: [K] as annealed.
-      choice: what the three modes would do about V_c; for ESPO what it does, for every algorithm where its band is.
-      key: for the order of minibatches.
+      episode: estimates of V_r, V_c and the length of an episode.
+      warmup: [] bool, whether the constraints do not count yet.
+      slack_positive, slack_negative: [K] h+ and h-, as annealed.
+      choice: choice of the three modes by V_c. ESPO follows it; sample-size rules use it with every algorithm.
+      key: key for the order of minibatches.
       config: static settings.
       hyperparams: traced settings.
     """
@@ -107,20 +107,20 @@ class Problem(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What an update rule did.
+    """The result of an update rule.
 
     Args:
       step: [P] change of the policy's parameters.
-      active: [1 + K] bool, the objectives followed: reward, constraints.
+      active: [1 + K] bool, the objectives that are followed: the reward, then each constraint.
       weight: [1 + K] at least 0, up to a common factor: the step follows the (natural) gradient of this weighted sum.
       gram: [1 + K, 1 + K] inner products of the objectives' directions in the metric of the conflict.
-      kl: [] nats, from the old policy.
-      step_fraction: [] smallest share of a full step accepted among the objectives followed (of the passes, for a
-        first-order update); 0 means no step.
-      cg_residual: [] largest relative residual of the conjugate gradients, 0 without any.
-      multiplier: [K] Lagrange multipliers, 0 without any.
+      kl: [] KL divergence from the old policy, in nats.
+      step_fraction: [] smallest accepted share of a full step among the objectives that are followed; 0 means no step.
+        For a first-order update it is the share of the passes.
+      cg_residual: [] largest relative residual of the conjugate gradients; 0 for a rule without them.
+      multiplier: [K] Lagrange multipliers; 0 for a rule without them.
       state: state of the rule for the next iteration.
-      failed_line_searches: [] number of objectives compared whose own natural step found no acceptable share.
+      failed_line_searches: [] number of compared objectives whose own natural step found no acceptable share.
     """
 
     step: jax.Array
@@ -136,14 +136,14 @@ class Update(NamedTuple):
 
 
 class UpdateRule(NamedTuple):
-    """Which direction an algorithm takes: pure, and independent of how the samples came about.
+    """The direction of the policy update: pure functions that do not depend on how the samples were taken.
 
     Args:
-      name: of the algorithm.
+      name: name of the algorithm.
       update: (problem, state) -> Update.
       init: (networks, params [P], config, hyperparams) -> state.
-      sample_size_rule: the rule in use where the config names none.
-      balances: whether it has a balance mode, for config.conflict_resolution to apply to.
+      sample_size_rule: the sample-size rule in use if the config names none.
+      balances: whether the rule has a balance mode; config.conflict_resolution applies to it.
     """
 
     name: str

@@ -85,8 +85,8 @@ class Checkpoints:
         self._schedule, self._settings = schedule, files.strict(settings)
         self._saved = restored.iteration if restored else None
         self._last_save = time.monotonic()
-        # Uncompressed and one folder for each type, so that `restore` can prove sizes before it reads. Orbax's OCDBT format
-        # was measured instead: a save takes 2 to 4 times as long, and 62 kB on the disk can claim 2 GB of memory.
+        # Uncompressed and one folder for each type, so that `restore` can prove sizes before it reads. Orbax's OCDBT
+        # format was measured instead: a save takes 2 to 4 times as long, and 62 kB on the disk can claim 2 GB of memory.
         handlers = {
             "state": ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_compression=False),
             "about": ocp.JsonCheckpointHandler(),

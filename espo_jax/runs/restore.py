@@ -151,7 +151,9 @@ def _check_settings(folder: Path, metadata: Mapping[str, Any], settings: Mapping
     if not isinstance(metadata.get("versions"), dict) or not isinstance(metadata.get("settings"), dict):
         raise DamagedError("it does not say with what it was written")
     if metadata.get("format") not in (2, FORMAT):
-        raise ValueError(f"checkpoint {folder} has format {metadata.get('format')!r}: this version reads 2 and {FORMAT}")
+        raise ValueError(
+            f"checkpoint {folder} has format {metadata.get('format')!r}: this version reads 2 and {FORMAT}"
+        )
     earlier_settings = {name: value for name, value in files.strict(EARLIER).items() if name in settings}
     of_checkpoint = {**earlier_settings, **metadata["settings"]}
     for name in sorted({*of_checkpoint, *settings}):

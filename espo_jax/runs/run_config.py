@@ -15,9 +15,7 @@ from espo_jax.settings import Setting, settings_of
 
 OPTION_SETTINGS, CONFIG_SETTINGS = settings_of(RunOptions), settings_of(Config)
 # Names of the settings that may change when a run goes on.
-CHANGEABLE = tuple(
-    name for name, declared in {**HYPERPARAM_SETTINGS, **OPTION_SETTINGS}.items() if declared.changeable
-)
+CHANGEABLE = tuple(name for name, declared in {**HYPERPARAM_SETTINGS, **OPTION_SETTINGS}.items() if declared.changeable)
 _ANNEALED = tuple(name for name in HYPERPARAM_SETTINGS if name.startswith("anneal_"))
 # Values with which versions behaved that did not have a setting yet.
 EARLIER = {

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from espo_jax import cli, load_policy
-
-from tests.tiny_runs import copied, train
+from tests.tiny_runs import train
 
 pytestmark = pytest.mark.usefixtures("quick_module")
 
@@ -56,25 +55,3 @@ np.save(folder + "/actions.npy", policy.call(observations))
     for part in (slice(None), slice(3)):
         found = session.run(["action"], {"observation": observations[part]})[0]
         np.testing.assert_allclose(found, actions[part], rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--formats", "pickle"], "unknown format 'pickle'; known formats: stablehlo, onnx"),
-        (["--best-safe"], "has no policy_best_safe.npz"),
-        (["--output", "/nowhere"], "No such file or directory"),
-    ],
-)
-def test_bad_input(run_dir, tmp_path, flags, message, capsys):
-    path = copied(run_dir, tmp_path / "run")
-    (path / "policy_best_safe.npz").unlink(missing_ok=True)
-    assert cli.main(["export", str(path), *flags]) == 2
-    assert message in capsys.readouterr().err
-    assert not list(path.glob("*.stablehlo"))
-
-
-def test_without_the_package_onnx(run_dir, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    assert cli.main(["export", str(run_dir), "--formats", "onnx"]) == 2
-    assert 'pip install "espo_jax[onnx]"' in capsys.readouterr().err

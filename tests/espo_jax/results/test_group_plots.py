@@ -3,39 +3,19 @@
 import numpy as np
 import pytest
 
-from espo_jax import cli
-from espo_jax.algorithms.types import Metrics
-from espo_jax.modes import MODE_NAMES
 from espo_jax.results import group_plots
+from espo_jax.results.read import read_run
 from espo_jax.results.statistics import bootstrap_interval
-
-from .test_plots import made_up
-from tests.tiny_runs import prepare
+from tests.made_up import made_up, run_dirs
 
 
 @pytest.fixture
 def runs(tmp_path):
-    """Run directories of made-up metrics: two settings of zeta, three seeds each, of unequal lengths."""
-    paths = []
-    for zeta in (-0.3, -0.6):
-        for seed in range(3):
-            path = tmp_path / f"run{zeta}{seed}"
-            job = prepare(path, seed=seed, settings={"zeta_negative": zeta})
-            lines = made_up(np.geomspace(900, 30 + seed, 40 + seed), (-9.0, 9.0))
-            for line in lines:
-                job.directory.append({**complete(), **line})
-            job.directory.close()
-            paths.append(path)
-    return paths
-
-
-def complete():
-    numbers = dict.fromkeys(Metrics._fields, 0.0)
-    return {**numbers, "mode_counts": dict.fromkeys(MODE_NAMES, 0), "steps_per_second": 1.0}
+    return run_dirs(tmp_path)
 
 
 def test_groups_are_by_any_setting(runs):
-    read = [group_plots.read(path) for path in runs]
+    read = [read_run(path) for path in runs]
     by_zeta = group_plots.group(read, ["algorithm", "zeta_negative"])
     assert {name: len(group) for name, group in by_zeta.items()} == {
         "espo, zeta_negative -0.3": 3, "espo, zeta_negative -0.6": 3,
@@ -62,19 +42,6 @@ def test_steps_are_interpolated_where_all_runs_are():
     np.testing.assert_allclose(values[..., 0], np.stack([x / 10, x / 10]))
 
 
-@pytest.mark.parametrize("x", ["iteration", "env_steps"])
-@pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_picture_and_table_by_the_command(runs, tmp_path, capsys, monkeypatch, x, suffix):
-    monkeypatch.setenv("COLUMNS", "200")
-    output = tmp_path / f"plot.{suffix}"
-    flags = ["--group-by", "zeta_negative", "--x", x, "--output", str(output)]
-    assert cli.main(["plot", *map(str, runs), *flags]) == 0
-    assert output.stat().st_size > 20_000
-    printed = capsys.readouterr().out
-    assert "zeta_negative -0.6" in printed
-    assert "0/3" in printed, "means of the last 20 iterations are above the limit"
-
-
 def test_lines_are_means_with_bootstrap_bands(runs, monkeypatch):
     drawn = {}
 
@@ -85,7 +52,7 @@ def test_lines_are_means_with_bootstrap_bands(runs, monkeypatch):
         def fill_between(self, x, low, high, **_):
             drawn["band"] = low, high
 
-    records = [group_plots.read(path).records for path in runs[:4]]
+    records = [read_run(path).records for path in runs[:4]]
     group_plots._curve(Panel(), records, "episode_cost", "iteration", color="k", label="all")
     values = group_plots.align(records, "episode_cost")[1][..., 0]
     np.testing.assert_allclose(drawn["all"], values.mean(axis=0))
@@ -99,32 +66,7 @@ def test_several_costs_one_seed_and_infinite_slack(tmp_path):
     assert (tmp_path / "plot.svg").stat().st_size > 20_000
 
 
-@pytest.mark.parametrize(
-    ("change", "flags", "message"),
-    [
-        (None, ["--x", "time"], "x is 'time': it must be one of iteration, env_steps"),
-        (None, ["--output", "plot.doc"], "Format 'doc' is not supported"),
-        (None, ["--output", "nowhere/plot.png"], "No such file or directory"),
-        ("metrics.jsonl", [], "metrics.jsonl holds no iteration"),
-        ("config.json", [], "config.json is damaged"),
-    ],
-)
-def test_bad_input_is_one_line(runs, tmp_path, monkeypatch, capsys, change, flags, message):
-    monkeypatch.chdir(tmp_path)
-    if change:
-        (runs[0] / change).write_text("nothing\n")
-    assert cli.main(["plot", str(runs[0]), *flags]) == 2
-    printed = capsys.readouterr().err
-    assert message in printed
-    assert printed.count("\n") == 1
-
-
 def test_runs_without_a_common_part_are_refused():
     one, other = ([{"env_steps": float(s), "episode_reward": 0.0} for s in steps] for steps in ((1, 2), (5, 9)))
     with pytest.raises(ValueError, match="the runs of a group have no part in common"):
         group_plots.align([one, other], "episode_reward", "env_steps")
-
-
-def test_no_run_is_refused(capsys):
-    assert cli.main(["plot"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1

@@ -1,72 +1,9 @@
-"""`espo replay` says whether a run repeats."""
+"""How a run and its repetition compare."""
 
-import json
-
-import pytest
-
-from espo_jax import commands
-from espo_jax.flags import BadInputError
-from espo_jax.modes import MODE_NAMES
-from espo_jax.options import ReplayOptions
 from espo_jax.results import replay
-from espo_jax.runs.run_directory import read_records
-
-from tests.probe_envs import PointEnv
-from tests.tiny_runs import copied, train
-
-pytestmark = pytest.mark.usefixtures("quick_module")
-
-
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory, quick_module):
-    path = tmp_path_factory.mktemp("repeated") / "run"
-    train(path, settings={"slack_negative": -float("inf")}, num_eval_episodes=0)
-    return path
-
-
-def changed(path, iteration, **fields):
-    lines = (path / "metrics.jsonl").read_text().splitlines()
-    lines[iteration - 1] = json.dumps({**json.loads(lines[iteration - 1]), **fields})
-    (path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    return path
-
-
-def test_a_run_repeats_to_the_bit_and_nothing_is_written(run_dir, capsys):
-    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
-    assert commands.replay(ReplayOptions(str(run_dir)), PointEnv()) == 0
-    assert "the same in all 4 iterations, to the bit" in capsys.readouterr().out
-    assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
-
-
-def test_what_differs_is_named(run_dir, tmp_path, capsys):
-    ran = read_records(run_dir / "metrics.jsonl")[2]["mode"]
-    another = next(mode for mode in MODE_NAMES if mode != ran)
-    path = changed(copied(run_dir, tmp_path / "run"), 3, kl=1e-30, mode=another)
-    assert commands.replay(ReplayOptions(str(path)), PointEnv()) == 1
-    printed = capsys.readouterr().out
-    assert "different from iteration 3 on, first in mode" in printed
-    assert "kl: 1\n" in printed
-    assert commands.replay(ReplayOptions(str(path), num_iterations=2), PointEnv()) == 0
-
-
-def test_other_versions_are_said(run_dir, tmp_path, capsys):
-    path = copied(run_dir, tmp_path / "run")
-    about = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps({**about, "versions": {**about["versions"], "jax": "0.1"}}))
-    assert commands.replay(ReplayOptions(str(path), num_iterations=1), PointEnv()) == 0
-    assert "jax was 0.1, is " in capsys.readouterr().out
 
 
 def test_differences_are_relative():
     recorded = {"kl": 1.0, "cost": [2.0, 4.0], "same": "inf", "mode": "reward", "steps_per_second": 5, "gone": 1}
     again = {"kl": 0.75, "cost": [2.0, 5.0], "same": "inf", "mode": "cost", "steps_per_second": 6}
     assert replay.differences(recorded, again) == {"kl": 0.25, "cost": 0.2, "mode": 1.0, "gone": 1.0}
-
-
-def test_nothing_to_compare_is_refused(run_dir, tmp_path):
-    path = copied(run_dir, tmp_path / "run")
-    with pytest.raises(BadInputError, match="num_iterations is 0"):
-        commands.replay(ReplayOptions(str(path), num_iterations=0), PointEnv())
-    (path / "metrics.jsonl").write_text("")
-    with pytest.raises(BadInputError, match=r"metrics\.jsonl holds no iteration"):
-        commands.replay(ReplayOptions(str(path)), PointEnv())

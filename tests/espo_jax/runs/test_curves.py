@@ -5,28 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from espo_jax.modes import MODE_NAMES
 from espo_jax.runs import curves
-
-
-def made_up(cost, slacks, limit=40.0):
-    """Records of a run whose episode costs are given; [T] or [T, K]."""
-    cost = np.asarray(cost, float)
-    return [
-        {
-            "iteration": i + 1,
-            "env_steps": 100 * (i + 1),
-            "sample_size": 100,
-            "mode": MODE_NAMES[i % 4],
-            "conflict_angle": 60.0 + i % 90,
-            "episode_reward": float(i),
-            "episode_cost": value,
-            "cost_limit": [limit] * len(value) if isinstance(value, list) else limit,
-            "slack_negative": slacks[0],
-            "slack_positive": slacks[1],
-        }
-        for i, value in enumerate(cost.tolist())
-    ]
+from tests.made_up import made_up
 
 
 @pytest.mark.parametrize("slacks", [(-math.inf, 0.0), ("-inf", "inf"), (-9.0, 9.0)])

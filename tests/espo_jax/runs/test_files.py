@@ -45,6 +45,17 @@ def test_arrays_come_back_and_numpy_reads_them(tmp_path):
             assert found[name].dtype == array.dtype
 
 
+def test_what_is_written_never_follows_a_link(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("x")
+    for name in ("file", ".file.part"):
+        (tmp_path / name).symlink_to(precious)
+    files.write(tmp_path / "file", b"new")
+    assert precious.read_text() == "x"
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert not (tmp_path / "file").is_symlink()
+
+
 @pytest.mark.parametrize("change", ["value", "name", "shape", "type"])
 def test_digest_sees_every_change(change):
     arrays = {"a": np.arange(6.0), "b": np.ones(2)}

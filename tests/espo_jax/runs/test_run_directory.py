@@ -1,6 +1,5 @@
 """The run directory: never overwritten, strict JSON, no pickle."""
 
-import json
 import math
 
 import numpy as np
@@ -8,11 +7,7 @@ import pytest
 
 from espo_jax.runs import run_directory
 from espo_jax.runs.run_directory import RunDirectory
-
-
-def strict_loads(text):
-    """json.loads without the NaN and Infinity that Python adds to JSON."""
-    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+from tests.tiny_runs import strict_loads
 
 
 def test_existing_directory_is_refused_and_untouched(tmp_path):

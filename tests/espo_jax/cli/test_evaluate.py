@@ -1,0 +1,67 @@
+"""`espo eval`: the file, the table, exit codes, and what is refused."""
+
+import json
+
+import pytest
+
+from espo_jax import cli
+from espo_jax.cli.common import BadInputError
+from espo_jax.cli.evaluate import EvalOptions, evaluate
+from espo_jax.runs.run_config import RunConfig
+from tests.probe_envs import PointEnv
+from tests.tiny_runs import copied, finished, on_physics, strict_loads
+
+pytestmark = pytest.mark.usefixtures("quick_module")
+
+
+@pytest.fixture
+def intact():
+    return finished()
+
+
+def test_command_writes_json_and_prints_a_table(intact, tmp_path, capsys):
+    path = copied(intact, tmp_path / "run")
+    assert evaluate(EvalOptions(run_dir=str(path), episodes=3, backend="none,windy"), on_physics) == 0
+    content = strict_loads((path / "eval-last-none-windy.json").read_text())
+    assert [len(row["episode_reward"]) for row in content["rows"]] == [3, 3, 3, 3]
+    printed = capsys.readouterr().out
+    assert "CVaR" in printed
+    assert [gap["policy"] for gap in content["gaps"]] == ["stochastic", "deterministic"]
+    assert "windy minus none" in printed
+
+
+def test_nan_from_physics_is_one_error(intact, capsys, tmp_path):
+    path = copied(intact, tmp_path / "run")
+    broken = lambda _: PointEnv(nan_reward_after=3)  # noqa: E731
+    assert evaluate(EvalOptions(run_dir=str(path), episodes=2), broken) == 3
+    assert capsys.readouterr().err == "espo: reward of an episode on none is nan or infinite\n"
+    assert not list(path.glob("eval-*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"episodes": 0}, r"episodes is 0: it must lie in \[1, 100000\]"),
+        ({"run_dir": "nowhere"}, "config.json cannot be read"),
+        ({"best_safe": True}, "has no policy_best_safe.npz: no checkpoint was within the limits"),
+        ({"output": "/nowhere/x.json"}, "No such file or directory"),
+    ],
+)
+def test_bad_input(intact, tmp_path, options, message):
+    path = copied(intact, tmp_path / "run")
+    (path / "policy_best_safe.npz").unlink(missing_ok=True)
+    with pytest.raises(BadInputError, match=message):
+        evaluate(EvalOptions(**{"run_dir": str(path), "episodes": 2, **options}), on_physics)
+
+
+def test_unknown_task_or_backend_is_named(intact, tmp_path):
+    path = copied(intact, tmp_path / "run")
+    with pytest.raises(BadInputError, match="unknown task 'point'"):
+        evaluate(EvalOptions(run_dir=str(path)))
+    about = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**about, "task": "safety_reacher"}))
+    with pytest.raises(BadInputError, match="unknown backend 'magic'"):
+        evaluate(EvalOptions(run_dir=str(path), backend="magic"))
+    with pytest.raises(BadInputError, match="observation size is 11 on safety_reacher: the policy has 1"):
+        evaluate(EvalOptions(run_dir=str(path), backend="spring"))
+    assert RunConfig.read(path).options.task == "safety_reacher"

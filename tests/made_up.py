@@ -1,0 +1,47 @@
+"""Records of runs that never ran, for what draws and reads them."""
+
+import numpy as np
+
+from espo_jax.algorithms.metrics import Metrics
+from espo_jax.modes import MODE_NAMES
+from tests.tiny_runs import prepared
+
+
+def made_up(cost, slacks, limit=40.0):
+    """Records of a run whose episode costs are given; [T] or [T, K]."""
+    cost = np.asarray(cost, float)
+    return [
+        {
+            "iteration": i + 1,
+            "env_steps": 100 * (i + 1),
+            "sample_size": 100,
+            "mode": MODE_NAMES[i % 4],
+            "conflict_angle": 60.0 + i % 90,
+            "episode_reward": float(i),
+            "episode_cost": value,
+            "cost_limit": [limit] * len(value) if isinstance(value, list) else limit,
+            "slack_negative": slacks[0],
+            "slack_positive": slacks[1],
+        }
+        for i, value in enumerate(cost.tolist())
+    ]
+
+
+def complete():
+    """Every field of a line of metrics.jsonl."""
+    numbers = dict.fromkeys(Metrics._fields, 0.0)
+    return {**numbers, "mode_counts": dict.fromkeys(MODE_NAMES, 0), "steps_per_second": 1.0}
+
+
+def run_dirs(folder):
+    """Run directories of made-up metrics: two settings of zeta, three seeds each, of unequal lengths."""
+    paths = []
+    for zeta in (-0.3, -0.6):
+        for seed in range(3):
+            path = folder / f"run{zeta}{seed}"
+            run = prepared(path, seed=seed, settings={"zeta_negative": zeta})
+            for line in made_up(np.geomspace(900, 30 + seed, 40 + seed), (-9.0, 9.0)):
+                run.directory.append({**complete(), **line})
+            run.directory.close()
+            paths.append(path)
+    return paths
