@@ -136,7 +136,7 @@ def preset(name: str, task: str, algorithm: str = "espo") -> dict[str, Any]:
     """The settings that a preset has for a task and algorithm: flat fields of Config and Hyperparams.
 
     Preset "none" has no settings. Preset "paper" has the paper's settings for its five tasks. For the other tasks it
-    has the paper's settings for their family (Safety-MuJoCo, or the velocity tasks of Safety-Gymnasium); their zetas and
+    has the settings for their family (Safety-MuJoCo, or the velocity tasks of Safety-Gymnasium); their zetas and
     slacks are those of HopperVelocity, with its slack of 9 on a limit of 25 in proportion. All algorithms share these
     settings, except for their own columns of Table 7 and for the sample-size rule, which is "fixed" for all but ESPO.
 

@@ -1,10 +1,16 @@
 """Records of runs that never ran, for what draws and reads them."""
 
+import functools
+import json
+
+import jax
 import numpy as np
+import safety_envs
 
 from espo_jax.algorithms.metrics import Metrics
 from espo_jax.modes import MODE_NAMES
-from tests.tiny_runs import prepared
+from tests.conftest import without_optimisations
+from tests.tiny_runs import folder_of_this_process, prepared
 
 
 def made_up(cost, slacks, limit=40.0):
@@ -45,3 +51,21 @@ def run_dirs(folder):
             run.directory.close()
             paths.append(path)
     return paths
+
+
+@functools.cache
+def hopper():
+    """Folder of a run of safety_hopper on the engine: its first policy, four made-up iterations and two evaluations."""
+    path = folder_of_this_process() / "run"
+    run = prepared(path, env=safety_envs.make("safety_hopper", backend="mujoco"))
+    with without_optimisations():
+        state = jax.jit(run.algorithm.init)(jax.random.key(0), run.hyperparams)
+    run.directory.save_params(run.algorithm.params(state))
+    for line in made_up(np.linspace(90.0, 30.0, 4), (-4.0, 4.0)):
+        run.directory.append({**complete(), **line})
+        if line["iteration"] % 2 == 0:
+            run.directory.append_evaluation({**line, "reward": 1.0, "cost": 35.0})
+    run.directory.close()
+    content = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**content, "task": "safety_hopper", "reward": "task"}))
+    return path

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safety_envs
 from rich.console import Console
 
 from espo_jax.cli import compare as compare_command
@@ -89,7 +88,7 @@ def strict_loads(text):
 @functools.cache
 def finished(num_iterations=4):
     """Folder of a finished run on PointEnv, trained once in a process; tests that change it take a copy."""
-    path = _folder() / "run"
+    path = folder_of_this_process() / "run"
     with without_optimisations():
         result, _ = train(path, settings={"num_iterations": num_iterations})
     assert result["status"] == "finished"
@@ -99,7 +98,7 @@ def finished(num_iterations=4):
 @functools.cache
 def compared():
     """Exit code, printed objects and folder of a comparison of two algorithms, two seeds each."""
-    path = _folder() / "compared"
+    path = folder_of_this_process() / "compared"
     printed = []
     with pytest.MonkeyPatch.context() as patch, without_optimisations():
         patch.setattr(Console, "print", lambda self, *objects, **_: printed.extend(objects))
@@ -108,22 +107,8 @@ def compared():
     return code, printed, path
 
 
-@functools.cache
-def hopper():
-    """Folder of a run of safety_hopper on the engine, untrained but for four iterations of episodes of 16 steps."""
-    path = _folder() / "run"
-    settings = {name: value for name, value in TINY.items() if name != "cost_limit"}
-    env = safety_envs.make("safety_hopper", backend="mujoco")
-    with without_optimisations():
-        train(path, env=env, settings={**settings, "episode_length": 16})
-    content = json.loads((path / "config.json").read_text())
-    content |= {"task": "safety_hopper", "backend": "mujoco", "reward": "task"}
-    content["config"]["episode_length"] = 1000
-    (path / "config.json").write_text(json.dumps(content))
-    return path
-
-
-def _folder():
+def folder_of_this_process():
+    """A new folder that is removed when the process ends."""
     path = Path(tempfile.mkdtemp(prefix="espo-jax-run-"))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path

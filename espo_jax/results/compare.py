@@ -62,7 +62,7 @@ class Contestant:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What `prepare` checked: everything but what only compiling can find."""
+    """A comparison that was checked as far as is possible without compiling."""
 
     contestants: tuple[Contestant, ...]
     num_iterations: int
@@ -160,7 +160,11 @@ def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
 
 
 def _train(contestant: Contestant, comparison: Comparison, console: Console, stop: Stop) -> tuple:
-    """Records [seed][iteration], wall seconds, seconds to compile; metrics.jsonl of each seed on the way."""
+    """Train the seeds of one algorithm and write their metrics.jsonl.
+
+    Returns:
+      Records [seed][iteration], wall seconds, seconds to compile.
+    """
     seeds = range(comparison.options.seeds)
     folders = [_seed_directory(contestant, comparison, seed) for seed in seeds]
     # The same keys as `espo train --seed k`.
@@ -212,7 +216,7 @@ def _lanes(metrics: Metrics, num_seeds: int) -> list[Metrics]:
 
 
 def _mean_record(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the progress shows of an iteration: means over seeds, and the modes of all."""
+    """What the progress shows: means over seeds, and the modes of all seeds."""
     first = records[0]
 
     def mean(name: str) -> Any:

@@ -14,7 +14,7 @@ from espo_jax.results.statistics import summarize
 from espo_jax.runs.progress import clock_time
 from espo_jax.runs.records import series
 
-LATE_ITERATIONS = 100  # of which is said how many were above a limit
+LATE_ITERATIONS = 100  # share of these above a limit
 _MODES = "iterations by mode"
 EXPLANATION = (
     f"reward, cost: of an episode, mean of the last {FINAL_ITERATIONS} iterations; met: seeds whose mean is within the "
@@ -27,13 +27,13 @@ def summarize_runs(name: str, records: Sequence[Records]) -> dict[str, Any]:
     """One row of the table: means over seeds, each with its standard error (None for one seed) and interval.
 
     Args:
-      name: of the algorithm.
+      name: name of the algorithm.
       records: [seed][iteration] lines of metrics.jsonl.
 
     Returns:
-      samples; reward, cost and limit_met (seeds within every limit) by the mean of the last FINAL_ITERATIONS;
-      above_limit, the share of the last LATE_ITERATIONS above a limit; lockstep_samples, the largest of the seeds'
-      sample sizes summed over the iterations, which is what vmapped seeds take the time of; mode_counts.
+      A dictionary with samples; reward, cost and limit_met (number of seeds within every limit), from the mean of the
+      last FINAL_ITERATIONS; above_limit, the share of the last LATE_ITERATIONS above a limit; lockstep_samples, the largest
+      sample size among the seeds, summed over the iterations (the time of vmapped seeds follows it); mode_counts.
     """
 
     cost, limit = final(records, "episode_cost"), final(records, "cost_limit")
@@ -70,7 +70,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str) -> Group:
-    """The rows to print with rich; the modes below, for which a terminal has no room beside the rest."""
+    """The rows as a table to print with rich. The modes stand below, since a terminal is not wide enough."""
     cells = _cells(rows)
     modes = Table.grid(padding=(0, 2))
     for row in cells:

@@ -1,4 +1,4 @@
-"""One episode of a run's policy, recorded to be looked at: positions, rewards, costs and velocities of every step."""
+"""One recorded episode of a run's policy: positions, rewards, costs and velocities of every step."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,14 +18,15 @@ from espo_jax.networks import Networks
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-    """What happened, to its end or for the steps asked for.
+    """A recorded episode, to its end or for a number of steps.
 
     Args:
-      model: of the robot, for kinematics and pictures.
+      model: MuJoCo's model of the robot, for kinematics and pictures.
       dt: seconds per control step.
-      q: [T + 1, nq] positions, the reset's first.
-      reward: [T].   cost: [T, K].
-      velocity: [T, D] m/s of the point that the task watches.
+      q: [T + 1, nq] generalised positions; the first is that of the reset.
+      reward: [T] rewards.
+      cost: [T, K] costs.
+      velocity: [T, D] velocity in m/s of the point whose speed the task uses.
       terminated: whether the task ended it.
     """
 
@@ -39,7 +40,7 @@ class Episode:
 
     @property
     def speed(self) -> np.ndarray:
-        """[T] m/s, signed along x where one coordinate is watched, a planar norm where two are."""
+        """Speed [T] in m/s: signed along x for one coordinate, a planar norm for two."""
         return self.velocity[:, 0] if self.velocity.shape[1] == 1 else np.linalg.norm(self.velocity, axis=1)
 
     def geom_poses(self) -> tuple[np.ndarray, np.ndarray]:
@@ -69,9 +70,9 @@ def record(
     Args:
       env: one of this project's tasks, not vectorised.
       networks, config, params: from `policies.load`.
-      seed: of reset and actions.
-      deterministic: act by the policy's mean.
-      steps: control steps at most; the run's own time limit holds too, and its repeat of actions.
+      seed: seed of reset and actions.
+      deterministic: whether actions are the policy's mean instead of samples.
+      steps: largest number of control steps; the time limit and the action repeat of the run hold too.
 
     Raises:
       ValueError: the environment has no model to show, or steps is not positive.

@@ -1,4 +1,4 @@
-"""`espo eval`: a run's policy evaluated by many fresh episodes, on the physics it was trained on or on another."""
+"""Evaluation of a run's policy by many fresh episodes, on the physics of the run or on another one."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,15 +31,15 @@ def evaluate(
     """Run fresh episodes of a run's policy, stochastic and deterministic, on each backend.
 
     Args:
-      run_dir: of the run.
+      run_dir: folder of the run.
       make_env: backend -> one instance of the run's task.
       backends: physics to evaluate on.
-      num_episodes: of each policy on each backend.
-      seed: of resets and actions; the same for all.
-      best_safe: evaluate the best checkpoint within the limits instead of the last policy.
+      num_episodes: number of episodes of each policy on each backend.
+      seed: seed of resets and actions, the same for all.
+      best_safe: whether to evaluate the best checkpoint within the limits instead of the last policy.
 
     Returns:
-      one dict for each backend and policy, see `_row`.
+      One dictionary for each backend and policy, see `_row`.
 
     Raises:
       ValueError: the run is damaged, or its policy does not fit the task.
@@ -99,7 +99,7 @@ def _row(episodes: Any, limit: np.ndarray) -> dict[str, Any]:
 
 
 def table(rows: Sequence[dict[str, Any]], title: str) -> Table:
-    """The rows to print with rich; with several backends, how far each is from the first."""
+    """The rows as a table to print with rich."""
     printed = Table(title=title, title_justify="left")
     for column in ("policy", "physics", "reward", "cost", "limit", "met", "within", "worst", "CVaR 0.1", "length"):
         printed.add_column(column)
@@ -120,9 +120,9 @@ def table(rows: Sequence[dict[str, Any]], title: str) -> Table:
 
 
 def gaps(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """How far each further backend is from the first: Summary of the differences, episode by episode.
+    """Differences between each further backend and the first one, episode by episode, as Summaries.
 
-    Episodes of the same number share their keys of reset and actions, so their differences vary less than they do.
+    Episodes of the same number share their keys of reset and actions, so their differences vary less than their values.
     """
     first = {row["policy"]: row for row in reversed(rows) if row["backend"] == rows[0]["backend"]}
     found = []
@@ -142,7 +142,7 @@ def gaps(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def gap_text(gap: dict[str, Any]) -> str:
-    """One of `gaps` in a line."""
+    """One of `gaps` as a line of text."""
     cost = ", ".join(map(_text, gap["cost"]))
     return f"{gap['policy']}: {gap['backend']} minus {gap['minus']}: reward {_text(gap['reward'])}, cost {cost}"
 

@@ -1,4 +1,4 @@
-"""`espo export`: the deterministic policy with its normaliser in files that run without espo_jax."""
+"""The deterministic policy of a run, with its normaliser, in files that run without espo_jax."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +66,7 @@ def onnx(run_dir: Path, *, best_safe: bool = False) -> bytes:
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size]) for name, size in sizes.items()]
     graph = helper.make_graph(nodes, "policy", ends[:1], ends[1:], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="espo_jax")
-    model.ir_version = 8  # the one of this opset; runtimes refuse newer ones than they know
+    model.ir_version = 8  # version of this opset; runtimes refuse newer versions than they know
     library.checker.check_model(model)
     return model.SerializeToString()
 
@@ -81,10 +81,10 @@ def export(run_dir: Path, formats: list[str], *, best_safe: bool = False, output
     """Write the policy in each format: policy.stablehlo, policy.onnx.
 
     Args:
-      run_dir: of the run.
-      formats: among FORMATS.
-      best_safe: the best checkpoint within the limits instead of the last policy.
-      output: folder for the files; None is the run directory.
+      run_dir: folder of the run.
+      formats: names in FORMATS.
+      best_safe: whether to write the best checkpoint within the limits instead of the last policy.
+      output: folder for the files; None stands for the run directory.
 
     Raises:
       ValueError: a format is not known, or the run cannot be read; before anything is written.

@@ -1,4 +1,4 @@
-"""Several runs over each other, grouped: means over the runs of a group with bootstrap intervals."""
+"""Pictures of groups of runs: means over the runs of a group, with bootstrap intervals."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,16 @@ from espo_jax.runs.records import series
 
 AXES = {"iteration": "iteration", "env_steps": "environment steps"}
 _MOST_POINTS = 500
-_FEWEST_FOR_IQM = 4  # with fewer runs it is the mean
-_MODE_WINDOW = 25  # iterations over which the share of a mode is taken
+_FEWEST_FOR_IQM = 4  # with fewer runs the interquartile mean is the mean
+_MODE_WINDOW = 25  # number of iterations over which the share of a mode is taken
 
 
 def group(runs: Sequence[Run], fields: Sequence[str]) -> dict[str, list[Records]]:
-    """Records by the values of fields, such as {"espo, zeta_negative -0.5": [...]}.
+    """Group the records of runs by the values of settings, such as {"espo, zeta_negative -0.5": [...]}.
 
     Args:
       runs: from `read_run`.
-      fields: of the runs' config.json, at its top or within config and hyperparams.
+      fields: names of settings or options of the runs.
 
     Raises:
       ValueError: a field that a run does not have.
@@ -48,12 +48,12 @@ def group(runs: Sequence[Run], fields: Sequence[str]) -> dict[str, list[Records]
 
 
 def align(runs: Sequence[Records], field: str, x: str = "iteration") -> tuple[np.ndarray, np.ndarray]:
-    """A field of several runs at common places: x [T], values [S, T, K].
+    """Values of a field of several runs at common places: x [T], values [S, T, K].
 
     Args:
       runs: [seed][iteration] lines of metrics.jsonl.
-      field: of a line.
-      x: "iteration", or "env_steps" with values linear in between; both as far as the shortest run goes.
+      field: field of a line.
+      x: "iteration", or "env_steps" with linear interpolation; both end where the shortest run ends.
     """
     if x == "iteration":
         count = min(map(len, runs))
@@ -77,9 +77,9 @@ def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = 
 
     Args:
       groups: runs by name, each [seed][iteration] lines of metrics.jsonl.
-      path: of the picture; its suffix says which format.
+      path: path of the picture; its suffix gives the format.
       x: a key of AXES.
-      title: above the panels.
+      title: text above the panels.
 
     Raises:
       ValueError: x is not known, or the runs of a group have no part in common.
@@ -176,7 +176,7 @@ def _limits(panel: Axes, groups: Mapping[str, Sequence[Records]], x: str) -> Non
 
 
 def _mode_shares(panel: Axes, runs: Sequence[Records], x: str) -> None:
-    """Stacked: of the runs and the iterations nearby, how many were in each mode."""
+    """Draw the share of each mode, over the runs and over neighbouring iterations."""
     count = min(map(len, runs))
     codes = np.array([[MODE_NAMES.index(line["mode"]) for line in records[:count]] for records in runs])
     shares = np.stack([(codes == code).mean(axis=0) for code in range(len(MODE_NAMES))])  # [4, T]

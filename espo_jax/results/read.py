@@ -1,4 +1,4 @@
-"""Run directories as they are read: settings and records, and where a run ends."""
+"""Run directories are read: their settings and records, and the values at the end of a run."""
 
 import dataclasses
 from collections.abc import Sequence

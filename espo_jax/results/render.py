@@ -1,4 +1,4 @@
-"""`espo render`: an episode filmed by MuJoCo's renderer, off-screen, with its cost and velocity."""
+"""A film of an episode by MuJoCo's off-screen renderer, with its cost and velocity."""
 
 import os
 import warnings
@@ -19,12 +19,12 @@ def film(episode: Episode, path: Path, *, fps: int = 30, width: int = 640, heigh
 
     Args:
       episode: from `episode.record`.
-      path: its suffix says which.
-      fps: frames of a second, at most one for each control step.
-      width, height: in pixels.
+      path: path of the film; its suffix gives the format.
+      fps: frames per second; there is at most one frame for each control step.
+      width, height: size in pixels.
 
     Returns:
-      number of frames.
+      Number of frames.
 
     Raises:
       ValueError: the suffix is not known, a number is out of its range, or no off-screen renderer works.
@@ -52,7 +52,7 @@ def _frames(episode: Episode, stride: int, width: int, height: int) -> Iterator[
     model.vis.global_.offwidth, model.vis.global_.offheight = max(width, 640), max(height, 480)
     try:
         renderer = mujoco.Renderer(model, height, width)
-    except Exception as error:  # whatever the OpenGL libraries raise
+    except Exception as error:  # the OpenGL libraries raise many types
         raise ValueError(
             f"MuJoCo cannot render here ({type(error).__name__}: {error}); set MUJOCO_GL to egl or osmesa (now "
             f"{os.environ.get('MUJOCO_GL', 'not set')}) and install its library, such as libosmesa6"

@@ -1,4 +1,4 @@
-"""`espo replay`: a run repeated from its config.json, iteration by iteration against what it logged."""
+"""A run is repeated from its config.json, and every iteration is compared with its metrics.jsonl."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,17 +20,17 @@ from espo_jax.runs.run_config import RunConfig
 from espo_jax.runs.run_directory import CONFIG, POLICY
 from espo_jax.runs.surroundings import surroundings
 
-_NOT_REPEATED = ("steps_per_second",)  # how long it took
+_NOT_REPEATED = ("steps_per_second",)  # depends on the time that it took
 
 
 class Agreement(NamedTuple):
-    """How a run and its repetition compare.
+    """The result of a repetition.
 
     Args:
-      iterations: compared.
-      first_difference: iteration and field in which they are not the same to the bit; None where there is none.
-      largest: field -> largest relative difference over the iterations, of fields that differ.
-      versions: package -> (then, now), of those that differ.
+      iterations: number of iterations that were compared.
+      first_difference: iteration and field of the first difference, to the bit; None if there is none.
+      largest: field -> largest relative difference over the iterations, for fields that differ.
+      versions: package -> (version then, version now), for packages that differ.
     """
 
     iterations: int
@@ -84,10 +84,10 @@ def replay(
 
 
 def differences(recorded: dict[str, Any], again: dict[str, Any]) -> dict[str, float]:
-    """Fields in which two lines of metrics.jsonl differ, and by how much relative to the larger; 1 if not numbers."""
+    """Fields of both lines that differ, with the difference relative to the larger value; 1 for other types."""
     found: dict[str, float] = {}
     for name in recorded:
-        if name in _NOT_REPEATED or recorded[name] == again.get(name):
+        if name in _NOT_REPEATED or name not in again or recorded[name] == again[name]:
             continue
         try:
             a, b = (np.asarray(line[name], float) for line in (recorded, again))

@@ -1,4 +1,4 @@
-"""`espo report`: a run as one web page that needs no network: summary, curves, modes, config, an episode that plays."""
+"""The web page of a run, which needs no network: summary, curves, modes, config, an episode that plays."""
 
 import html
 import importlib.resources
@@ -27,7 +27,7 @@ _KINDS = {
     int(mujoco.mjtGeom.mjGEOM_CYLINDER): "capsule",
     int(mujoco.mjtGeom.mjGEOM_ELLIPSOID): "sphere",
 }
-# Directions of the page's right and up, in the world: from the side where robots walk along x, else from above.
+# Directions of the page's right and up in the world. Robots that walk along x are seen from the side.
 _VIEWS = {"side": ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)), "above": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))}
 _SEEN_FROM_ABOVE = ("reacher", "pusher", "swimmer")
 
@@ -36,11 +36,11 @@ def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False
     """Write the page of a run.
 
     Args:
-      run_dir: of the run.
-      output: the page.
-      seed: of the episode that plays.
+      run_dir: folder of the run.
+      output: path of the page.
+      seed: seed of the episode that plays.
       best_safe: whether the best checkpoint within the limits plays instead of the last policy.
-      env: environment of the run, in place of its task's; one without a model leaves the episode out.
+      env: environment to use in place of the run's task; without a model there is no episode in the page.
 
     Raises:
       ValueError: the run cannot be read, or plotly is not installed.
@@ -152,7 +152,7 @@ def _figure(records: Records, evaluations: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _episode(run: Run, run_dir: Path, seed: int, best_safe: bool, env: Any) -> dict[str, Any] | None:
-    """What the page's player draws: outlines of the geoms in millimetres for each frame, in the page's plane."""
+    """Data of the player: outlines of the geoms for each frame, in millimetres, in the plane of the page."""
     if env is None:
         env = task_of(run.config)
     if not hasattr(env, "task"):
@@ -200,5 +200,5 @@ def _rows(values: Mapping[str, Any]) -> str:
 
 
 def _script_json(value: Any) -> str:
-    """JSON that cannot end the script that it stands in."""
+    """The value as JSON that cannot end the script that it stands in."""
     return json.dumps(files.strict(value), allow_nan=False).replace("<", "\\u003c")

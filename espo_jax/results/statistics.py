@@ -12,8 +12,8 @@ class Summary(NamedTuple):
     """Mean of a sample with its uncertainty.
 
     Args:
-      mean: arithmetic.
-      standard_error: of the mean; None for a single value.
+      mean: arithmetic mean.
+      standard_error: standard error of the mean; None for a single value.
       low, high: 95 % percentile-bootstrap interval of the mean.
     """
 
@@ -39,14 +39,14 @@ def bootstrap_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile-bootstrap interval of a statistic over the first axis, the same at every call.
+    """Percentile-bootstrap interval of a statistic over the first axis; every call gives the same.
 
     Args:
       values: [E, ...]; the first axis is resampled with replacement.
-      statistic: takes (array, axis=...).
-      confidence: share of resamples between the two ends.
-      resamples: how many.
-      seed: of the resampling.
+      statistic: function of (array, axis=...).
+      confidence: share of the resamples within the interval.
+      resamples: number of resamples.
+      seed: seed of the resampling.
 
     Returns:
       low, high: [...].
@@ -60,14 +60,16 @@ def bootstrap_interval(
 
 
 def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Mean of the middle half: the lowest and the highest quarter, rounded down, are left out."""
+    """Mean of the middle half; the lowest and the highest quarter, rounded down, are left out."""
     ordered = np.sort(np.asarray(values, np.float64), axis=axis)
     count = ordered.shape[axis]
     return np.mean(np.take(ordered, range(count // 4, count - count // 4), axis=axis), axis=axis)
 
 
 def conditional_value_at_risk(cost: np.ndarray, alpha: float) -> float:
-    """Mean cost of the worst share alpha of the episodes [E], one of them in part (Rockafellar and Uryasev 2000).
+    """Mean cost of the worst share alpha of the episodes [E]; one of them may count in part.
+
+    Reference: Rockafellar and Uryasev 2000.
 
     >>> costs = np.array([1.0, 9.0, 2.0, 3.0, 5.0])
     >>> conditional_value_at_risk(costs, alpha=0.2), conditional_value_at_risk(costs, alpha=0.4)

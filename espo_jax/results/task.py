@@ -1,4 +1,4 @@
-"""The environment of a run, made again from its config.json."""
+"""The environment of a run, from its config.json."""
 
 from typing import Any
 

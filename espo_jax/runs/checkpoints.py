@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the whole TrainState, written by orbax in the background, proved when read back."""
+"""Checkpoints of a run: orbax writes the whole TrainState in the background."""
 
 import contextlib
 import logging
@@ -43,10 +43,10 @@ class Restored(NamedTuple):
 
     Args:
       state: TrainState.
-      iteration: after which it was saved.
-      best: of the checkpoints up to it.
-      best_state: that one's TrainState.
-      notes: one line for every checkpoint passed over, and for every other version it was saved with.
+      iteration: number of the iteration after which it was saved.
+      best: the best safe checkpoint up to this one.
+      best_state: TrainState of the best safe checkpoint.
+      notes: one line for every checkpoint that was passed over, and for every package of another version.
     """
 
     state: Any
@@ -57,11 +57,11 @@ class Restored(NamedTuple):
 
 
 class CheckpointError(OSError):
-    """A checkpoint could not be written; those before it are as they were."""
+    """A checkpoint could not be written; earlier checkpoints are unchanged."""
 
 
 class Checkpoints:
-    """Writes a run's checkpoints: KEEP_LAST and the best safe one stay.
+    """The writer of a run's checkpoints. It keeps the KEEP_LAST newest ones and the best safe one.
 
     Attributes:
       best: the best safe one so far.
@@ -70,13 +70,13 @@ class Checkpoints:
     def __init__(
         self, path: Path, schedule: Schedule, settings: Mapping[str, Any], restored: "Restored | None" = None
     ) -> None:
-        """Nothing is written yet.
+        """Open the folder; nothing is written yet.
 
         Args:
-          path: folder of the checkpoints, made where needed.
-          schedule: when one is due.
-          settings: what the run's numbers depend on; a checkpoint is restored with the same only.
-          restored: where the run goes on.
+          path: folder of the checkpoints; it is made if it does not exist.
+          schedule: when a checkpoint is due.
+          settings: settings that the run's numbers depend on; a checkpoint is restored with the same settings only.
+          restored: checkpoint from which the run goes on; None for a new run.
 
         Raises:
           CheckpointError: the folder cannot be written to.
@@ -85,15 +85,15 @@ class Checkpoints:
         self._schedule, self._settings = schedule, files.strict(settings)
         self._saved = restored.iteration if restored else None
         self._last_save = time.monotonic()
-        # Uncompressed and one folder for each type, so that `restore` can prove sizes before it reads. Orbax's OCDBT
-        # format was measured instead: a save takes 2 to 4 times as long, and 62 kB on the disk can claim 2 GB of memory.
+        # Uncompressed and one folder for each type, so that `restore` can check sizes before it reads. In orbax's OCDBT
+        # format a save took 2 to 4 times as long, and a file of 62 kB could claim 2 GB of memory.
         handlers = {
             "state": ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_compression=False),
             "about": ocp.JsonCheckpointHandler(),
         }
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_KeepLastAndBest(self),
-            # Otherwise a folder that cannot be made is noticed by a time-out of minutes.
+            # Otherwise orbax notices only after minutes, by a time-out, that a folder cannot be made.
             async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
         )
         with _reporting(self.path, None):
@@ -101,22 +101,22 @@ class Checkpoints:
             self._manager = ocp.CheckpointManager(path.absolute(), item_handlers=handlers, options=options)
 
     def due(self, iteration: int) -> bool:
-        """Whether the schedule wants one after this iteration."""
+        """Whether a checkpoint is due after this iteration."""
         iterations, minutes = self._schedule
         return bool(iterations and iteration % iterations == 0) or time.monotonic() - self._last_save >= 60 * minutes
 
     def save(self, state: Any, record: Mapping[str, Any] | None) -> bool:
-        """Save a state; returns as soon as it is copied to the host and the one before is on the disk.
+        """Save a state. It returns when the state is on the host and the checkpoint before is on the disk.
 
         Args:
           state: TrainState.
-          record: line of metrics.jsonl of its last iteration; None before the first.
+          record: line of metrics.jsonl of the last iteration; None before the first iteration.
 
         Returns:
-          whether it is the best safe one so far.
+          Whether it is the best safe checkpoint so far.
 
         Raises:
-          CheckpointError: this one, or the one before it, could not be written.
+          CheckpointError: this checkpoint, or the one before it, could not be written.
         """
         iteration = int(state.iteration)
         if iteration == self._saved:
@@ -135,14 +135,14 @@ class Checkpoints:
             "digest": files.digest(arrays),
         }
         items = ocp.args.Composite(state=ocp.args.PyTreeSave(pack(arrays)), about=ocp.args.JsonSave(metadata))
-        self.wait()  # as orbax would; an error of the one before is reported as its own
+        self.wait()  # orbax would wait too; here an error is reported for the checkpoint that it belongs to
         with _reporting(self.path, iteration):
             self._manager.save(iteration, args=items, force=True)
         self._saved, self._last_save = iteration, time.monotonic()
         return is_best
 
     def wait(self) -> None:
-        """Until what is saved is on the disk.
+        """Wait until the last checkpoint is on the disk.
 
         Raises:
           CheckpointError: it could not be written.
@@ -151,7 +151,7 @@ class Checkpoints:
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Wait, and end the threads."""
+        """Wait for the last checkpoint, and end the threads of orbax."""
         try:
             self.wait()
         finally:
@@ -159,19 +159,19 @@ class Checkpoints:
 
 
 def is_safe(record: Mapping[str, Any]) -> bool:
-    """Whether an iteration in which an episode finished kept every limit."""
+    """Whether an episode finished in an iteration and V_c was within every limit."""
     within = np.atleast_1d(record["episode_cost"]) <= np.atleast_1d(record["cost_limit"])
     return bool(record["episodes_finished"] > 0 and np.all(within))
 
 
 def to_arrays(state: Any) -> dict[str, np.ndarray]:
-    """A TrainState as host arrays by place, such as env_state.obs; keys as their data."""
+    """A TrainState as arrays on the host, by place, such as env_state.obs. PRNG keys become their data."""
     named, _ = jax.tree_util.tree_flatten_with_path(jax.device_get(plain(state)))
     return {place(path): np.asarray(leaf) for path, leaf in named}
 
 
 def pack(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of each type end to end, in the order of their names: a save takes as long as it has files."""
+    """Join the arrays of each type, in the order of their names. The time of a save grows with its number of files."""
     packed: dict[str, list[np.ndarray]] = {}
     for _, array in sorted(arrays.items()):
         packed.setdefault(array.dtype.name, []).append(array.ravel())
@@ -183,35 +183,35 @@ class _KeepLastAndBest(PreservationPolicy):
         self._checkpoints = checkpoints
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
-        """Orbax asks after every save."""
+        """Which checkpoints are kept; orbax calls this after every save."""
         best = self._checkpoints.best
         kept = {*sorted(info.step for info in checkpoints)[-KEEP_LAST:], best.iteration if best else None}
         return [info.step in kept for info in checkpoints]
 
 
 def versions() -> dict[str, str]:
-    """What a checkpoint's future depends on."""
+    """Versions of the packages that the rest of a run depends on."""
     return {name: version(name) for name in ("espo_jax", "jax", "jaxlib", "mujoco")}
 
 
 def plain(state: Any) -> Any:
-    """With keys as their data."""
+    """The state with the data of PRNG keys in place of the keys."""
     return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, state)
 
 
 def is_key(x: Any) -> bool:
-    """Whether an array is one of PRNG keys."""
+    """Whether an array holds PRNG keys."""
     return jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def place(path: Any) -> str:
-    """Of a leaf, such as env_state.obs."""
+    """Name of the place of a leaf in a TrainState, such as env_state.obs."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 @contextlib.contextmanager
 def _reporting(path: Path, iteration: int | None) -> Iterator[None]:
-    """Turns whatever orbax raises into a CheckpointError."""
+    """Turn any error of orbax into a CheckpointError."""
     try:
         yield
     except Exception as error:
@@ -219,5 +219,5 @@ def _reporting(path: Path, iteration: int | None) -> Iterator[None]:
         raise CheckpointError(f"cannot write {what}: {' '.join(str(error).split())[:300]}") from error
 
 
-# Orbax logs with their tracebacks what it also raises, and for every save what the chosen format does not have.
+# Orbax logs the errors that it also raises, with tracebacks, and for every save what its format lacks.
 logging.getLogger("absl").addFilter(lambda entry: "orbax" not in entry.pathname)

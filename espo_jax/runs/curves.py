@@ -22,9 +22,9 @@ def draw(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_siz
 
     Args:
       records: lines of metrics.jsonl, as `records.record` makes them; at least one.
-      path: of the picture; its suffix says which format.
-      base_sample_size: X.
-      title: above the panels.
+      path: path of the picture; its suffix gives the format.
+      base_sample_size: X, drawn as a line.
+      title: text above the panels.
 
     Raises:
       ValueError: there are no records.
@@ -49,7 +49,7 @@ def draw(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_siz
 
 
 def plain_axes(panels: Sequence[Axes]) -> None:
-    """No frame, light lines across."""
+    """Remove the frame and draw light horizontal lines."""
     for panel in panels:
         panel.margins(x=0)
         panel.spines[["top", "right"]].set_visible(False)
@@ -115,7 +115,7 @@ def _modes(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) ->
 
 
 def cost_top(cost: np.ndarray, limit: np.ndarray) -> float:
-    """Top of the cost axis: all of it, unless the early cost dwarfs both the limit and the later cost."""
+    """Top of the cost axis: the largest cost, unless the early cost is far above both the limit and the later cost."""
     later = np.nanmax(cost[len(cost) // 2 :], initial=0.0)
     readable = 1.15 * max(2 * limit.max(), later)
     highest = 1.05 * max(np.nanmax(cost, initial=0.0), limit.max())
@@ -127,6 +127,6 @@ def _edge(limit: float, slack: float) -> str:
 
 
 def _dots(steps: np.ndarray, *, line: bool = True) -> dict[str, Any]:
-    """Style of a line: with dots when there are few, so that a short run shows at all."""
+    """Style of a line. A short run gets dots, since a line of one point cannot be seen."""
     style: dict[str, Any] = {"linewidth": 1.3} if line else {}
     return {**style, "marker": "o", "markersize": 3} if len(steps) <= 30 else style

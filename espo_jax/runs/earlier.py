@@ -14,7 +14,7 @@ _ADDED_AFTER_2 = (
 
 
 def shapes_of_format_2(shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, jax.ShapeDtypeStruct]:
-    """Arrays of a checkpoint of format 2, given those of this version, by place."""
+    """Shapes of the arrays of a checkpoint of format 2 by place, from those of this version."""
     kept = {place: shape for place, shape in shapes.items() if place not in _ADDED_AFTER_2}
     counter = jax.ShapeDtypeStruct((), np.int32)
     return {**kept, "env_steps": counter, "num_steps": counter}
@@ -23,9 +23,10 @@ def shapes_of_format_2(shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, 
 def arrays_of_format_2(
     arrays: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], settings: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """The content of a checkpoint of format 2 as this version has it.
+    """The arrays of a checkpoint of format 2 in the form of this version.
 
-    Format 2 counted samples in 32 bits and rollouts in time steps, and had no life table: it begins empty.
+    Format 2 counted samples in 32 bits, had the number of time steps of a rollout, and had no life table.
+    The life table begins empty.
 
     Args:
       arrays: arrays of the checkpoint by place.

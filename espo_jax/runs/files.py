@@ -1,4 +1,4 @@
-"""Files of a run: written whole or not at all, strict JSON, no pickle, and never trusted when read."""
+"""Files of a run. They are written whole or not at all, as strict JSON or npz without pickle, and checked when read."""
 
 import contextlib
 import hashlib
@@ -22,14 +22,14 @@ class DamagedError(ValueError):
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file so that under its name there is at any time the old content or the new, never a part.
+    """Write a file so that its name always has either the old or the new content, never a part.
 
     Raises:
       OSError: naming the file.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.unlink(missing_ok=True)  # a killed process left it; or it is a link to what is not ours
+        temporary.unlink(missing_ok=True)  # a killed process left it, or it is a link to a file of somebody else
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
@@ -42,10 +42,10 @@ def write(path: Path, content: bytes) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """A run's folder is written to and cleaned up: nothing in it may lead out of it.
+    """Refuse symbolic links in a run's folder, since files in it are written and deleted.
 
     Raises:
-      DamagedError: there is a symbolic link in it; those of Weights & Biases are its own.
+      DamagedError: there is a symbolic link in the folder, outside of the folder of Weights & Biases.
     """
     for entry in folder.rglob("*"):
         if entry.is_symlink() and "wandb" not in entry.relative_to(folder).parts:
@@ -68,16 +68,16 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a file that holds one JSON object.
 
     Raises:
-      DamagedError: it is missing, too large, or something else.
+      DamagedError: the file is missing, too large, or holds something else.
     """
     return parse_json(_read(path, MAX_JSON_BYTES), str(path))
 
 
 def parse_json(text: bytes, name: str) -> dict[str, Any]:
-    """One JSON object.
+    """Parse one JSON object.
 
     Raises:
-      DamagedError: it is something else; `name` says what.
+      DamagedError: the text is something else; the message begins with `name`.
     """
 
     def refuse(constant: str) -> None:
@@ -93,10 +93,10 @@ def parse_json(text: bytes, name: str) -> dict[str, Any]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an npz file of uncompressed arrays of numbers; no more memory is taken than the file is long.
+    """Read an npz file of uncompressed arrays of numbers. It takes no more memory than the length of the file.
 
     Raises:
-      DamagedError: it is missing, or anything else is in it.
+      DamagedError: the file is missing, or holds anything else.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -110,7 +110,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of arrays with their names, types and shapes."""
+    """SHA-256 of arrays, their names, types and shapes."""
     total = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         total.update(f"{name} {array.dtype.str} {array.shape}".encode())
@@ -119,7 +119,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def strict(value: Any) -> Any:
-    """The same in what JSON can say: infinities as "inf" and "-inf" (float() reads both), nan as null."""
+    """The value in strict JSON: infinities become "inf" and "-inf" (float() reads both), nan becomes null."""
     if isinstance(value, Mapping):
         return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -132,7 +132,7 @@ def strict(value: Any) -> Any:
 
 
 def infinities(value: Any) -> Any:
-    """What JSON said, with "inf" and "-inf" as numbers again."""
+    """The value from strict JSON: "inf" and "-inf" become numbers again."""
     if isinstance(value, dict):
         return {key: infinities(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -141,7 +141,7 @@ def infinities(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value of a file for a message: not more than 80 characters of it."""
+    """The first 80 characters of a value of a file, for a message."""
     return repr(value)[:80]
 
 
@@ -157,7 +157,7 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def _array(content: bytes) -> np.ndarray:
-    """An array in the npy format, from memory."""
+    """Read an array in the npy format from memory."""
     stream = io.BytesIO(content)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(stream)

@@ -1,4 +1,4 @@
-"""Metrics to TensorBoard and Weights & Biases, beside metrics.jsonl; their packages are needed only when asked for."""
+"""Loggers beside metrics.jsonl: TensorBoard and Weights & Biases. Their packages are needed only if they are used."""
 
 import importlib.util
 import math
@@ -14,22 +14,22 @@ import numpy as np
 from espo_jax.modes import MODE_NAMES
 from espo_jax.runs import files
 
-# Name on the command line (also that of the extra): the package that it needs.
+# Name on the command line, which is also the name of the extra: the package that it needs.
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
 
 class Logger(Protocol):
-    """Somewhere for scalars to go."""
+    """A destination for scalars."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Scalars by name, such as training/episode_cost, at a number of samples."""
+        """Log scalars by name, such as training/episode_cost, at a number of samples."""
 
     def close(self) -> None:
-        """Everything is on its way when this returns."""
+        """Send everything that is left, and close."""
 
 
 class LoggerError(OSError):
-    """TensorBoard or Weights & Biases does not start; the message says which and why."""
+    """TensorBoard or Weights & Biases does not start; the message names it and the reason."""
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -54,12 +54,12 @@ def open_loggers(
 
     Args:
       names: from `parse_names`.
-      run_dir: TensorBoard's files go there; Weights & Biases is given its name.
-      settings: flat, for Weights & Biases to sort runs by.
-      first_step: of a run that goes on, the samples that it has; TensorBoard forgets what was logged beyond.
+      run_dir: folder for TensorBoard's files; its name is the name of the run for Weights & Biases.
+      settings: flat settings, by which Weights & Biases can sort runs.
+      first_step: number of samples of a run that goes on; TensorBoard forgets what was logged after it.
 
     Raises:
-      LoggerError: one does not start; none is left open.
+      LoggerError: a logger does not start; those before it are closed.
     """
     made: list[Logger] = []
     for name in names:
@@ -75,13 +75,13 @@ def open_loggers(
 
 
 def scalars(record: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """The numbers of a line of metrics.jsonl or evaluations.jsonl by name; lists by element, the mode by its code.
+    """The numbers of a line of metrics.jsonl or evaluations.jsonl by name: lists by element, the mode by its code.
 
-    Infinite ones, such as a slack, are left out: no chart can show them.
+    Infinite numbers, such as a slack, are left out, since no chart can show them.
 
     Args:
       record: the line.
-      prefix: before each name, such as "training/".
+      prefix: text before each name, such as "training/".
     """
     found: dict[str, float] = {}
     for name, value in record.items():
@@ -98,7 +98,7 @@ def scalars(record: Mapping[str, Any], prefix: str) -> dict[str, float]:
 
 
 class _TensorBoard:
-    """Writes at once: the queue of tensorboardX's own writer waits for ever where the disk is full."""
+    """TensorBoard. It writes at once, since the queue of tensorboardX's own writer hangs if the disk is full."""
 
     def __init__(self, run_dir: Path, first_step: int | None):
         from tensorboardX.event_file_writer import EventsWriter
@@ -112,7 +112,7 @@ class _TensorBoard:
             self._write(first_step + 1, session_log=self._log(status=self._log.START))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """One event."""
+        """Write one event."""
         scalars = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         self._write(step, summary=self._summary(value=scalars))
 
@@ -129,17 +129,17 @@ class _WeightsAndBiases:
     def __init__(self, run_dir: Path, settings: Mapping[str, Any]):
         import wandb
 
-        file = run_dir / "wandb_id"  # so that a run that goes on is the same there
+        file = run_dir / "wandb_id"  # so that a run that goes on is the same run there
         if not file.exists():
             files.write(file, uuid.uuid4().hex[:16].encode())
         self._run = wandb.init(
             project="espo_jax", name=run_dir.name, dir=str(run_dir), config=dict(settings),
             id=file.read_text(encoding="ascii"), resume="allow",
-            reinit="create_new",  # else the seeds of a comparison would share one
+            reinit="create_new",  # otherwise the seeds of a comparison would share one run
         )  # fmt: skip
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """One row."""
+        """Send one row."""
         self._run.log(dict(values), step=step)
 
     def close(self) -> None:

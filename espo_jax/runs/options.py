@@ -1,4 +1,4 @@
-"""The options of a run: everything that is decided about it except for the fields of Config and Hyperparams."""
+"""The options of a run: all its settings except for the fields of Config and Hyperparams."""
 
 import dataclasses
 

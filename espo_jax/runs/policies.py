@@ -1,4 +1,4 @@
-"""Trained policies as artefacts: read back without pickle, every array proved against the run's config."""
+"""Trained policies are read without pickle; every array is checked against the run's config."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,18 +20,18 @@ from espo_jax.runs.run_directory import BEST_POLICY, POLICY
 
 
 def load_policy(run_dir: str | Path, *, best_safe: bool = False, deterministic: bool = False) -> Callable:
-    """The policy of a run, with its normaliser, ready to act; it needs neither the environment nor its physics.
+    """Load the policy of a run with its normaliser. The environment and its physics are not needed.
 
         policy = espo_jax.load_policy("runs/mine", deterministic=True)
         action, extras = policy(observation)  # [..., O] -> [..., A]
 
     Args:
-      run_dir: of the run.
-      best_safe: that of the best checkpoint within the limits, instead of the last.
-      deterministic: act by the policy's mean instead of sampling.
+      run_dir: folder of the run.
+      best_safe: whether to load the best checkpoint within the limits instead of the last policy.
+      deterministic: whether actions are the policy's mean instead of samples.
 
     Returns:
-      policy, to jit and vmap at will: (obs [..., O], key) to (action [..., A], {"log_prob": [...]}).
+      The policy: (obs [..., O], key) -> (action [..., A], {"log_prob": [...]}). It can be jitted and vmapped.
 
     Raises:
       DamagedError: (a ValueError) a file is missing, damaged, or does not match the config.

@@ -74,7 +74,7 @@ def new_run(env: Any, settings: Mapping[str, Any], options: RunOptions) -> Prepa
     """
     config, values = resolve(settings, env)
     algorithm, hyperparams, budget = _check(env, config, values, options)
-    # Not when a run goes on: what an earlier version began without this check is finished.
+    # Only for new runs: a run that an earlier version began without this check can be finished.
     algorithm.check(hyperparams)
     options = dataclasses.replace(options, backend=getattr(env, "backend", None))
     run_config = RunConfig(options, dataclasses.asdict(algorithm.config), values)
@@ -85,7 +85,7 @@ def new_run(env: Any, settings: Mapping[str, Any], options: RunOptions) -> Prepa
         directory.loggers = open_loggers(names, directory.path, run_config.settings())
     except OSError:
         directory.close()
-        shutil.rmtree(directory.path, ignore_errors=True)  # just made
+        shutil.rmtree(directory.path, ignore_errors=True)  # the folder was just made
         raise
     return PreparedRun(env, algorithm, hyperparams, budget, run_config, directory)
 
@@ -122,7 +122,7 @@ def resume(run_config: RunConfig, env: Any, run_dir: Path) -> PreparedRun:
             )
         _note_resumption(directory, run_config, iteration)
         directory.truncate(iteration)
-        (directory.path / RESULT).unlink(missing_ok=True)  # the result of an end that no longer is one
+        (directory.path / RESULT).unlink(missing_ok=True)  # the run has not ended any more
         if restored and restored.best_state is not None:
             directory.save_params(algorithm.params(restored.best_state), BEST_POLICY)
         else:
@@ -167,6 +167,6 @@ def _check(
     budget = Budget.create(int(values["num_iterations"]), options.num_timesteps)
     hyperparams = Hyperparams.create(**values, config=config)
     algorithm = algorithms.make(options.algorithm, env, config)
-    # Tracing finds what is wrong between environment and settings, such as the number of limits.
+    # Tracing finds errors between environment and settings, such as the number of limits.
     jax.eval_shape(algorithm.init, jax.random.key(0), hyperparams)
     return algorithm, hyperparams, budget

@@ -15,7 +15,7 @@ PLAIN_LINES = 25
 
 
 class Progress(Protocol):
-    """A context manager that is told every iteration."""
+    """A context manager that is updated after every iteration."""
 
     def __enter__(self) -> "Progress": ...
 
@@ -26,15 +26,21 @@ class Progress(Protocol):
 
 
 def progress(console: Console, budget: Budget, done: float = 0.0) -> Progress:
-    """The display that suits a console: LiveProgress on a terminal, else PlainProgress; `done` is done already."""
+    """The display for a console: LiveProgress on a terminal, else PlainProgress.
+
+    Args:
+      console: where to print.
+      budget: budget of the run.
+      done: share of the budget that was used before.
+    """
     return LiveProgress(console, budget, done) if console.is_terminal else PlainProgress(console, budget, done)
 
 
 class PlainProgress:
-    """About PLAIN_LINES lines over the whole run; the first and the last iteration are always among them."""
+    """Prints about PLAIN_LINES lines over the whole run, the first and the last iteration among them."""
 
     def __init__(self, console: Console, budget: Budget, done: float = 0.0):
-        """Prints to a console."""
+        """Print to a console."""
         self._console = console
         self._clock = _Clock(budget, done)
         self._lines = math.ceil(done * (PLAIN_LINES - 1))
@@ -66,7 +72,7 @@ class LiveProgress:
     """A table redrawn in place."""
 
     def __init__(self, console: Console, budget: Budget, done: float = 0.0):
-        """Draws on a terminal."""
+        """Draw on a terminal."""
         self._clock = _Clock(budget, done)
         self._live = Live(console=console, refresh_per_second=4)
 
@@ -92,7 +98,7 @@ class LiveProgress:
 
 
 class _Clock:
-    """Time left by the share of the budget used, from the first iteration on."""
+    """The time that is left, from the share of the budget that is used."""
 
     def __init__(self, budget: Budget, done: float):
         self.budget = budget
@@ -103,13 +109,13 @@ class _Clock:
         self._begin = time.perf_counter()
 
     def tick(self, record: dict[str, Any]) -> tuple[float, float]:
-        """Fraction done and seconds left."""
+        """The share of the budget that is used, and the seconds that are left."""
         fraction = self.budget.fraction(record["iteration"], record["env_steps"])
         return fraction, (time.perf_counter() - self._begin) * (1 - fraction) / (fraction - self._done)
 
 
 def _cells(record: dict[str, Any], budget: Budget, left: float) -> dict[str, str]:
-    """What a person wants to see of an iteration: an even number of name: text."""
+    """What is shown of an iteration: an even number of names with texts."""
     of_iterations = f"/{budget.num_iterations}" if budget.num_iterations else ""
     of_steps = f"/{budget.num_timesteps:,}" if budget.num_timesteps else ""
     return {
@@ -125,12 +131,12 @@ def _cells(record: dict[str, Any], budget: Budget, left: float) -> dict[str, str
 
 
 def number(value: Any) -> str:
-    """A number, or a list of them, to four digits."""
+    """A number, or a list of numbers, with four digits."""
     return ", ".join(map(number, value)) if isinstance(value, list) else f"{value:.4g}"
 
 
 def clock_time(seconds: float) -> str:
-    """h:mm:ss or m:ss."""
+    """Seconds as h:mm:ss or m:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

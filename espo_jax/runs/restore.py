@@ -1,4 +1,4 @@
-"""Checkpoints read back: proved by their sizes before, and by their digest after."""
+"""Checkpoints are read back: their sizes are checked before, and their digest after."""
 
 import math
 import re
@@ -20,20 +20,20 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 def restore(path: Path, like: Any, settings: Mapping[str, Any], *, most: int) -> Restored | None:
-    """The newest checkpoint that is whole; those passed over as damaged are renamed, not removed.
+    """Read the newest checkpoint that is whole. Damaged ones are passed over; they are renamed, not removed.
 
     Args:
       path: folder of the checkpoints.
       like: abstract TrainState, from jax.eval_shape of init.
-      settings: of the run that is to go on.
-      most: iterations known of the run; newer checkpoints are passed over.
+      settings: settings of the run that goes on.
+      most: number of iterations in metrics.jsonl; checkpoints of later iterations are passed over.
 
     Returns:
-      None where there is no checkpoint at all.
+      What was restored; None if there is no checkpoint at all.
 
     Raises:
       DamagedError: there are checkpoints, but none is whole.
-      ValueError: the newest whole one is of another format or has other settings; the message names the field.
+      ValueError: the newest whole checkpoint has another format or other settings; the message names the field.
     """
     passed: dict[Path, str] = {}
     found = sorted((int(p.name) for p in path.glob("*") if _NUMBER.fullmatch(p.name) and p.is_dir()), reverse=True)
@@ -47,7 +47,7 @@ def restore(path: Path, like: Any, settings: Mapping[str, Any], *, most: int) ->
         except DamagedError as error:
             passed[folder] = f"checkpoint {iteration} is passed over ({error})"
             continue
-        # Only now: as long as there is nothing to go on from, nothing is touched.
+        # Rename only now: if there is nothing to go on from, nothing is changed.
         notes = [f"{why}; it is kept as {_set_aside(folder)}" for folder, why in passed.items()]
         best_state = None
         if best:
@@ -69,11 +69,11 @@ def restore(path: Path, like: Any, settings: Mapping[str, Any], *, most: int) ->
 
 
 def _read(folder: Path, like: Any, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """What a checkpoint says of itself, and its TrainState.
+    """The metadata of a checkpoint, and its TrainState.
 
     Raises:
-      DamagedError: it is not whole.
-      ValueError: it is of another format or has other settings.
+      DamagedError: the checkpoint is not whole.
+      ValueError: it has another format or other settings.
     """
     metadata = files.read_json(folder / "about" / "metadata")
     _check_settings(folder, metadata, files.strict(settings))
@@ -88,12 +88,12 @@ def _read(folder: Path, like: Any, settings: Mapping[str, Any]) -> tuple[dict[st
 
 
 def _set_aside(folder: Path) -> Path:
-    """Renamed, so that the run can write its number again; nothing is thrown away."""
+    """Rename a damaged checkpoint, so that the run can write its number again; nothing is deleted."""
     return folder.rename(folder.with_name(f"damaged-{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"))
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
-    """The TrainState of `to_arrays`, in the form of an abstract one."""
+    """The TrainState from the arrays of `to_arrays`, in the form of an abstract TrainState."""
 
     def leaf(path: Any, abstract: Any) -> jax.Array:
         value = jax.numpy.asarray(arrays[place(path)])
@@ -103,10 +103,10 @@ def from_arrays(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
 
 
 def _read_state(folder: Path, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
-    """The arrays of a checkpoint, after a proof that files of just their sizes lie there.
+    """Read the arrays of a checkpoint, after a check that the files have exactly their sizes.
 
     Raises:
-      DamagedError: anything is missing, of another size, or not readable.
+      DamagedError: a file is missing, has another size, or cannot be read.
     """
     sizes: dict[str, int] = {}
     for abstract in shapes.values():
@@ -118,13 +118,13 @@ def _read_state(folder: Path, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dic
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as reader:
             packed = reader.restore(folder.absolute(), ocp.args.PyTreeRestore(item=wanted, restore_args=stored))
-    except Exception as error:  # whatever orbax and TensorStore raise for files that are not theirs
+    except Exception as error:  # orbax and TensorStore raise many types for files that are not theirs
         raise DamagedError(f"orbax cannot read it: {' '.join(str(error).split())[:200]}") from None
     return _unpack(packed, shapes)
 
 
 def _unpack(packed: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
-    """What `pack` put end to end."""
+    """Undo `pack`."""
     arrays, begin = {}, dict.fromkeys(packed, 0)
     for name, abstract in sorted(shapes.items()):
         dtype = abstract.dtype.name

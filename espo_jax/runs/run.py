@@ -105,7 +105,7 @@ def _train(
         outcome.compile_seconds = started.compile_seconds
         if is_new:
             checkpoints.save(state, None)
-            checkpoints.wait()  # a disk that takes none stops the run here, before training
+            checkpoints.wait()  # if the disk cannot take it, the run stops here, before training
         stop.check()
         done = run.budget.fraction(int(state.iteration), int(state.env_steps))
         with progress(console, run.budget, done) as display:
@@ -113,7 +113,7 @@ def _train(
                 outcome.state = iteration.state
                 line = record(iteration.metrics, iteration.seconds)
                 directory.append(line)
-                evaluations.at(line, iteration.state)  # a checkpoint comes last: nothing before it comes again
+                evaluations.at(line, iteration.state)  # before the checkpoint, so that it is not done again
                 if checkpoints.due(line["iteration"]):
                     save(run, checkpoints, iteration.state)
                 display.update(line)

@@ -23,7 +23,7 @@ from espo_jax.runs.records import as_line, is_after, read_lines, read_records
 
 CONFIG, METRICS, POLICY, BEST_POLICY = "config.json", "metrics.jsonl", "policy.npz", "policy_best_safe.npz"
 EVALUATIONS, RESULT, CURVES, CHECKPOINTS = "evaluations.jsonl", "result.json", "curves.png", "checkpoints"
-# Number that config.json has since the first version that wrote one; files without it are from before.
+# Format number in config.json; files without a number were written before there was one.
 FORMAT = 4
 
 
@@ -33,7 +33,7 @@ class RunDirectory:
     Attributes:
       path: the folder.
       records: the lines that metrics.jsonl holds so far, one dict for each iteration (see `records.record`).
-      loggers: where every line goes as well.
+      loggers: loggers that get every line too.
     """
 
     def __init__(self, path: str | Path, *, metrics: bool = True, exist: bool = False):
@@ -125,7 +125,7 @@ class RunDirectory:
     def close(self) -> None:
         """Close metrics.jsonl and the loggers."""
         if self._metrics:
-            with contextlib.suppress(OSError):  # what a full disk refused was reported
+            with contextlib.suppress(OSError):  # the error of a full disk was reported before
                 self._metrics.close()
         for logger in self.loggers:
             with contextlib.suppress(Exception):
@@ -142,7 +142,7 @@ class RunDirectory:
             )
 
     def _log(self, line: Mapping[str, Any], prefix: str) -> None:
-        """Copies for elsewhere; what goes wrong there does not end a run of hours."""
+        """Send a line to the loggers; an error of a logger does not end a run of hours."""
         for logger in tuple(self.loggers):
             try:
                 logger.log(line["env_steps"], scalars(line, prefix))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM (preemption): the iteration is finished and saved first."""
+"""Ctrl-C and SIGTERM (preemption): the iteration is finished and saved before the run stops."""
 
 import contextlib
 import signal
@@ -9,10 +9,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """What a run looks at between iterations.
+    """Whether a run should stop; it is checked between iterations.
 
     Attributes:
-      received: the signal that came, None for as long as none has.
+      received: the signal that came; None if no signal came.
     """
 
     received: signal.Signals | None = None
@@ -23,7 +23,7 @@ class Stop:
         return self.received.name if self.received else "SIGINT"
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt if a signal came."""
+        """Raise KeyboardInterrupt if a signal came."""
         if self.received is not None:
             raise KeyboardInterrupt
 

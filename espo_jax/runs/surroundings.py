@@ -32,7 +32,9 @@ def _git_revision() -> str | None:
         return subprocess.run(here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in somebody else's
+        git(
+            "ls-files", "--error-unmatch", Path(__file__).name
+        )  # an installed copy may lie in a repository of somebody else
         return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None

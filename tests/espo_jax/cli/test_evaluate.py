@@ -41,7 +41,6 @@ def test_nan_from_physics_is_one_error(intact, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"episodes": 0}, r"episodes is 0: it must lie in \[1, 100000\]"),
         ({"run_dir": "nowhere"}, "config.json cannot be read"),
         ({"best_safe": True}, "has no policy_best_safe.npz: no checkpoint was within the limits"),
         ({"output": "/nowhere/x.json"}, "No such file or directory"),
@@ -52,6 +51,11 @@ def test_bad_input(intact, tmp_path, options, message):
     (path / "policy_best_safe.npz").unlink(missing_ok=True)
     with pytest.raises(BadInputError, match=message):
         evaluate(EvalOptions(**{"run_dir": str(path), "episodes": 2, **options}), on_physics)
+
+
+def test_no_episodes_are_refused(intact, capsys):
+    assert cli.main(["eval", str(intact), "--episodes", "0"]) == 2
+    assert capsys.readouterr().err == "espo: error: episodes is 0: it must be an integer in [1, 100000]\n"
 
 
 def test_unknown_task_or_backend_is_named(intact, tmp_path):

@@ -27,7 +27,7 @@ def test_picture_and_table_by_the_command(runs, tmp_path, capsys, monkeypatch, x
 @pytest.mark.parametrize(
     ("change", "flags", "message"),
     [
-        (None, ["--x", "time"], "x is 'time': it must be one of iteration, env_steps"),
+        (None, ["--x", "time"], "invalid choice 'time' for argument '--x'. Expected one of ('iteration', 'env_steps')"),
         (None, ["--output", "plot.doc"], "Format 'doc' is not supported"),
         (None, ["--output", "nowhere/plot.png"], "No such file or directory"),
         ("metrics.jsonl", [], "metrics.jsonl holds no iteration"),

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from espo_jax.cli import main
 from espo_jax.cli.common import BadInputError
 from espo_jax.cli.replay import ReplayOptions, replay
 from espo_jax.modes import MODE_NAMES
@@ -54,10 +55,10 @@ def test_other_versions_are_said(run_dir, tmp_path, capsys):
     assert "jax was 0.1, is " in capsys.readouterr().out
 
 
-def test_nothing_to_compare_is_refused(run_dir, tmp_path):
+def test_nothing_to_compare_is_refused(run_dir, tmp_path, capsys):
     path = copied(run_dir, tmp_path / "run")
-    with pytest.raises(BadInputError, match="num_iterations is 0"):
-        replay(ReplayOptions(str(path), num_iterations=0), PointEnv())
+    assert main(["replay", str(path), "--num-iterations", "0"]) == 2
+    assert "num_iterations is 0: it must be an integer in [1, 2^31)" in capsys.readouterr().err
     (path / "metrics.jsonl").write_text("")
     with pytest.raises(BadInputError, match=r"metrics\.jsonl holds no iteration"):
         replay(ReplayOptions(str(path)), PointEnv())

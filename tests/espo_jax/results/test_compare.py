@@ -1,30 +1,19 @@
-"""`espo compare`: the table, the pictures, what is left behind, and what is refused."""
+"""A comparison: the table, the pictures, and what is left behind of every seed."""
 
 import json
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-from espo_jax import cli, commands, load_policy
-from espo_jax.flags import BadInputError
-from espo_jax.options import CompareOptions, RunOptions
-from espo_jax.results import compare
+from espo_jax import cli, load_policy
+from tests.tiny_runs import compared, strict_loads, train
 
-from tests.probe_envs import TINY, PointEnv, Refund
-from tests.espo_jax.runs.test_run_directory import strict_loads
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory):
-    """Exit code, printed objects and directory of a comparison of two algorithms, two seeds each."""
-    path = tmp_path_factory.mktemp("runs") / "compared"
-    printed = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Console, "print", lambda self, *objects, **_: printed.extend(objects))
-        options = CompareOptions(task="point", algorithms="espo, trpo", seeds=2, run_dir=str(path))
-        code = commands.compare(options, {**TINY, "slack_negative": -np.inf}, PointEnv())
-    return code, printed, path
+@pytest.fixture(scope="module", name="compared")
+def _compared():
+    return compared()
 
 
 def test_leaves_a_table_a_picture_and_every_seed(compared):
@@ -32,7 +21,7 @@ def test_leaves_a_table_a_picture_and_every_seed(compared):
     assert code == 0
     seeds = {f"{name}-seed{seed}" for name in ("espo", "trpo") for seed in (0, 1)}
     assert {file.name for file in path.iterdir()} == seeds | {
-        "config.json", "compare.json", "table.md", "curves.png",
+        "config.json", "comparison.json", "table.md", "curves.png",
     }  # fmt: skip
     assert (path / "curves.png").stat().st_size > 20_000
     for seed in seeds:
@@ -46,7 +35,7 @@ def test_leaves_a_table_a_picture_and_every_seed(compared):
 
 def test_rows_are_what_the_seeds_logged(compared):
     _, _, path = compared
-    rows = {row["algorithm"]: row for row in strict_loads((path / "compare.json").read_text())["rows"]}
+    rows = {row["algorithm"]: row for row in strict_loads((path / "comparison.json").read_text())["rows"]}
     for name, row in rows.items():
         runs = [
             [json.loads(line) for line in (path / f"{name}-seed{seed}" / "metrics.jsonl").read_text().splitlines()]
@@ -71,84 +60,12 @@ def test_rows_are_what_the_seeds_logged(compared):
 
 def test_seeds_are_those_of_espo_train(compared, tmp_path):
     """Vmapped or alone, seed 1 is the same run but for float rounding."""
-    job = commands.train(
-        RunOptions(task="point", algorithm="trpo", seed=1, num_eval_episodes=0, run_dir=str(tmp_path / "run")),
-        {**TINY, "slack_negative": -np.inf}, PointEnv(),
-    )  # fmt: skip
-    assert job == 0
+    options = {"algorithm": "trpo", "seed": 1, "num_eval_episodes": 0, "settings": {"slack_negative": -np.inf}}
+    assert train(tmp_path / "run", **options)[0]["status"] == "finished"
     alone = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
     vmapped = json.loads((compared[2] / "trpo-seed1" / "metrics.jsonl").read_text().splitlines()[0])
     for name in ("episode_reward", "episode_cost", "kl"):
         assert vmapped[name] == pytest.approx(alone[name], rel=1e-3)
-
-
-def test_printed_table_names_everything(compared):
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    for item in compared[1]:
-        console.print(item)
-    text = console.export_text()
-    for words in ("espo", "trpo", "samples (M)", "iterations by mode", "4 ± 0 reward", "met", "0:0", "(100%)", "± "):
-        assert words in text
-
-
-def test_nan_in_one_algorithm_leaves_the_others(tmp_path, capsys):
-    env = PointEnv(episode_length=40, nan_reward_after=35)
-    options = CompareOptions(task="point", algorithms="trpo", seeds=1, run_dir=str(tmp_path / "run"))
-    assert commands.compare(options, {**TINY, "zeta_positive": 0.0}, env) == 3
-    result = strict_loads((tmp_path / "run" / "compare.json").read_text())
-    assert result["failures"]["trpo"].startswith("seed 0, iteration 3: nan or infinity in reward")
-    assert result["rows"] == []
-    assert "trpo is left out" in capsys.readouterr().out
-
-
-@pytest.mark.usefixtures("quick_compile")
-def test_a_negative_cost_is_bad_input_to_train_and_to_compare(tmp_path, capsys):
-    """Exit code 2, a status of its own, one line that says what a cost is; what ran until then is kept."""
-    options = CompareOptions(task="point", algorithms="trpo", seeds=1, run_dir=str(tmp_path / "compared"))
-    assert commands.compare(options, {**TINY, "zeta_positive": 0.0}, Refund()) == 2
-    result = strict_loads((tmp_path / "compared" / "compare.json").read_text())
-    assert result["status"] == "negative_cost"
-    assert result["failures"]["trpo"].startswith("seed 0, iteration 1: the environment reported 64 costs below 0")
-    options = RunOptions(task="point", num_eval_episodes=0, run_dir=str(tmp_path / "run"))
-    assert commands.train(options, dict(TINY), Refund()) == 2
-    assert strict_loads((tmp_path / "run" / "result.json").read_text())["status"] == "negative_cost"
-    assert "its sum over an episode is what cost_limit bounds from above" in capsys.readouterr().err
-    assert (tmp_path / "run" / "policy.npz").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "settings", "message"),
-    [
-        ({"algorithms": "espo,sac"}, {}, "unknown algorithm 'sac'; known algorithms: espo, pcrpo"),
-        ({"algorithms": "espo,espo"}, {}, "algorithms is 'espo,espo': it names one twice"),
-        ({"seeds": 0}, {}, "seeds is 0: it must be at least 1"),
-        ({"algorithms": "espo,crpo"}, {"conflict_resolution": "cagrad"}, "crpo has no balance mode"),
-        ({}, {"cost_limit": [1.0, 2.0]}, "cost_limit has 2 values"),
-    ],
-)
-def test_bad_input_is_refused_before_anything_is_made(options, settings, message, tmp_path):
-    chosen = CompareOptions(**{"task": "point", "run_dir": str(tmp_path / "run"), **options})
-    with pytest.raises(BadInputError, match=message):
-        commands.compare(chosen, {**TINY, **settings}, PointEnv())
-    assert not (tmp_path / "run").exists()
-
-
-def test_given_settings_hold_for_all_and_the_rest_is_each_preset_s(monkeypatch):
-    seen = {}
-
-    def prepare(env, settings, **_):
-        seen.update(settings)
-        raise ValueError("stop here")
-
-    monkeypatch.setattr(comparison, "prepare", prepare)
-    argv = "compare --algorithms espo,cup --backend spring --sample-size conflict_angle --target_kl=0.03"
-    assert cli.main(argv.split()) == 2
-    assert {name: values["sample_size_rule"] for name, values in seen.items()} == dict.fromkeys(
-        ("espo", "cup"), "conflict_angle"
-    )
-    assert {values["target_kl"] for values in seen.values()} == {0.03}
-    assert seen["cup"]["conflict_metric"] == "euclidean"
-    assert seen["espo"]["zeta_positive"] == 0.1
 
 
 def test_every_seed_is_a_run_directory(compared, tmp_path, capsys):

@@ -8,7 +8,7 @@ from espo_jax.results import evaluate
 from espo_jax.results.statistics import conditional_value_at_risk
 from espo_jax.runs import policies
 from tests.probe_envs import PointEnv
-from tests.tiny_runs import Windy, finished, on_physics
+from tests.tiny_runs import finished, on_physics
 
 pytestmark = pytest.mark.usefixtures("quick_module")
 

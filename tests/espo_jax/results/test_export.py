@@ -3,20 +3,27 @@
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from espo_jax import cli, load_policy
-from tests.tiny_runs import train
+from tests.tiny_runs import prepared
 
 pytestmark = pytest.mark.usefixtures("quick_module")
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["whitened", "raw"])
 def run_dir(request, tmp_path_factory, quick_module):
+    """A run with its first policy, and a normaliser that has seen something."""
     path = tmp_path_factory.mktemp("exported") / "run"
     settings = {"policy_hidden_sizes": (8, 5), "normalize_observations": request.param, "observation_clip": 1.5}
-    train(path, settings=settings, num_eval_episodes=0)
+    run = prepared(path, settings=settings)
+    normalizer, policy, critics = run.algorithm.params(run.algorithm.init(jax.random.key(0), run.hyperparams))
+    normalizer = normalizer.replace(mean=jnp.full(1, 0.3), std=jnp.full(1, 1.7))
+    run.directory.save_params((normalizer, policy, critics))
+    run.directory.close()
     return path
 
 

@@ -38,7 +38,7 @@ EVERY = ("format_2", *REAL)
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once(quick_module):
-    """`train --resume` and `replay` of a run compile one program, which JAX's cache does not take: it calls the host."""
+    """`train --resume` and `replay` of a run share a program, which JAX's cache cannot keep: it calls the engine."""
     started = {}
 
     def start(algorithm, hyperparams, key, state=None):
@@ -140,7 +140,7 @@ def test_replay(real, capsys):
     assert code == (0 if "the same in all 4 iterations, to the bit" in text else 1)
     differences = [float(size) for size in re.findall(r"^  \w+: (\S+)$", text, flags=re.MULTILINE)]
     assert bool(differences) == (code == 1)
-    assert max(differences, default=0.0) < 1e-3, "the KL divergence of the first-order run is 1e-6 nats: it has few digits"
+    assert max(differences, default=0.0) < 1e-3, "a KL divergence of 1e-6 nats has few digits"
 
 
 def test_replay_of_format_2_says_where_it_differs(capsys):
