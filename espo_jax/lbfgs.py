@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from safety_envs.lanes import lanes_max
 
-from espo_jax.blocks import lanes_max
 from espo_jax.linalg import dot
 
 LossFn = Callable[[jax.Array], tuple[jax.Array, jax.Array]]  # params [M, P] -> (loss [M], gradient [M, P])
@@ -64,7 +64,7 @@ def fit_lbfgs(
     active = (dot(gradient, update) > 0) & (num_iterations > 0)
     start = _Fit(active, zeros, zeros, jnp.ones_like(loss), params, loss, gradient, update, memory)
     end = jax.lax.while_loop(
-        lambda fit: lanes_max(fit.active.any().astype(jnp.int32)) > 0,
+        lambda fit: lanes_max(fit.active.any()),
         lambda fit: _trial(fit, loss_fn, fresh, num_iterations, max_halvings, sufficient_decrease),
         start,
     )

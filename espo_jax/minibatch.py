@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import optax
+from safety_envs.lanes import lanes_max
 
-from espo_jax.blocks import lanes_max, select_running
+from espo_jax.blocks import select_running
 
 Carry = TypeVar("Carry")
 
@@ -53,7 +54,7 @@ def passes(
     num_minibatches = lanes_max((count + minibatch_size - 1) // minibatch_size)
 
     def unfinished(state: tuple) -> jax.Array:
-        return (state[0] < num_passes) & (lanes_max(state[1].astype(jnp.int32)) > 0)
+        return (state[0] < num_passes) & (lanes_max(state[1]))
 
     def one_pass(state: tuple) -> tuple:
         index, running, done, carry = state

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safety_envs.base import where_env
-
-from espo_jax.blocks import lanes_max
+from safety_envs.lanes import lanes_max
 
 
 class Rollout(NamedTuple):

@@ -9,7 +9,6 @@ import safety_envs
 
 from espo_jax.algorithms.metrics import Metrics
 from espo_jax.modes import MODE_NAMES
-from tests.conftest import without_optimisations
 from tests.tiny_runs import folder_of_this_process, prepared
 
 
@@ -58,8 +57,7 @@ def hopper():
     """Folder of a run of safety_hopper on the engine: its first policy, four made-up iterations and two evaluations."""
     path = folder_of_this_process() / "run"
     run = prepared(path, env=safety_envs.make("safety_hopper", backend="mujoco"))
-    with without_optimisations():
-        state = jax.jit(run.algorithm.init)(jax.random.key(0), run.hyperparams)
+    state = jax.jit(run.algorithm.init)(jax.random.key(0), run.hyperparams)
     run.directory.save_params(run.algorithm.params(state))
     for line in made_up(np.linspace(90.0, 30.0, 4), (-4.0, 4.0)):
         run.directory.append({**complete(), **line})

@@ -17,7 +17,6 @@ from espo_jax.runs import prepare, run
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.records import read_records
 from espo_jax.runs.run_config import RunConfig
-from tests.conftest import without_optimisations
 from tests.probe_envs import TINY, PointEnv
 
 DATA = Path(__file__).parent / "data"
@@ -89,8 +88,7 @@ def strict_loads(text):
 def finished(num_iterations=4):
     """Folder of a finished run on PointEnv, trained once in a process; tests that change it take a copy."""
     path = folder_of_this_process() / "run"
-    with without_optimisations():
-        result, _ = train(path, settings={"num_iterations": num_iterations})
+    result, _ = train(path, settings={"num_iterations": num_iterations})
     assert result["status"] == "finished"
     return path
 
@@ -100,7 +98,7 @@ def compared():
     """Exit code, printed objects and folder of a comparison of two algorithms, two seeds each."""
     path = folder_of_this_process() / "compared"
     printed = []
-    with pytest.MonkeyPatch.context() as patch, without_optimisations():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Console, "print", lambda self, *objects, **_: printed.extend(objects))
         options = CompareOptions(task="point", algorithms="espo, trpo", seeds=2, run_dir=str(path))
         code = compare_command.compare(options, {**TINY, "slack_negative": -np.inf}, PointEnv())

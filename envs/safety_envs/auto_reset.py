@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from brax.envs.base import Env, State, Wrapper
 
 from safety_envs.base import strongly_typed, where_env
+from safety_envs.lanes import lanes_max
 
 # What info says about the step just made; all else in info belongs to the episode and is reset with it.
 _REPORTS = ("cost", "steps", "truncation", "episode_metrics", "whole_episode")
@@ -113,7 +114,7 @@ class AutoResetWrapper(Wrapper):
             pool = pool._replace(starts=starts, used=jnp.zeros_like(pool.used), first=first)
             return jnp.zeros((), bool), pool
 
-        needed = any_lane(jnp.any(pool.used == self.pool_size))
+        needed = lanes_max(jnp.any(pool.used == self.pool_size))
         # A loop of no or one turn: a lax.cond would copy the whole pool too.
         return jax.lax.while_loop(lambda carry: carry[0], redraw, (needed, pool))[1]
 
@@ -122,21 +123,6 @@ class AutoResetWrapper(Wrapper):
         numbers = first[None, :] + jnp.arange(count, dtype=first.dtype)[:, None]
         keys = jax.vmap(jax.vmap(jax.random.fold_in), in_axes=(None, 0))(key, numbers)
         return jax.vmap(lambda keys: strongly_typed(self.env.reset(keys)))(keys)
-
-
-@jax.custom_batching.custom_vmap
-def any_lane(flag: jax.Array) -> jax.Array:
-    """A scalar bool, reduced by `any` over all axes that a vmap maps it over.
-
-    As the result is not batched, a `cond` or `while_loop` on it is not turned into a select under vmap.
-    """
-    return flag
-
-
-@any_lane.def_vmap
-def _any_lane_vmap(axis_size, in_batched, flag):
-    del axis_size
-    return any_lane(jnp.any(flag, axis=0) if in_batched[0] else flag), False
 
 
 def _start_of(state: State) -> dict[str, Any]:

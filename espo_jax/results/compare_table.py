@@ -31,11 +31,11 @@ def summarize_runs(name: str, records: Sequence[Records]) -> dict[str, Any]:
       records: [seed][iteration] lines of metrics.jsonl.
 
     Returns:
-      A dictionary with samples; reward, cost and limit_met (number of seeds within every limit), from the mean of the
-      last FINAL_ITERATIONS; above_limit, the share of the last LATE_ITERATIONS above a limit; lockstep_samples, the largest
-      sample size among the seeds, summed over the iterations (the time of vmapped seeds follows it); mode_counts.
+      A dictionary with samples; reward, cost and limit_met (number of seeds within every limit), from the mean of
+      the last FINAL_ITERATIONS; above_limit, the share of the last LATE_ITERATIONS above a limit; lockstep_samples,
+      the largest sample size among the seeds, summed over the iterations (the time of vmapped seeds follows it);
+      mode_counts.
     """
-
     cost, limit = final(records, "episode_cost"), final(records, "cost_limit")
     late = [runs[-LATE_ITERATIONS:] for runs in records]
     above = [np.mean(np.any(series(runs, "episode_cost") > series(runs, "cost_limit"), axis=1)) for runs in late]

@@ -60,7 +60,8 @@ def onnx(run_dir: Path, *, best_safe: bool = False) -> bytes:
     for i in range(len(layers)):
         layer = layers[f"Dense_{i}"]
         value = apply("Gemm", value, constant(layer["kernel"]), constant(layer["bias"]))
-        value = apply(_ONNX_ACTIVATIONS[config.activation] if i < len(layers) - 1 else "Identity", value)
+        # The names of ONNX's operators are those of policy.ACTIVATIONS with a capital; the checker refuses an unknown one.
+        value = apply(config.activation.capitalize() if i < len(layers) - 1 else "Identity", value)
     nodes[-1].output[0] = "action"
     sizes = {"observation": normalizer.mean.size, "action": policy["params"]["log_std"].size}
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size]) for name, size in sizes.items()]
@@ -70,9 +71,6 @@ def onnx(run_dir: Path, *, best_safe: bool = False) -> bytes:
     library.checker.check_model(model)
     return model.SerializeToString()
 
-
-# ONNX's operators for policy.ACTIVATIONS.
-_ONNX_ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu"}
 
 FORMATS: dict[str, Callable[..., bytes]] = {"stablehlo": stablehlo, "onnx": onnx}
 

@@ -2,8 +2,9 @@ import chex
 import jax
 import jax.numpy as jnp
 import pytest
+from safety_envs.lanes import lanes_max
 
-from espo_jax.blocks import Blocks, lanes_max, select_running
+from espo_jax.blocks import Blocks, select_running
 
 
 @pytest.mark.parametrize(("num_steps", "expected"), [(0, 0), (1, 1), (4, 1), (5, 2), (12, 3)])

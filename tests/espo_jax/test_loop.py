@@ -115,7 +115,6 @@ def test_nan_names_iteration_and_quantity(counting_step):
     assert caught.value.state.iteration == 4
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_a_negative_cost_says_what_a_cost_is():
     with pytest.raises(
         loop.NegativeCostError, match=r"iteration 1: the environment reported 64 costs below 0"

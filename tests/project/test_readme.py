@@ -104,7 +104,6 @@ def test_tasks_on_the_engine(blocks, capsys):
     assert capsys.readouterr().out == "(64, 17) (64,)\n", "what the comment says"
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_examples_of_the_page_of_runs(tmp_path, monkeypatch):
     assert len(RUNS_BLOCKS) == 2
     train(tmp_path / "runs" / "mine", num_eval_episodes=0)
@@ -128,7 +127,6 @@ def test_examples_of_the_tasks_page():
     assert len({float(x) for x in state.pipeline_state.qd[:, 1]}) == 3, "each environment has a mass of its own"
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_notebook_runs(capsys):
     """Its code cells in order, on a small environment."""
     notebook = json.loads((ROOT / "docs/quickstart.ipynb").read_text())

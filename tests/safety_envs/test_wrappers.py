@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safety_envs
-from safety_envs.auto_reset import AutoResetWrapper, any_lane
+from safety_envs.auto_reset import AutoResetWrapper
+from safety_envs.lanes import lanes_max
 from safety_envs.wrappers import EpisodeWrapper, SafetyWrapper, vectorize, wrap
 
 from tests.probe_envs import CountingEnv
@@ -172,12 +173,12 @@ def test_the_top_up_stays_a_branch_under_vmap():
     assert predicates == [()]
 
 
-def test_any_lane_reduces_over_every_mapped_axis():
+def test_lanes_max_of_flags_reduces_over_every_mapped_axis():
     flags = jnp.array([[False, False], [False, True]])
-    np.testing.assert_array_equal(jax.vmap(jax.vmap(any_lane))(flags), True)
-    np.testing.assert_array_equal(jax.vmap(jax.vmap(any_lane))(flags & False), False)
-    np.testing.assert_array_equal(jax.vmap(jax.vmap(any_lane), in_axes=(1,))(flags), True)
-    out = jax.vmap(any_lane, out_axes=None)(flags[1])
+    np.testing.assert_array_equal(jax.vmap(jax.vmap(lanes_max))(flags), True)
+    np.testing.assert_array_equal(jax.vmap(jax.vmap(lanes_max))(flags & False), False)
+    np.testing.assert_array_equal(jax.vmap(jax.vmap(lanes_max), in_axes=(1,))(flags), True)
+    out = jax.vmap(lanes_max, out_axes=None)(flags[1])
     assert out.shape == ()
 
 

@@ -12,8 +12,6 @@ from espo_jax.runs.options import RunOptions
 from tests.probe_envs import TINY, PointEnv, Refund
 from tests.tiny_runs import strict_loads
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 def test_nan_in_one_algorithm_leaves_the_others(tmp_path, capsys):
     env = PointEnv(episode_length=40, nan_reward_after=35)

@@ -11,8 +11,6 @@ from espo_jax.runs.run_config import RunConfig
 from tests.probe_envs import PointEnv
 from tests.tiny_runs import copied, finished, on_physics, strict_loads
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 @pytest.fixture
 def intact():

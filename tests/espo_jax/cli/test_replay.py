@@ -12,11 +12,9 @@ from espo_jax.runs.records import read_records
 from tests.probe_envs import PointEnv
 from tests.tiny_runs import copied, train
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 @pytest.fixture(scope="module")
-def run_dir(tmp_path_factory, quick_module):
+def run_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("repeated") / "run"
     train(path, settings={"slack_negative": -float("inf")}, num_eval_episodes=0)
     return path

@@ -13,8 +13,6 @@ from espo_jax.runs.options import RunOptions
 from tests.probe_envs import TINY, PointEnv
 from tests.tiny_runs import strict_loads
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

@@ -8,8 +8,6 @@ import pytest
 from espo_jax import cli, load_policy
 from tests.tiny_runs import compared, strict_loads, train
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 @pytest.fixture(scope="module", name="compared")
 def _compared():

@@ -16,8 +16,6 @@ from tests.made_up import hopper
 from tests.probe_envs import PointEnv
 from tests.tiny_runs import finished
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 @pytest.fixture(scope="module")
 def run_dir():
@@ -48,7 +46,7 @@ def test_an_episode_has_the_time_limit_and_the_repeat_of_the_run(run_dir):
 
 
 @pytest.fixture(scope="module")
-def seen(run_dir, quick_module):
+def seen(run_dir):
     config, networks, params = policies.load(run_dir)
     return episode.record(safety_envs.make("safety_hopper", backend="mujoco"), networks, config, params, steps=40)
 

@@ -10,8 +10,6 @@ from espo_jax.runs import policies
 from tests.probe_envs import PointEnv
 from tests.tiny_runs import finished, on_physics
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 @pytest.fixture(scope="module")
 def run_dir():

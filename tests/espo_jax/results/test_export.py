@@ -11,11 +11,9 @@ import pytest
 from espo_jax import cli, load_policy
 from tests.tiny_runs import prepared
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 @pytest.fixture(scope="module", params=[True, False], ids=["whitened", "raw"])
-def run_dir(request, tmp_path_factory, quick_module):
+def run_dir(request, tmp_path_factory):
     """A run with its first policy, and a normaliser that has seen something."""
     path = tmp_path_factory.mktemp("exported") / "run"
     settings = {"policy_hidden_sizes": (8, 5), "normalize_observations": request.param, "observation_clip": 1.5}

@@ -17,12 +17,11 @@ from tests.made_up import hopper
 from tests.probe_envs import PointEnv
 from tests.tiny_runs import copied, finished
 
-pytestmark = pytest.mark.usefixtures("quick_module")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
-def run_dir(quick_module):
+def run_dir():
     return hopper()
 
 

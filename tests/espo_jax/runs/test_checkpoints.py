@@ -9,8 +9,6 @@ from espo_jax.runs import checkpoints
 from espo_jax.runs.restore import from_arrays, restore
 from tests.tiny_runs import prepared
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 @pytest.fixture
 def run(tmp_path):

@@ -10,8 +10,6 @@ from espo_jax.cli.common import BadInputError
 from tests.espo_jax.runs.damage import attempt, cut, flipped, rewritten, snapshot, text
 from tests.probe_envs import PointEnv
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 def in_array(change, step=4, name="float32"):
     """Changes the only data file of an array of a checkpoint."""

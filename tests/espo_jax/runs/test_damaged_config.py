@@ -6,8 +6,6 @@ from espo_jax.cli.common import BadInputError
 from tests.espo_jax.runs.damage import attempt, cut, field, snapshot, text
 from tests.probe_envs import PointEnv
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 def replaced_by_folder(path):
     (path / "config.json").unlink()

@@ -8,8 +8,6 @@ from espo_jax.cli.common import BadInputError
 from tests.espo_jax.runs.damage import attempt, snapshot
 from tests.probe_envs import PointEnv
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 @pytest.mark.parametrize(
     "name",

@@ -13,7 +13,6 @@ from espo_jax.runs.records import read_evaluations, read_records
 from tests.espo_jax.runs.damage import attempt, cut, line, snapshot
 from tests.probe_envs import PointEnv
 
-pytestmark = pytest.mark.usefixtures("quick_module")
 METRICS = {
     "truncated": (cut("metrics.jsonl", keep=0.9), 2),
     "garbage": (lambda path: (path / "metrics.jsonl").write_bytes(os.urandom(5000)), None),

@@ -30,14 +30,13 @@ from tests.probe_envs import PointEnv
 from tests.rendering import can_render, render_environment
 from tests.tiny_runs import DATA, Quiet, copied, resumed
 
-pytestmark = pytest.mark.usefixtures("quick_module")
 FORMAT_2 = DATA / "format_2"
 REAL = ("format_3", "format_3_first_order")
 EVERY = ("format_2", *REAL)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compiled_once(quick_module):
+def compiled_once():
     """`train --resume` and `replay` of a run share a program, which JAX's cache cannot keep: it calls the engine."""
     started = {}
 

@@ -6,8 +6,6 @@ import pytest
 
 from tests.tiny_runs import copied, finished, go_on, prepared, resumed, train
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 
 @pytest.fixture
 def alone():
