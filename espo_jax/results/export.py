@@ -60,7 +60,7 @@ def onnx(run_dir: Path, *, best_safe: bool = False) -> bytes:
     for i in range(len(layers)):
         layer = layers[f"Dense_{i}"]
         value = apply("Gemm", value, constant(layer["kernel"]), constant(layer["bias"]))
-        # The names of ONNX's operators are those of policy.ACTIVATIONS with a capital; the checker refuses an unknown one.
+        # ONNX's operators have the names of policy.ACTIVATIONS with a capital; the checker refuses unknown ones.
         value = apply(config.activation.capitalize() if i < len(layers) - 1 else "Identity", value)
     nodes[-1].output[0] = "action"
     sizes = {"observation": normalizer.mean.size, "action": policy["params"]["log_std"].size}

@@ -19,6 +19,7 @@ LEVELS = {"low": 1, "high": 2}
 class Example:
     """Settings of every kind."""
 
+    slack: float = traced(MISSING, "slack of each constraint", per_constraint=True)
     share: float = setting(0.5, "share of the samples", range="[0, 1)", symbol="x")
     count: int = setting(3, "number of samples")
     level: str = setting("low", "level of the noise", choices=LEVELS, earlier="high")
@@ -26,7 +27,6 @@ class Example:
     widths: tuple[int, ...] = setting((8, 8), "widths of the layers")
     verbose: bool = setting(False, "whether it prints")
     title: str = setting("", "title of the figure")
-    slack: float = traced(MISSING, "slack of each constraint", per_constraint=True)
     plain: int = 0
 
     def __post_init__(self):
@@ -106,7 +106,7 @@ def test_every_kind_of_setting_takes_what_is_allowed(changes):
 
 def test_the_declarations_stand_on_the_fields():
     declared = settings_of(Example)
-    assert list(declared) == ["share", "count", "level", "limit", "widths", "verbose", "title", "slack"]
+    assert list(declared) == ["slack", "share", "count", "level", "limit", "widths", "verbose", "title"]
     assert declared["share"] == Setting(0.5, "share of the samples", range="[0, 1)", symbol="x")
     assert example().share == declared["share"].default == 0.5
     assert (declared["level"].before, declared["count"].before) == ("high", 3), "`earlier`, and the default without it"
@@ -118,6 +118,7 @@ def test_the_docstring_has_every_setting():
     assert Example.__doc__ == (
         "Settings of every kind.\n\n"
         "Attributes:\n"
+        "  slack: slack of each constraint; one value, or one for each constraint\n"
         "  share: share of the samples; x in the paper; in [0, 1)\n"
         "  count: number of samples\n"
         "  level: level of the noise; one of low, high\n"
@@ -125,7 +126,6 @@ def test_the_docstring_has_every_setting():
         "  widths: widths of the layers\n"
         "  verbose: whether it prints\n"
         "  title: title of the figure\n"
-        "  slack: slack of each constraint; one value, or one for each constraint\n"
     )
 
 
@@ -133,6 +133,7 @@ def test_the_table_has_every_setting():
     assert settings.table(Example).splitlines() == [
         "| setting | symbol | default | allowed | what it is |",
         "| --- | --- | --- | --- | --- |",
+        "| `slack` | | none | | slack of each constraint; one for each constraint |",
         "| `share` | x | `0.5` | [0, 1) | share of the samples |",
         "| `count` | | `3` | | number of samples |",
         "| `level` | | `low` | `low`, `high` | level of the noise |",
@@ -140,7 +141,6 @@ def test_the_table_has_every_setting():
         "| `widths` | | `8, 8` | | widths of the layers |",
         "| `verbose` | | `False` | | whether it prints |",
         "| `title` | | `` | | title of the figure |",
-        "| `slack` | | none | | slack of each constraint; one for each constraint |",
     ]
 
 

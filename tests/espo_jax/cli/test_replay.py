@@ -12,6 +12,8 @@ from espo_jax.runs.records import read_records
 from tests.probe_envs import PointEnv
 from tests.tiny_runs import copied, train
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.shared_programs import shared_programs  # noqa: F401
 from tests.tiny_runs import copied, finished, measured
 
 

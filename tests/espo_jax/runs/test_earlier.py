@@ -9,18 +9,16 @@ import re
 import subprocess
 import sys
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from espo_jax import load_policy, loop
+from espo_jax import load_policy
 from espo_jax.cli import main
 from espo_jax.cli.common import BadInputError
 from espo_jax.cli.evaluate import EvalOptions, evaluate
 from espo_jax.cli.render import RenderOptions, render
 from espo_jax.cli.replay import ReplayOptions, replay
-from espo_jax.results import replay as replay_module
 from espo_jax.results import report
 from espo_jax.results.read import read_run
 from espo_jax.runs import run
@@ -30,27 +28,10 @@ from tests.probe_envs import PointEnv
 from tests.rendering import can_render, render_environment
 from tests.tiny_runs import DATA, Quiet, copied, resumed
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
 FORMAT_2 = DATA / "format_2"
 REAL = ("format_3", "format_3_first_order")
 EVERY = ("format_2", *REAL)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once():
-    """`train --resume` and `replay` of a run share a program, which JAX's cache cannot keep: it calls the engine."""
-    started = {}
-
-    def start(algorithm, hyperparams, key, state=None):
-        if algorithm.config not in started:
-            started[algorithm.config] = loop.start(algorithm, hyperparams, key, state)
-        if state is None:
-            state = jax.jit(algorithm.init)(key, hyperparams)
-        return started[algorithm.config]._replace(state=state)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (run, replay_module):
-            patch.setattr(module, "start", start)
-        yield
 
 
 @pytest.fixture(params=REAL)

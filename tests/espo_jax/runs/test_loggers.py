@@ -13,6 +13,8 @@ from espo_jax.runs import loggers, run
 from espo_jax.runs.records import read_lines, read_records
 from tests.tiny_runs import Quiet, go_on, prepared, train
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 def raw_events(path):
     content, place = path.read_bytes(), 0

@@ -14,6 +14,7 @@ def alone():
 
 
 def test_a_longer_run_goes_on_where_a_shorter_one_ended(alone, tmp_path, same_run):
+    """Each of the two compiles its own program."""
     train(tmp_path / "run", settings={"num_iterations": 3})
     result, console = go_on(tmp_path / "run", num_iterations=6)
     assert result["status"] == "finished"
@@ -25,6 +26,7 @@ def test_a_longer_run_goes_on_where_a_shorter_one_ended(alone, tmp_path, same_ru
     assert "jax" in config["resumed"][0]["versions"]
 
 
+@pytest.mark.usefixtures("shared_programs")
 def test_lines_after_the_checkpoint_come_again(alone, tmp_path, same_run):
     """As after kill -9: the last checkpoint is older than metrics.jsonl, whose last line is half written."""
     path = copied(alone, tmp_path / "run")
@@ -36,6 +38,7 @@ def test_lines_after_the_checkpoint_come_again(alone, tmp_path, same_run):
     same_run(path, alone)
 
 
+@pytest.mark.usefixtures("shared_programs")
 def test_a_run_killed_before_its_first_checkpoint_begins_again(alone, tmp_path, same_run):
     prepared(tmp_path / "run", settings={"num_iterations": 6}).directory.close()
     result, console = go_on(tmp_path / "run")
@@ -44,6 +47,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(alone, tmp_path, 
     same_run(tmp_path / "run", alone)
 
 
+@pytest.mark.usefixtures("shared_programs")
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_used(alone, tmp_path, damage, same_run):
     path = copied(alone, tmp_path / "run")
@@ -60,6 +64,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(alone, tmp_path, 
     same_run(path, alone)
 
 
+@pytest.mark.usefixtures("shared_programs")
 def test_what_a_later_iteration_left_behind_is_put_right(tmp_path):
     """The policy of the best safe checkpoint is that one's, and the result of another end is gone."""
     path = tmp_path / "run"
@@ -74,6 +79,7 @@ def test_what_a_later_iteration_left_behind_is_put_right(tmp_path):
     assert not (path / "result.json").exists()
 
 
+@pytest.mark.usefixtures("shared_programs")
 def test_no_best_policy_where_no_checkpoint_was_safe(tmp_path):
     path = tmp_path / "run"
     train(path, settings={"cost_limit": 1e-6})

@@ -12,6 +12,8 @@ from espo_jax.runs import records
 from tests.espo_jax.runs.damage import line
 from tests.tiny_runs import go_on
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 def test_a_line_has_every_metric_and_the_speed(intact):
     for found in records.read_records(intact / "metrics.jsonl"):

@@ -18,6 +18,8 @@ from espo_jax.runs import run
 from tests.espo_jax.runs.test_loggers import events
 from tests.tiny_runs import Quiet, finished, go_on, measured, prepared, resumed, train
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 NEAR_1E12 = 10**12 - 1
 
 

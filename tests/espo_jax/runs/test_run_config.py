@@ -16,6 +16,8 @@ from tests.espo_jax.runs.damage import attempt, field, snapshot
 from tests.probe_envs import PointEnv
 from tests.tiny_runs import DATA, go_on, prepared
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 def test_what_is_written_is_what_is_read(intact):
     written = json.loads((intact / "config.json").read_text())
