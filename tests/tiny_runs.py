@@ -18,6 +18,7 @@ from espo_jax.runs.options import RunOptions
 from espo_jax.runs.records import read_records
 from espo_jax.runs.run_config import RunConfig
 from tests.probe_envs import TINY, PointEnv
+from tests.shared_programs import shared
 
 DATA = Path(__file__).parent / "data"
 
@@ -88,7 +89,8 @@ def strict_loads(text):
 def finished(num_iterations=4):
     """Folder of a finished run on PointEnv, trained once in a process; tests that change it take a copy."""
     path = folder_of_this_process() / "run"
-    result, _ = train(path, settings={"num_iterations": num_iterations})
+    with shared():
+        result, _ = train(path, settings={"num_iterations": num_iterations})
     assert result["status"] == "finished"
     return path
 

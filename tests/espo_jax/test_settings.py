@@ -140,7 +140,7 @@ def test_the_table_has_every_setting():
         "| `limit` | | no limit | | limit on the samples |",
         "| `widths` | | `8, 8` | | widths of the layers |",
         "| `verbose` | | `False` | | whether it prints |",
-        "| `title` | | `` | | title of the figure |",
+        "| `title` | | none | | title of the figure |",
     ]
 
 

@@ -15,7 +15,7 @@ from espo_jax.cli import train as train_command
 from espo_jax.evaluation import STOCHASTIC
 from espo_jax.results.read import read_run
 from espo_jax.runs import run
-from tests.espo_jax.runs.test_loggers import events
+from tests.espo_jax.runs.test_loggers import events, kept
 from tests.tiny_runs import Quiet, finished, go_on, measured, prepared, resumed, train
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
@@ -89,6 +89,7 @@ def test_no_place_loses_a_sample_near_1e12(tmp_path, monkeypatch):
     path = tmp_path / "run"
     result, _ = train(path, num_timesteps=NEAR_1E12 + 100, log="tensorboard", settings={"num_iterations": 50})
     assert result["status"] == "finished"
+    kept(path / "tensorboard")
     again = resumed(path, num_timesteps=NEAR_1E12 + 200, log="tensorboard")
     result = run.execute(again, Quiet())
 
