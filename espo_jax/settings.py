@@ -88,7 +88,7 @@ class Setting:
             require_number(name, value)
             if self.range:
                 require_range(name, float(value), self.range)
-        elif typing.get_origin(kind) is tuple:
+        elif kind == tuple[int, ...]:
             if not isinstance(value, tuple | list) or any(not isinstance(s, int) or s < 1 for s in value):
                 raise ValueError(f"{name} is {value!r}: it must be a tuple of positive integers")
         elif kind is str and not isinstance(value, str):

@@ -14,7 +14,7 @@ from espo_jax.results.export import export
 from tests.probe_envs import TINY, PointEnv
 from tests.tiny_runs import train
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS, TASKS_BLOCKS, ALGORITHMS_BLOCKS, RUNS_BLOCKS = (
     re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
