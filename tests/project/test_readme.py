@@ -143,5 +143,5 @@ def test_notebook_runs(capsys):
     run(source)
     printed = capsys.readouterr().out
     assert "compiled once: True" in printed
-    assert "harms neither: True True" in printed
+    assert "lowers neither: True True" in printed
     assert "next size: 17600.0" in printed
