@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from espo_jax import algorithms, policy, surrogate
 from espo_jax.algorithms import iteration
+from espo_jax.algorithms.checks import settle
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.algorithms.types import Batch
 from espo_jax.blocks import Blocks
@@ -119,13 +120,9 @@ def pose(cost, *, limit=40.0, copies=None, num_constraints=1, used=24, config=UP
 
 
 @functools.cache
-def _compiled_update(name, networks, config):
+def _compiled_update(update_fn, networks, config):
     """One program for every problem with the same shapes."""
-
-    def run(arrays, state):
-        return algorithms.RULES[name].update(arrays._replace(networks=networks, config=config), state)
-
-    return jax.jit(run)
+    return jax.jit(lambda arrays, state: update_fn(arrays._replace(networks=networks, config=config), state))
 
 
 def update(name, problem, state=None):
@@ -134,7 +131,7 @@ def update(name, problem, state=None):
     if state is None:
         state = rule.init(problem.networks, problem.params, problem.config, problem.hyperparams)
     arrays = problem._replace(networks=None, config=None)
-    return _compiled_update(name, problem.networks, problem.config)(arrays, state)
+    return _compiled_update(rule.update, problem.networks, problem.config)(arrays, state)
 
 
 def dense(problem):
@@ -191,7 +188,6 @@ class Compiled(NamedTuple):
     step: Callable[..., Any]
 
 
-@functools.cache
 def compiled(name, config=TINY_CONFIG, **env):
     """One algorithm on TugOfWar; the same object, and so the same programs, for the same arguments.
 
@@ -200,6 +196,11 @@ def compiled(name, config=TINY_CONFIG, **env):
       config: static settings.
       **env: keyword arguments of TugOfWar.
     """
+    return _compiled(name, settle(config, algorithms.RULES[name])[0], **env)
+
+
+@functools.cache
+def _compiled(name, config, **env):
     algorithm = algorithms.make(name, TugOfWar(**env), config)
     return Compiled(algorithm, jax.jit(algorithm.init), jax.jit(algorithm.step))
 

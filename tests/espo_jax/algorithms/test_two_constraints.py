@@ -34,7 +34,7 @@ def test_every_algorithm_takes_two_limits(name, key):
     )  # fmt: skip
     algorithm = algorithms.make(name, walker2d(), config)
     hp = Hyperparams.create(cost_limit=LIMITS, warmup_iterations=0, slack_positive=1e6, slack_negative=-1e6)
-    state = algorithm.init(key, hp)
+    state = jax.jit(algorithm.init)(key, hp)
     state, metrics = jax.jit(algorithm.step)(state, hp)
     chex.assert_shape([metrics.episode_cost, metrics.multiplier, metrics.cost_limit], (2,))
     assert int(metrics.nonfinite) == 0

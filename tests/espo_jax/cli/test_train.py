@@ -11,6 +11,7 @@ from espo_jax.config import Config
 from espo_jax.runs import policies
 from espo_jax.runs.options import RunOptions
 from tests.probe_envs import TINY, PointEnv
+from tests.shared_programs import shared
 from tests.tiny_runs import strict_loads
 
 
@@ -18,7 +19,7 @@ from tests.tiny_runs import strict_loads
 def finished(tmp_path_factory):
     """Exit code, printed text and run directory of a run that finished."""
     run_dir = tmp_path_factory.mktemp("runs") / "run"
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, shared():
         printed = []
         patch.setattr(Console, "print", lambda self, *objects, **_: printed.extend(objects))
         settings = {**TINY, "slack_negative": (-np.inf,)}
