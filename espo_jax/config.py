@@ -39,8 +39,8 @@ class Config:
     )
     time_limit: str = setting(
         "truncation",
-        "what the time limit of an episode is to the advantages: a truncation bootstraps from the last state, which is "
-        "statistically right; after a termination nothing comes, which is the protocol of the paper's code family",
+        "how the advantages treat the time limit of an episode: a truncation bootstraps from the last state, which is "
+        "statistically right; a termination does not bootstrap, which is the protocol of the paper's code family",
         choices=gae.TIME_LIMITS,
         earlier="truncation",
     )

@@ -13,8 +13,8 @@ from espo_jax.config import Config
 from espo_jax.settings import MISSING, documented, settings_of, traced
 
 # Half the width of the default band around the limit. Without a width there is no balance mode and no conflict, and
-# ESPO would be CRPO on X(1 + zeta-) samples. The paper's own bands are 20 % (HumanoidStandup), 36 % (HopperVelocity)
-# and 50 % (AntVelocity) of the limit wide on a side, or open.
+# ESPO would equal CRPO with X(1 + zeta-) samples. The paper's own bands are 20 % (HumanoidStandup), 36 %
+# (HopperVelocity) and 50 % (AntVelocity) of the limit wide on a side, or open.
 DEFAULT_SLACK = 0.1
 
 

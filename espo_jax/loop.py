@@ -11,6 +11,7 @@ from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.algorithms.metrics import NONFINITE_QUANTITIES, Metrics, fetch
 from espo_jax.algorithms.types import TrainState
 from espo_jax.hyperparams import Hyperparams
+from espo_jax.settings import require_int
 
 StepFn = Callable[[TrainState, Hyperparams], tuple[TrainState, Metrics]]
 
@@ -31,8 +32,8 @@ class Budget(NamedTuple):
         if num_iterations is None and num_timesteps is None:
             raise ValueError("nothing says when to stop: give num_iterations or num_timesteps")
         for name, value in (("num_iterations", num_iterations), ("num_timesteps", num_timesteps)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}: it must be a positive integer")
+            if value is not None:
+                require_int(name, value, "[1, 2^63)")
         return cls(num_iterations, num_timesteps)
 
     def fraction(self, iteration: int, env_steps: int) -> float:

@@ -139,7 +139,7 @@ def _bounded(base, variance, square, zeta_positive, zeta_negative) -> jax.Array:
 
 
 class Evidence(NamedTuple):
-    """What a rule knows of the iteration.
+    """Inputs of a sample-size rule.
 
     Args:
       base: X, number of samples.

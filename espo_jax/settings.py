@@ -5,6 +5,7 @@ stand there and nowhere else; the command line (`espo_jax.cli.flags`), the check
 """
 
 import dataclasses
+import inspect
 import math
 import numbers
 import re
@@ -18,7 +19,6 @@ import numpy as np
 T = TypeVar("T")
 
 MISSING = dataclasses.MISSING
-_DEFAULT = object()
 INT_RANGE = "[1, 2^31)"
 
 
@@ -34,8 +34,8 @@ class Setting:
       choices: what each allowed name stands for; None where the value is no name.
       per_constraint: whether there is a value for each constraint.
       none: what the value None stands for.
-      earlier: value with which an earlier version, which did not have the setting, behaved; by default that is
-        the default.
+      earlier: value with which versions behaved that did not have the setting yet; MISSING for a setting that every
+        version had. A run without this setting can be read only if there is such a value.
       changeable: whether it may change when a run goes on.
       recorded: whether config.json has it.
       flag_words: what the command line says before the words, where a flag means more than the field.
@@ -50,17 +50,12 @@ class Setting:
     choices: Mapping[str, Any] | None = None
     per_constraint: bool = False
     none: str = ""
-    earlier: Any = _DEFAULT
+    earlier: Any = dataclasses.field(default_factory=lambda: MISSING)
     changeable: bool = False
     recorded: bool = True
     flag_words: str = ""
     alias: str = ""
     positional: bool = False
-
-    @property
-    def before(self) -> Any:
-        """Value of the setting in what a version without it wrote."""
-        return self.default if self.earlier is _DEFAULT else self.earlier
 
     def check(self, name: str, value: Any, kind: Any = float) -> None:
         """Refuse a value that is not allowed.
@@ -89,8 +84,10 @@ class Setting:
             if self.range:
                 require_range(name, float(value), self.range)
         elif kind == tuple[int, ...]:
-            if not isinstance(value, tuple | list) or any(not isinstance(s, int) or s < 1 for s in value):
-                raise ValueError(f"{name} is {value!r}: it must be a tuple of positive integers")
+            if not isinstance(value, tuple | list):
+                raise ValueError(f"{name} is {value!r}: it must be a tuple of integers in {INT_RANGE}")
+            for size in value:
+                require_int(name, size, INT_RANGE)
         elif kind is str and not isinstance(value, str):
             raise ValueError(f"{name} is {value!r}: it must be text")
 
@@ -125,7 +122,8 @@ def check_settings(instance: Any) -> None:
 def documented(cls: type[T]) -> type[T]:
     """Add the declared settings to the docstring of a dataclass, as its attributes."""
     lines = [f"  {name}: {sentence(declared)}" for name, declared in settings_of(cls).items()]
-    cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n\nAttributes:\n" + "\n".join(lines) + "\n"
+    text, raises, errors = inspect.cleandoc(cls.__doc__ or "").partition("\n\nRaises:\n")
+    cls.__doc__ = f"{text}\n\nAttributes:\n" + "\n".join(lines) + f"{raises}{errors}\n"
     return cls
 
 

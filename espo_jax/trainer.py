@@ -28,7 +28,10 @@ class TrainResult(NamedTuple):
     Args:
       make_inference_fn: (params, deterministic=False) -> policy(obs, key) -> (action, extras).
       params: (normalizer, policy, critics).
-      metrics: the last metrics.
+      metrics: the last metrics: numbers, or arrays [K] with several constraints. Those of eval/ are episode_reward,
+        episode_cost and episode_length, each also with _std, of fresh whole episodes. Those of training/ are sps (steps
+        per second), walltime (seconds of training without compilation) and every field of `algorithms.metrics.Metrics`
+        for the last iteration, such as mode, conflict_angle, sample_size.
     """
 
     make_inference_fn: Callable[..., Callable]
@@ -79,11 +82,6 @@ class Trainer:
     ) -> TrainResult:
         """Train on an environment, in the manner of Brax's train functions.
 
-        Metrics are numbers, or arrays [K] with several constraints. Those of eval/ are episode_reward, episode_cost and
-        episode_length, each also with _std, of fresh whole episodes. Those of training/ are sps (steps per second),
-        walltime (seconds of training, compilation excluded) and every field of `algorithms.metrics.Metrics` for the
-        last iteration, such as mode, conflict_angle, sample_size.
-
         Args:
           environment: as for `make`, with an episode_length and a cost_limit of its own unless settings give them.
           num_timesteps: stop when this many samples are taken; the last iteration is completed.
@@ -113,16 +111,9 @@ class Trainer:
         hyperparams = Hyperparams.create(**values, config=config)
         algorithm = self.make(environment, config, sample_size_rule)
         algorithm.check(hyperparams)
-        evaluate = evaluator(
-            environment,
-            algorithm.make_inference_fn,
-            num_episodes=num_eval_envs,
-            episode_length=config.episode_length,
-            action_repeat=config.action_repeat,
-            deterministic=deterministic_eval,
-        )
         train_key, eval_key = jax.random.split(jax.random.key(seed))
-        reports = _Reports(algorithm, jax.jit(evaluate), eval_key, num_evals, progress_fn, policy_params_fn)
+        evaluate = _evaluate_fn(algorithm, environment, num_eval_envs, deterministic_eval)
+        reports = _Reports(algorithm, evaluate, eval_key, num_evals, progress_fn, policy_params_fn)
         started = start(algorithm, hyperparams, train_key)
         state = started.state
         if num_evals > 1:
@@ -131,6 +122,20 @@ class Trainer:
             state = finished.state
             reports.after(finished, budget)
         return TrainResult(algorithm.make_inference_fn, algorithm.params(state), reports.metrics)
+
+
+def _evaluate_fn(algorithm: Algorithm, environment: Any, num_episodes: int, deterministic: bool) -> Callable:
+    """(params, key) -> Evaluation, compiled when it is first called."""
+    return jax.jit(
+        evaluator(
+            environment,
+            algorithm.make_inference_fn,
+            num_episodes=num_episodes,
+            episode_length=algorithm.config.episode_length,
+            action_repeat=algorithm.config.action_repeat,
+            deterministic=deterministic,
+        )
+    )
 
 
 def _horizon(budget: Budget, config: Config, values: dict[str, Any]) -> int:

@@ -70,12 +70,20 @@ def _networks(num_constraints, hidden, dtype):
 
 def dense_fisher(p, used):
     """1/n sum_s J^T M J from the Jacobian of every sample."""
-    observation = p.observation[:used].reshape(-1, 4)
-    jacobian = jax.vmap(lambda o: jax.jacobian(lambda q: p.networks.policy(q, o))(p.params))(observation)
-    std = jnp.exp(p.networks.policy(p.params, observation).log_std)[..., None]
-    mean_part = jnp.einsum("nap,naq->pq", jacobian.mean / std, jacobian.mean / std)
-    log_std_part = 2 * jnp.einsum("nap,naq->pq", jacobian.log_std, jacobian.log_std)
-    return (mean_part + log_std_part) / observation.shape[0]
+    return _dense_fisher(p.networks.policy)(p.params, p.observation[:used].reshape(-1, 4))
+
+
+@functools.cache
+def _dense_fisher(policy_fn):
+    @jax.jit
+    def dense_fisher(params, observation):
+        jacobian = jax.vmap(lambda o: jax.jacobian(lambda q: policy_fn(q, o))(params))(observation)
+        std = jnp.exp(policy_fn(params, observation).log_std)[..., None]
+        mean_part = jnp.einsum("nap,naq->pq", jacobian.mean / std, jacobian.mean / std)
+        log_std_part = 2 * jnp.einsum("nap,naq->pq", jacobian.log_std, jacobian.log_std)
+        return (mean_part + log_std_part) / observation.shape[0]
+
+    return dense_fisher
 
 
 # One update of a rule on fixed samples, in double precision, whose cost is what a test wants it to be.

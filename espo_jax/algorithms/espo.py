@@ -5,7 +5,7 @@ Reference: Gu et al. 2024, arXiv:2405.20860, Algorithm 1.
 
 import jax.numpy as jnp
 
-from espo_jax import conflict, modes
+from espo_jax import conflict
 from espo_jax.algorithms.natural_steps import compare, natural_directions, take_step
 from espo_jax.algorithms.types import Problem, Update, UpdateRule
 
@@ -13,16 +13,13 @@ from espo_jax.algorithms.types import Problem, Update, UpdateRule
 def update(problem: Problem, state: tuple = ()) -> Update:
     """One policy update (Algorithm 1, lines 2 to 12).
 
-    The mode says which gradients are followed. In the balance mode their natural steps are compared, and what
-    conflicts is projected away. From the same comparison, `sample_size.gradient_conflict` sets the number of samples of
-    the next iteration: RULE names it, and `iteration.next_sample_size` calls it.
+    The mode says which gradients are followed. In the balance mode their natural steps are compared, and steps that
+    conflict are projected off each other. From the same comparison, `sample_size.gradient_conflict` sets the number of
+    samples of the next iteration: RULE names it, and `iteration.next_sample_size` calls it.
     """
     del state
     config, hp = problem.config, problem.hyperparams
-    mode = modes.choose_mode(
-        problem.episode.cost, hp.cost_limit, problem.slack_positive, problem.slack_negative, hp.reward_weight,
-        problem.warmup,
-    )  # fmt: skip
+    mode = problem.choice  # from modes.choose_mode: V_c against b + h- and b + h+
     natural = natural_directions(problem)
     comparison = compare(problem, natural, mode.active)
     projected = conflict.resolve(

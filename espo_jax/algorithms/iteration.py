@@ -188,7 +188,7 @@ def pose(
     key: jax.Array,
     hyperparams: Hyperparams,
 ) -> Problem:
-    """The problem that the update rule gets: the batch, and the mode by V_c (Algorithm 1, lines 1 and 2)."""
+    """Build the input of the update rule: the batch, and the mode by V_c (Algorithm 1, lines 1 and 2)."""
     hp, iteration = hyperparams, state.iteration
     slack_positive = modes.anneal(hp.slack_positive, iteration, hp.num_iterations, hp.anneal_slack_positive)
     slack_negative = modes.anneal(hp.slack_negative, iteration, hp.num_iterations, hp.anneal_slack_negative)

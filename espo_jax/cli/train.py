@@ -57,6 +57,8 @@ def command(argv: list[str]) -> int:
     values = dict(vars(parse(flags, argv, "espo train", description)))
     if (run_dir := values.pop("resume")) is not None:
         names = given(flags, argv, *classes) - {"resume"}
+        if "run_dir" in names:
+            raise BadInputError("--run-dir is the folder of a new run: it cannot be given with --resume")
         return resume(run_dir, {name: values[name] for name in names})
     with refusing():
         options = RunOptions(**{field.name: values.pop(field.name) for field in dataclasses.fields(RunOptions)})

@@ -26,7 +26,7 @@ from espo_jax.runs.progress import progress
 from espo_jax.runs.records import record
 from espo_jax.runs.result import FINISHED, INTERRUPTED, NEGATIVE_COST, NONFINITE
 from espo_jax.runs.run_config import RunConfig
-from espo_jax.runs.run_directory import CONFIG, FORMAT, RunDirectory
+from espo_jax.runs.run_directory import CONFIG, CONFIG_FORMAT, RunDirectory
 from espo_jax.runs.signals import Stop, finish_first
 from espo_jax.runs.surroundings import surroundings
 from espo_jax.settings import documented, setting
@@ -98,7 +98,7 @@ def prepare(env: Any, settings: Mapping[str, Mapping[str, Any]], options: Compar
     options = dataclasses.replace(options, backend=getattr(env, "backend", None))
     directory = RunDirectory(options.run_dir or _default_path(options.task), metrics=False)
     described = {
-        "format": FORMAT,
+        "format": CONFIG_FORMAT,
         **{name: getattr(options, name) for name in ("task", "backend", "reward", "preset")},
         "num_seeds": options.seeds,
         "algorithms": {
@@ -201,7 +201,7 @@ def _seed_directory(contestant: Contestant, comparison: Comparison, seed: int) -
     )  # fmt: skip
     config = RunConfig(run_options, dataclasses.asdict(contestant.algorithm.config), dict(contestant.values))
     folder = RunDirectory(comparison.directory.path / f"{contestant.name}-seed{seed}")
-    folder.write_json(CONFIG, {"format": FORMAT, **config.as_json(), **surroundings()})
+    folder.write_json(CONFIG, {"format": CONFIG_FORMAT, **config.as_json(), **surroundings()})
     folder.loggers = open_loggers(comparison.loggers, folder.path, config.settings())
     return folder
 

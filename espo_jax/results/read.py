@@ -1,6 +1,7 @@
-"""Run directories are read: their settings and records, and the values at the end of a run."""
+"""Run directories are read: their settings and records, and the final values of a run."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from espo_jax.runs.files import DamagedError
-from espo_jax.runs.records import read_records, series
+from espo_jax.runs.records import read_lines, read_records, series
 from espo_jax.runs.run_config import RunConfig
 from espo_jax.runs.run_directory import METRICS
 
 Records = Sequence[dict[str, Any]]  # lines of metrics.jsonl
 
-FINAL_ITERATIONS = 20  # the mean over these is where a run ends
+FINAL_ITERATIONS = 20  # the final values of a run are means over this many iterations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,12 @@ def read_run(run_dir: Path) -> Run:
         raise DamagedError(f"{run_dir / METRICS} cannot be read ({error.strerror})") from None
     if not records:
         raise DamagedError(f"{run_dir / METRICS} holds no iteration")
+    if (whole := sum(1 for _ in read_lines(run_dir / METRICS))) > len(records):
+        warnings.warn(
+            f"{run_dir / METRICS}: line {len(records) + 1} cannot be read by this version; {len(records)} of {whole} "
+            "lines are used",
+            stacklevel=2,
+        )
     return Run(config, records)
 
 

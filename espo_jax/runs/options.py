@@ -22,7 +22,7 @@ class TrainingOptions:
         "reward of the task: `task` is what the published agents train on, `step` adds the healthy and control terms "
         "of Gymnasium",
     )
-    preset: str | None = setting("paper", "published settings that settings which are not given come from")
+    preset: str | None = setting("paper", "name of the published settings that fill in every setting that is not given")
     log: str = setting(
         "",
         "loggers beside metrics.jsonl, separated by commas: tensorboard, wandb",

@@ -24,7 +24,7 @@ from espo_jax.runs.run_directory import (
     BEST_POLICY,
     CHECKPOINTS,
     CONFIG,
-    FORMAT,
+    CONFIG_FORMAT,
     METRICS,
     RESULT,
     RunDirectory,
@@ -81,7 +81,7 @@ def new_run(env: Any, settings: Mapping[str, Any], options: RunOptions) -> Prepa
     names = parse_names(options.log)
     directory = RunDirectory(options.run_dir or default_path(options.task, options.algorithm, options.seed))
     try:
-        directory.write_json(CONFIG, {"format": FORMAT, **run_config.as_json(), **surroundings()})
+        directory.write_json(CONFIG, {"format": CONFIG_FORMAT, **run_config.as_json(), **surroundings()})
         directory.loggers = open_loggers(names, directory.path, run_config.settings())
     except OSError:
         directory.close()
@@ -153,12 +153,12 @@ def _rebuild(run_config: RunConfig, env: Any, run_dir: Path) -> tuple[Algorithm,
 
 
 def _note_resumption(directory: RunDirectory, run_config: RunConfig, iteration: int) -> None:
-    """Add to config.json where, and with which versions, the run goes on."""
+    """Add to config.json the iteration and the versions with which the run is resumed."""
     before = read_json(directory.path / CONFIG)
     resumed = before.get("resumed", [])
     entry = {"iteration": iteration, **surroundings()}
     resumed = [*(resumed if isinstance(resumed, list) else []), entry]
-    directory.write_json(CONFIG, {**before, "format": FORMAT, **run_config.as_json(), "resumed": resumed})
+    directory.write_json(CONFIG, {**before, "format": CONFIG_FORMAT, **run_config.as_json(), "resumed": resumed})
 
 
 def _check(

@@ -56,7 +56,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl up to the first line that is not whole, not in order or not a record.
+    """The lines of a metrics.jsonl up to the first line that is incomplete, out of order or not a record.
 
     Raises:
       OSError: the file cannot be read.

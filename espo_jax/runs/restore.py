@@ -148,12 +148,11 @@ def _prove_size(folder: Path, dtype: str, size: int) -> None:
 
 
 def _check_settings(folder: Path, metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    if not isinstance(metadata.get("versions"), dict) or not isinstance(metadata.get("settings"), dict):
+    number = metadata.get("format")
+    if isinstance(number, int) and number not in (2, FORMAT):
+        raise ValueError(f"checkpoint {folder} has format {number}: this version reads 2 and {FORMAT}")
+    if number is None or not all(isinstance(metadata.get(name), dict) for name in ("versions", "settings")):
         raise DamagedError("it does not say with what it was written")
-    if metadata.get("format") not in (2, FORMAT):
-        raise ValueError(
-            f"checkpoint {folder} has format {metadata.get('format')!r}: this version reads 2 and {FORMAT}"
-        )
     earlier_settings = {name: value for name, value in files.strict(EARLIER).items() if name in settings}
     of_checkpoint = {**earlier_settings, **metadata["settings"]}
     for name in sorted({*of_checkpoint, *settings}):

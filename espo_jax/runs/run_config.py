@@ -1,4 +1,4 @@
-"""What config.json says of a run: everything that is needed to run it again, and to go on with it."""
+"""The settings of a run as config.json holds them: enough to run it again, and to go on with it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from espo_jax.hyperparams import SETTINGS as HYPERPARAM_SETTINGS
 from espo_jax.runs import files
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.options import RunOptions
-from espo_jax.runs.run_directory import CONFIG
+from espo_jax.runs.run_directory import CONFIG, CONFIG_FORMAT
 from espo_jax.settings import Setting, settings_of
 
 OPTION_SETTINGS, CONFIG_SETTINGS = settings_of(RunOptions), settings_of(Config)
@@ -19,12 +19,12 @@ CHANGEABLE = tuple(name for name, declared in {**HYPERPARAM_SETTINGS, **OPTION_S
 _ANNEALED = tuple(name for name in HYPERPARAM_SETTINGS if name.startswith("anneal_"))
 # Values with which versions behaved that did not have a setting yet.
 EARLIER = {
-    name: declared.before
+    name: declared.earlier
     for name, declared in {**OPTION_SETTINGS, **CONFIG_SETTINGS, **HYPERPARAM_SETTINGS}.items()
-    if declared.before is not dataclasses.MISSING
+    if declared.earlier is not dataclasses.MISSING
 }
-# Without these a file is not the config of a run; every version wrote them.
-_REQUIRED = ("task", "algorithm", "seed", "config", "hyperparams")
+# Entries of config.json beside the options of the run.
+_ENTRIES = ("format", "config", "hyperparams", "resumed", "versions", "device", "machine", "command", "git_revision")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RunConfig:
       options: options of the run.
       config: fields of Config.
       hyperparams: keyword arguments of Hyperparams.create; num_iterations is also the number of iterations to run.
-      unknown: settings that this version does not know, by name; a later version wrote them.
+      unknown: settings, and a number of the format, that this version does not know; a later version wrote them.
     """
 
     options: RunOptions
@@ -55,26 +55,25 @@ class RunConfig:
         """
         path = run_dir / CONFIG
         content = files.infinities(files.read_json(path))
-        for name in _REQUIRED:
-            if name not in content:
-                raise DamagedError(f"{path} has no {name}")
-        sections = [("config", CONFIG_SETTINGS), ("hyperparams", HYPERPARAM_SETTINGS)]
-        for name, _ in sections:
-            if not isinstance(content[name], dict):
-                raise DamagedError(f"{path}: {name} is {files.shown(content[name])}, not an object")
-        if "cost_limit" not in content["hyperparams"]:
-            raise DamagedError(f"{path} has no cost_limit")
-        known = {name: _completed(content[name], declared) for name, declared in sections}
-        unknown = {
-            name: value for section, declared in sections for name, value in content[section].items()
-            if name not in declared
-        }  # fmt: skip
+        recorded = {name: declared for name, declared in OPTION_SETTINGS.items() if declared.recorded}
+        unknown = {name: value for name, value in content.items() if name not in (*recorded, *_ENTRIES)}
+        number = content.get("format", CONFIG_FORMAT)
+        if not isinstance(number, int) or number > CONFIG_FORMAT:
+            unknown["format"] = number
+        sections = {"config": CONFIG_SETTINGS, "hyperparams": HYPERPARAM_SETTINGS}
+        known: dict[str, dict[str, Any]] = {}
+        for section, declared in sections.items():
+            if not isinstance(content.get(section), dict):
+                raise DamagedError(f"{path} has no {section} that is an object")
+            known[section] = _completed(path, content[section], declared)
+            unknown |= {name: value for name, value in content[section].items() if name not in declared}
         for name, value in known["hyperparams"].items():
             _check_numbers(path, name, value, HYPERPARAM_SETTINGS[name])
-        recorded = {name: declared for name, declared in OPTION_SETTINGS.items() if declared.recorded}
         try:
-            options = RunOptions(**_completed(content, recorded))
+            options = RunOptions(**_completed(path, content, recorded))
             config = dataclasses.asdict(Config(**known["config"]))
+        except DamagedError:
+            raise
         except (ValueError, TypeError, OverflowError) as error:
             raise DamagedError(f"{path} cannot be used: {error}") from None
         return cls(options, config, known["hyperparams"], unknown)
@@ -95,8 +94,8 @@ class RunConfig:
 
     def identity(self) -> dict[str, Any]:
         """Settings that two runs must share for one to go on where the other stopped."""
-        options = self.options
-        named = {name: getattr(options, name) for name in ("task", "algorithm", "backend", "reward", "seed")}
+        named = {name: getattr(self.options, name) for name, s in OPTION_SETTINGS.items() if s.recorded}
+        del named["preset"]  # its settings are among the others
         return {name: value for name, value in {**named, **self.settings()}.items() if name not in CHANGEABLE}
 
     def changed(self, changes: Mapping[str, Any]) -> "RunConfig":
@@ -121,8 +120,8 @@ class RunConfig:
         annealed = [name for name in _ANNEALED if self.hyperparams[name]]
         if iterations != before and annealed:
             raise ValueError(
-                f"num_iterations is {iterations}: the run anneals over {before} iterations ({annealed[0]}), which then "
-                "would not be what ran"
+                f"num_iterations is {iterations}: the run anneals over {before} iterations ({annealed[0]}), and "
+                "a new horizon would change the iterations that already ran"
             )
         return dataclasses.replace(
             self,
@@ -131,10 +130,13 @@ class RunConfig:
         )
 
 
-def _completed(section: Mapping[str, Any], declared: Mapping[str, Setting]) -> dict[str, Any]:
-    """The declared settings of a section of config.json."""
+def _completed(path: Path, section: Mapping[str, Any], declared: Mapping[str, Setting]) -> dict[str, Any]:
+    """The declared settings of a section of config.json, with the values of earlier versions where it has none."""
     found = {name: section.get(name, EARLIER.get(name, dataclasses.MISSING)) for name in declared}
-    return {name: value for name, value in found.items() if value is not dataclasses.MISSING}
+    for name, value in found.items():
+        if value is dataclasses.MISSING:
+            raise DamagedError(f"{path} has no {name}")
+    return found
 
 
 def _check_numbers(path: Path, name: str, value: Any, declared: Setting) -> None:

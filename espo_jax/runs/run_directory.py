@@ -24,7 +24,7 @@ from espo_jax.runs.records import as_line, is_after, read_lines, read_records
 CONFIG, METRICS, POLICY, BEST_POLICY = "config.json", "metrics.jsonl", "policy.npz", "policy_best_safe.npz"
 EVALUATIONS, RESULT, CURVES, CHECKPOINTS = "evaluations.jsonl", "result.json", "curves.png", "checkpoints"
 # Format number in config.json; files without a number were written before there was one.
-FORMAT = 4
+CONFIG_FORMAT = 4
 
 
 class RunDirectory:

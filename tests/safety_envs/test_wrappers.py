@@ -299,7 +299,7 @@ def test_wrap_is_the_composition_of_the_public_wrappers():
 @pytest.mark.parametrize("action_repeat", [1, 2])
 def test_indicator_costs_are_summed_whatever_their_type(cost, action_repeat):
     wrapped = wrap(CountingEnv(lifetime=1000, cost=cost, episode_length=8), action_repeat=action_repeat)
-    state = wrapped.reset(jax.random.split(jax.random.key(0), 2))
+    step, state = jax.jit(wrapped.step), wrapped.reset(jax.random.split(jax.random.key(0), 2))
     for _ in range(8 // action_repeat):
-        state = wrapped.step(state, jnp.zeros((2, 1)))
+        state = step(state, jnp.zeros((2, 1)))
     assert (state.info["episode_metrics"]["cost"] == 8).all()
