@@ -84,10 +84,8 @@ class Setting:
             if self.range:
                 require_range(name, float(value), self.range)
         elif kind == tuple[int, ...]:
-            if not isinstance(value, tuple | list):
+            if not isinstance(value, tuple | list) or not all(map(_is_size, value)):
                 raise ValueError(f"{name} is {value!r}: it must be a tuple of integers in {INT_RANGE}")
-            for size in value:
-                require_int(name, size, INT_RANGE)
         elif kind is str and not isinstance(value, str):
             raise ValueError(f"{name} is {value!r}: it must be text")
 
@@ -178,6 +176,10 @@ def require_number(name: str, value: Any) -> None:
     """Refuse a value that is not a number; nan passes."""
     if not isinstance(value, numbers.Real | np.bool_):
         raise ValueError(f"{name} is {value!r}: it must be a number")
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and _within(int(value), INT_RANGE)
 
 
 def require_int(name: str, value: Any, interval: str) -> None:

@@ -166,7 +166,9 @@ def away(problem):
     rng = np.random.default_rng(0)
     points = [np.asarray(problem.params) + 0.3 * rng.normal(size=problem.params.size) for _ in range(2)]
     ratio = np.exp(
-        policy.log_prob(problem.networks.policy(jnp.asarray(points[0]), problem.batch.observation), problem.batch.action)
+        policy.log_prob(
+            problem.networks.policy(jnp.asarray(points[0]), problem.batch.observation), problem.batch.action
+        )
         - problem.batch.log_prob
     )
     assert (ratio > 1.2).any()

@@ -25,8 +25,8 @@ def command(argv: list[str]) -> int:
     flags = flags_of(*classes)
     description = (
         "Train several algorithms on a task at equal iterations, seeds vmapped, and write a table and one picture of "
-        "all curves. A setting that is given holds for all of them. Every other setting is that of each one's preset; the "
-        "defaults shown here do not apply."
+        "all curves. A setting that is given holds for all of them. Every other setting is that of each one's preset; "
+        "the defaults shown here do not apply."
     )
     values = dict(vars(parse(flags, argv, "espo compare", description)))
     with refusing():

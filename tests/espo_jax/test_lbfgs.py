@@ -23,7 +23,9 @@ def test_lbfgs_reaches_what_scipy_reaches(x64):
     p = make_problem(24)
     _, loss = jax.jit(lambda params: fit_lbfgs(loss_fn(p), params, num_iterations=300))(p.critics)
     for column in range(2):
-        value_and_grad = jax.jit(jax.value_and_grad(lambda params, c=column: loss_of_one(p)(params, p.advantage[..., c])))
+        value_and_grad = jax.jit(
+            jax.value_and_grad(lambda params, c=column: loss_of_one(p)(params, p.advantage[..., c]))
+        )
         _, ours_from_there, _ = scipy.optimize.fmin_l_bfgs_b(
             lambda x, f=value_and_grad: tuple(np.asarray(y) for y in f(x)), np.asarray(p.critics[column]), maxiter=300
         )

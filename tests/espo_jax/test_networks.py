@@ -26,7 +26,10 @@ def test_shapes(key):
 
 def test_flat_parameters_are_those_of_the_networks(key):
     made = networks()
-    for flat, unravel in ((made.init_policy(key), made.unravel_policy), (made.init_critics(key)[0], made.unravel_critic)):
+    for flat, unravel in (
+        (made.init_policy(key), made.unravel_policy),
+        (made.init_critics(key)[0], made.unravel_critic),
+    ):
         chex.assert_trees_all_equal(ravel_pytree(unravel(flat))[0], flat)
 
 

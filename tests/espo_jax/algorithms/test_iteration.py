@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from espo_jax import Hyperparams, algorithms, espo, modes, sample_size, surrogate
+from espo_jax import Hyperparams, espo, modes, sample_size, surrogate
 from espo_jax.algorithms import iteration
 from espo_jax.algorithms.metrics import NONFINITE_QUANTITIES, fetch
 from tests import references
 from tests.probe_envs import TugOfWar
-from tests.problems import TINY_CONFIG, UPDATE_CONFIG, compiled, hyperparams, pose, stacked, with_mean
+from tests.problems import TINY_CONFIG, UPDATE_CONFIG, compiled, hyperparams, pose, with_mean
 
 # So far apart that the noise of actions matters little: half way between the two, reward and cost conflict.
 FAR = {"goal": (3.0, 0.0), "home": (0.0, -3.0)}

@@ -1,6 +1,5 @@
 """What config.json says of a run: read whatever version wrote it, and changed only where that changes no number."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -11,6 +10,7 @@ from espo_jax.cli.common import BadInputError
 from espo_jax.cli.evaluate import EvalOptions, evaluate
 from espo_jax.cli.replay import ReplayOptions, replay
 from espo_jax.runs import files
+from espo_jax.runs.files import DamagedError
 from espo_jax.runs.run_config import RunConfig
 from tests.espo_jax.runs.damage import attempt, field, snapshot
 from tests.probe_envs import PointEnv
@@ -83,22 +83,42 @@ def test_a_setting_of_a_later_version_is_kept_and_only_what_trains_refuses_it(se
     assert snapshot(victim) == before
 
 
-def test_a_setting_that_an_earlier_version_did_not_have_has_the_value_of_then(intact, victim):
-    """One hyperparameter and one field of Config; those that are taken are those that the run had."""
-    for section, name in (("hyperparams", "variance_tolerance"), ("config", "activation")):
-        field(section, name, value=...)(victim)
+def test_settings_that_an_earlier_version_did_not_have_have_the_values_of_then(intact, victim):
+    for name in ("activation", "time_limit", "cost_advantages"):
+        field("config", name, value=...)(victim)
     assert RunConfig.read(victim) == RunConfig.read(intact)
     assert load_policy(victim, deterministic=True)(np.zeros((1, 1)))[0].shape == (1, 1)
     result, console = go_on(victim, num_iterations=5)
     assert result["status"] == "finished"
     assert "going on after iteration 4" in console.lines[0]
     written = json.loads((victim / "config.json").read_text())
-    assert (written["hyperparams"]["variance_tolerance"], written["config"]["activation"]) == (0.9, "tanh")
+    assert (written["config"]["activation"], written["config"]["time_limit"]) == ("tanh", "truncation")
 
 
-def test_options_that_a_file_lacks_have_their_defaults(victim):
-    for name in ("checkpoint_minutes", "preset"):
-        field(name, value=...)(victim)
-    options = RunConfig.read(victim).options
-    assert (options.checkpoint_minutes, options.preset) == (5.0, "paper")
-    assert dataclasses.replace(options, num_eval_episodes=0) != options
+@pytest.mark.parametrize(
+    ("section", "name"), [("hyperparams", "discount"), ("config", "num_envs"), (None, "checkpoint_minutes")]
+)
+def test_a_setting_that_every_version_had_must_be_there(victim, section, name):
+    """Else a default that changes would change what an earlier run is."""
+    field(*filter(None, (section, name)), value=...)(victim)
+    with pytest.raises(DamagedError, match=f"has no {name}"):
+        RunConfig.read(victim)
+
+
+@pytest.mark.parametrize(("name", "value"), [("format", 99), ("stop_after_a_later_rule", 3)])
+def test_a_run_of_a_later_format_or_with_a_later_option_is_read_but_does_not_go_on(victim, monkeypatch, name, value):
+    field(name, value=value)(victim)
+    before = snapshot(victim)
+    assert RunConfig.read(victim).unknown == {name: value}
+    with pytest.raises(BadInputError, match=f"has the setting {name}, which this version does not know"):
+        attempt(monkeypatch, victim, PointEnv())
+    with pytest.raises(BadInputError, match=f"settings that this version does not know: {name}"):
+        replay(ReplayOptions(run_dir=str(victim)), PointEnv())
+    assert snapshot(victim) == before
+
+
+def test_identity_is_what_the_numbers_depend_on(intact):
+    assert {"task", "algorithm", "backend", "reward", "seed", "discount", "num_envs"} <= set(
+        RunConfig.read(intact).identity()
+    )
+    assert not {"preset", "log", "run_dir", "num_iterations", "eval_interval"} & set(RunConfig.read(intact).identity())
