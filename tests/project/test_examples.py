@@ -21,13 +21,11 @@ def check(script, capsys, **settings):
     assert any(float(row["cost"]) > 0 for row in rows)
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_brax_env(capsys):
     check("brax_env.py", capsys, cost_limit=3.0)
 
 
 @pytest.mark.slow  # tests/safety_envs/test_playground.py trains the same environment
-@pytest.mark.usefixtures("quick_compile")
 def test_playground(capsys):
     pytest.importorskip("mujoco_playground")
     check("playground.py", capsys, cost_limit=3.0)

@@ -176,7 +176,6 @@ def test_what_cannot_be_used_is_an_error_at_once(env, observation, message):
         from_playground(env, observation)
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_cartpole_trains(key):
     pytest.importorskip("mujoco_playground")
     from mujoco_playground import registry

@@ -18,7 +18,6 @@ from tests.problems import FIRST_ORDER, RADIUS, TINY_CONFIG, compiled, hyperpara
 BY_CONFLICT = dataclasses.replace(TINY_CONFIG, sample_size_rule="gradient_conflict")
 
 
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", algorithms.RULES)
 def test_one_program_for_every_size_setting_and_lane(name, key):
     """With gradient-conflict sizes; three lanes under vmap take different numbers of samples."""
@@ -49,7 +48,6 @@ def test_one_program_for_every_size_setting_and_lane(name, key):
     assert (step._cache_size(), over_lanes._cache_size()) == (1, 1)
 
 
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("rule", sample_size.RULES)
 @pytest.mark.parametrize("name", ["espo", "ppo_lagrangian"])
 def test_every_rule_stays_between_its_bounds(name, rule, key):
@@ -94,7 +92,6 @@ def test_finds_the_constrained_optimum(name, key):
         assert reward == pytest.approx(float(TugOfWar().optimum(limit)), rel=0.4 if name == "cup" else 0.1)
 
 
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", algorithms.RULES)
 def test_action_repeat_is_only_a_unit(name, key):
     """Repeating each action 4 times is the task of a quarter of the steps, which reward and cost 4 times as much.
@@ -123,7 +120,7 @@ def test_action_repeat_is_only_a_unit(name, key):
 # On fixed samples, in double precision.
 
 
-@pytest.mark.usefixtures("quick_compile", "x64")
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", ["ppo_lagrangian", "cup", "pcpo", "crpo", "espo"])
 def test_no_constraint_counts_during_the_warm_up(name):
     warm = update(name, pose(500.0, slack_positive=0.0, **{**FIRST_ORDER, "warmup_iterations": 1}))
@@ -131,7 +128,7 @@ def test_no_constraint_counts_during_the_warm_up(name):
     chex.assert_trees_all_close(warm.step, blind.step, atol=1e-12)
 
 
-@pytest.mark.usefixtures("quick_compile", "x64")
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", ["espo", "crpo", "pcpo", "cup", "ppo_lagrangian", "espo in mode cost"])
 @pytest.mark.parametrize("cost", [40.0001, 60.0])
 def test_identical_constraints_behave_as_one(name, cost):

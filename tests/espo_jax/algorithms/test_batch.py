@@ -15,8 +15,6 @@ from espo_jax.rollout import Rollout
 from tests import references
 from tests.problems import compiled
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 T, N, USED = 20, 3, 13
 CONFIG = Config(
     num_envs=N, base_sample_size=48, block_size=12, max_zeta_positive=0.2, policy_hidden_sizes=(8,),

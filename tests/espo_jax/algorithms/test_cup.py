@@ -9,7 +9,7 @@ from espo_jax.algorithms import cup
 from tests import references
 from tests.problems import FIRST_ORDER, assert_close, away, forward, pose, update
 
-pytestmark = pytest.mark.usefixtures("x64", "quick_compile")
+pytestmark = pytest.mark.usefixtures("x64")
 
 
 def with_long_episodes(problem):

@@ -37,7 +37,7 @@ def aligned(advantage):
     return jnp.stack([advantage[..., 0], advantage[..., 0] + 0.5 * advantage[..., 1]], axis=-1)
 
 
-@pytest.mark.usefixtures("quick_compile", "x64")
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("metric", ["natural", "euclidean", "fisher"])
 @pytest.mark.parametrize("mode", ["reward", "cost", "balance"])
 @pytest.mark.parametrize("advantage", [aligned, opposed])
@@ -107,7 +107,6 @@ def trpo_update(problem, state):
     )  # fmt: skip
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_without_cost_and_zeta_it_is_trpo_step_for_step(key):
     hp = hyperparams(cost_limit=25.0, slack_negative=0.0, zeta_positive=0.0, zeta_negative=0.0)
     ours = compiled("espo", cost_scale=0.0)
@@ -123,7 +122,7 @@ def test_without_cost_and_zeta_it_is_trpo_step_for_step(key):
     assert float(our_metrics.kl) > 0
 
 
-@pytest.mark.usefixtures("quick_compile", "x64")
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("resolution", ["weighted", "min_norm", "cagrad"])
 @pytest.mark.parametrize("metric", ["natural", "euclidean", "fisher"])
 def test_resolutions_in_every_metric(resolution, metric):
@@ -143,7 +142,6 @@ def test_resolutions_in_every_metric(resolution, metric):
     assert np.abs(projected - resolved).max() > 0.01 * np.abs(projected).max()
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_the_config_names_the_resolution_of_a_whole_iteration(key):
     """Which the metrics do not show: the policy after an iteration in conflict is another one."""
     policies = []

@@ -8,7 +8,7 @@ import pytest
 from tests import references
 from tests.problems import FIRST_ORDER, UPDATE_CONFIG, pose, update
 
-pytestmark = pytest.mark.usefixtures("x64", "quick_compile")
+pytestmark = pytest.mark.usefixtures("x64")
 
 
 @pytest.mark.parametrize("name", ["ppo_lagrangian", "cup"])

@@ -20,8 +20,6 @@ from tests.problems import TINY_CONFIG, UPDATE_CONFIG, compiled, hyperparams, po
 FAR = {"goal": (3.0, 0.0), "home": (0.0, -3.0)}
 BETWEEN = (1.5, -1.5)
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 @pytest.mark.parametrize(
     ("num_envs", "base", "sizes"), [(64, 64, (70, 45)), (64, 80, (88, 56)), (16, 80, (88, 56)), (7, 80, (88, 56))]

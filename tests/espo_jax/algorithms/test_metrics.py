@@ -11,8 +11,6 @@ from espo_jax import policy
 from espo_jax.algorithms.metrics import NONFINITE_QUANTITIES, Metrics, fetch
 from tests.problems import TINY_CONFIG, compiled, hyperparams, with_mean
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def named(metrics):
     return [name for i, name in enumerate(NONFINITE_QUANTITIES) if int(metrics.nonfinite) >> i & 1]

@@ -15,8 +15,6 @@ from espo_jax.blocks import Blocks
 from tests import references
 from tests.problems import RADIUS, UPDATE_CONFIG, assert_close, dense, pose, update
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 T, N, USED = 20, 3, 13
 
 

@@ -9,7 +9,7 @@ from espo_jax.algorithms import pcpo
 from tests import references
 from tests.problems import RADIUS, assert_close, dense, pose, update
 
-pytestmark = pytest.mark.usefixtures("x64", "quick_compile")
+pytestmark = pytest.mark.usefixtures("x64")
 
 
 @pytest.mark.parametrize(("raises_cost", "violation"), [

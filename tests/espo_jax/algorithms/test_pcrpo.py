@@ -8,8 +8,6 @@ import pytest
 from espo_jax import modes
 from tests.problems import TINY_CONFIG, UPDATE_CONFIG, compiled, hyperparams, pose, update
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def test_espo_on_a_fixed_size_is_pcrpo_to_the_bit(key):
     """However much room ESPO's buffer was given."""

@@ -9,7 +9,7 @@ from espo_jax.algorithms import ppo_lagrangian
 from tests import references
 from tests.problems import FIRST_ORDER, assert_close, away, forward, pose, update
 
-pytestmark = pytest.mark.usefixtures("x64", "quick_compile")
+pytestmark = pytest.mark.usefixtures("x64")
 
 
 @pytest.mark.parametrize("cost", [(50.0, 43.0), (20.0, 41.0)])

@@ -7,7 +7,7 @@ from espo_jax import modes
 from tests import references
 from tests.problems import RADIUS, assert_close, dense, pose, update
 
-pytestmark = pytest.mark.usefixtures("x64", "quick_compile")
+pytestmark = pytest.mark.usefixtures("x64")
 
 
 @pytest.mark.parametrize("cost", [30.0, 40.0, 44.9, 45.1, 60.0])

@@ -25,7 +25,6 @@ def walker2d():
     return safety_envs.SafetyWrapper(env, effort_and_speed, cost_limit=LIMITS)
 
 
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", algorithms.RULES)
 def test_every_algorithm_takes_two_limits(name, key):
     config = Config(
