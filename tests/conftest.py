@@ -39,13 +39,3 @@ def strict_ranks():
     """Implicit rank promotion raises (Brax itself relies on it, so tests that step physics cannot use this)."""
     with jax.numpy_rank_promotion("raise"):
         yield
-
-
-@pytest.fixture
-def quick_compile():
-    pass
-
-
-@pytest.fixture(scope="module")
-def quick_module():
-    pass
