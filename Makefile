@@ -19,7 +19,7 @@ test: $(VENV)/installed  ## run the tests
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 slow: $(VENV)/installed  ## run the learning tests of minutes
-	$(BIN)/python -m pytest -m slow
+	ESPO_TEST_OPTIMIZED=1 $(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed  ## check style and types
 	$(BIN)/ruff check .

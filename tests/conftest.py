@@ -7,6 +7,7 @@ its optimisations and with the emitter of loops that compiles fastest: a step of
 
 import os
 from importlib.metadata import version
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", os.environ.get("ESPO_TEST_PLATFORM", "cpu"))
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -20,6 +21,16 @@ if not os.environ.get("ESPO_TEST_OPTIMIZED") and os.environ["JAX_PLATFORMS"] == 
 
 import jax
 import pytest
+
+MAPS = Path("/proc/self/maps")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_memory_maps():
+    """XLA crashes where a process reaches the kernel's limit of 65,530 memory maps; a compiled program has dozens."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
 
 
 @pytest.fixture
