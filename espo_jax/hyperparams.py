@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from espo_jax.config import Config
-from espo_jax.settings import MISSING, documented, settings_of, traced
+from espo_jax.settings import MISSING, MOST_CONSTRAINTS, documented, settings_of, traced
 
 # Half the width of the default band around the limit. Without a width there is no balance mode and no conflict, and
 # ESPO would equal CRPO with X(1 + zeta-) samples. The paper's own bands are 20 % (HumanoidStandup), 36 %
@@ -173,8 +173,10 @@ class Hyperparams:
             raise TypeError(f"unknown hyperparameters {sorted(unknown)}: known are {sorted(SETTINGS)}")
         filled = fill_defaults({**values, "cost_limit": _at_least_1d("cost_limit", cost_limit)})
         num_constraints = filled["cost_limit"].size
-        if num_constraints == 0:
-            raise ValueError("cost_limit has no values: it must have one for each constraint, at least one")
+        if not 1 <= num_constraints <= MOST_CONSTRAINTS:
+            raise ValueError(
+                f"cost_limit has {num_constraints} values: one for each constraint, from 1 to {MOST_CONSTRAINTS}"
+            )
         for name, declared in SETTINGS.items():
             if declared.per_constraint:
                 filled[name] = _at_least_1d(name, filled[name])

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 MISSING = dataclasses.MISSING
 INT_RANGE = "[1, 2^31)"
+MOST_CONSTRAINTS = 100  # each has a critic, and with every other one a gradient step's projection
+_MOST_CHARACTERS = 4096  # as a path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Setting:
             choose(name, value, self.choices)
         elif kind is bool:
             if not isinstance(value, bool | np.bool_):
-                raise ValueError(f"{name} is {value!r}: it must be True or False")
+                raise ValueError(f"{name} is {shown(value)}: it must be True or False")
         elif kind is int:
             require_int(name, value, self.range or INT_RANGE)
         elif kind is float:
@@ -85,9 +87,9 @@ class Setting:
                 require_range(name, float(value), self.range)
         elif kind == tuple[int, ...]:
             if not isinstance(value, tuple | list) or not all(map(_is_size, value)):
-                raise ValueError(f"{name} is {value!r}: it must be a tuple of integers in {INT_RANGE}")
-        elif kind is str and not isinstance(value, str):
-            raise ValueError(f"{name} is {value!r}: it must be text")
+                raise ValueError(f"{name} is {shown(value)}: it must be a tuple of integers in {INT_RANGE}")
+        elif kind is str and not (isinstance(value, str) and len(value) <= _MOST_CHARACTERS):
+            raise ValueError(f"{name} is {shown(value)}: it must be text of at most {_MOST_CHARACTERS} characters")
 
 
 def setting(default: Any, words: str, **options: Any) -> Any:
@@ -156,6 +158,12 @@ def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def shown(value: Any) -> str:
+    """A value for a message, at most its first 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
 def choose(name: str, value: Any, choices: Mapping[str, T]) -> T:
     """What a name stands for; a name that is not among the choices is refused.
 
@@ -168,14 +176,14 @@ def choose(name: str, value: Any, choices: Mapping[str, T]) -> T:
       ValueError: naming the field, the name and the known names.
     """
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} is {value!r}: it must be one of {', '.join(choices)}")
+        raise ValueError(f"{name} is {shown(value)}: it must be one of {', '.join(choices)}")
     return choices[value]
 
 
 def require_number(name: str, value: Any) -> None:
     """Refuse a value that is not a number; nan passes."""
     if not isinstance(value, numbers.Real | np.bool_):
-        raise ValueError(f"{name} is {value!r}: it must be a number")
+        raise ValueError(f"{name} is {shown(value)}: it must be a number")
 
 
 def _is_size(value: Any) -> bool:
@@ -185,7 +193,7 @@ def _is_size(value: Any) -> bool:
 def require_int(name: str, value: Any, interval: str) -> None:
     """Refuse a value that is not an integer in an interval such as "[1, 2^31)"."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not _within(int(value), interval):
-        raise ValueError(f"{name} is {value!r}: it must be an integer in {interval}")
+        raise ValueError(f"{name} is {shown(value)}: it must be an integer in {interval}")
 
 
 def require_range(name: str, value: float, interval: str) -> None:

@@ -20,7 +20,7 @@ import tyro
 from espo_jax import cli
 from espo_jax.modes import MODE_NAMES
 from espo_jax.results import group_plots
-from espo_jax.runs.records import read_records
+from espo_jax.runs.records import read_metrics, readable
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "time_limit"
 BACKENDS = {"safety_reacher": "spring", "safety_walker2d": "mujoco", "safety_humanoidstandup": "mujoco"}
@@ -82,7 +82,7 @@ def is_finished(path: Path) -> bool:
 
 def keep(path: Path) -> None:
     """The series of a finished run as docs/results/time_limit/<cell>.npz."""
-    records = read_records(path / "metrics.jsonl")
+    records = readable(read_metrics(path / "metrics.jsonl"))
     series = {name: np.array([line[name] for line in records], np.float32) for name in FIELDS}
     series["env_steps"] = np.array([line["env_steps"] for line in records])
     series["mode"] = np.array([MODE_NAMES.index(line["mode"]) for line in records], np.int8)

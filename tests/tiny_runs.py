@@ -15,7 +15,7 @@ from espo_jax.cli import compare as compare_command
 from espo_jax.results.compare import CompareOptions
 from espo_jax.runs import prepare, run
 from espo_jax.runs.options import RunOptions
-from espo_jax.runs.records import read_records
+from espo_jax.runs.records import read_metrics, readable
 from espo_jax.runs.run_config import RunConfig
 from tests.probe_envs import TINY, PointEnv
 from tests.shared_programs import shared
@@ -77,7 +77,10 @@ def copied(source, target):
 
 def measured(path):
     """All that the iterations of a run measured; how long they took differs."""
-    return [{k: v for k, v in line.items() if k != "steps_per_second"} for line in read_records(path / "metrics.jsonl")]
+    return [
+        {k: v for k, v in line.items() if k != "steps_per_second"}
+        for line in readable(read_metrics(path / "metrics.jsonl"))
+    ]
 
 
 def strict_loads(text):

@@ -6,11 +6,12 @@ Anything else printed during the import is passed on.
 
 import contextlib
 import io
-import sys
 
 with contextlib.redirect_stdout(io.StringIO()) as _printed:
     import mujoco.mjx  # noqa: F401
 
-sys.stdout.writelines(
-    line for line in _printed.getvalue().splitlines(keepends=True) if not line.startswith("Failed to import ")
-)
+_lines = _printed.getvalue().splitlines(keepends=True)
+for _line in _lines:
+    if not _line.startswith("Failed to import "):
+        with contextlib.suppress(OSError):  # standard output may be a pipe that nobody reads any more
+            print(_line, end="")

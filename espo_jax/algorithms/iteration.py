@@ -70,6 +70,8 @@ def make(env: Any, config: Config, update_rule: UpdateRule, sample_size_rule: Ru
 
     Arguments and errors are those of `trainer.Trainer.make`, with the update rule in addition.
     """
+    if jax.config.read("jax_enable_x64"):
+        raise ValueError("jax_enable_x64 is True: algorithms compute in float32; use them within jax.enable_x64(False)")
     config, rule = settle(config, update_rule, sample_size_rule)
     wrapped = safety_envs.wrap(env, episode_length=config.episode_length, action_repeat=config.action_repeat)
     num_constraints = jax.eval_shape(env.reset, jax.random.key(0)).info["cost"].size

@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 
-from rich.console import Console
+from espo_jax.runs.output import Console
 
-OK, DIFFERENT, BAD_INPUT, NONFINITE, UNWRITABLE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
+OK, DIFFERENT, BAD_INPUT, NONFINITE, UNWRITABLE = 0, 1, 2, 3, 4
 
 _FILE_WIDTH = 140  # columns of what is no terminal, for tables to be whole in a log
 
@@ -19,6 +20,11 @@ def console() -> Console:
     """Where a command prints."""
     found = Console()
     return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=_FILE_WIDTH)
+
+
+def interrupted(by: signal.Signals) -> int:
+    """Exit code of a command that a signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    return 128 + by
 
 
 @contextlib.contextmanager

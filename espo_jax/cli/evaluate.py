@@ -1,17 +1,16 @@
 """`espo eval`: evaluate the policy of a run by fresh episodes, on any physics."""
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from espo_jax.cli.common import NONFINITE, OK, console, names, refusing
+from espo_jax.cli.common import NONFINITE, OK, BadInputError, console, names, refusing
 from espo_jax.cli.flags import parse_options
 from espo_jax.evaluation import MOST_EPISODES
 from espo_jax.results import evaluate as evaluation
 from espo_jax.results.task import task_of
-from espo_jax.runs import files
+from espo_jax.runs import files, output
 from espo_jax.runs.run_config import RunConfig
 from espo_jax.settings import MISSING, check_settings, documented, setting
 
@@ -62,7 +61,7 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
         chosen = "best-safe" if options.best_safe else "last"
         seed = [f"seed{options.seed}"] if options.seed else []
         name = "-".join(["eval", chosen, *(names(options.backend) if options.backend else []), *seed])
-        output = Path(options.output or run_dir / f"{name}.json")
+        path = Path(options.output or run_dir / f"{name}.json")
         try:
             rows = evaluation.evaluate(
                 run_dir,
@@ -73,20 +72,26 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
                 best_safe=options.best_safe,
             )
         except FloatingPointError as error:
-            print(f"espo: {error}", file=sys.stderr)
+            output.say(str(error))
             return NONFINITE
         gaps = evaluation.gaps(rows)
-        written = {"run_dir": str(run_dir), "policy": chosen, "seed": options.seed, "rows": rows, "gaps": gaps}
-        files.write_json(output, written)
     out = console()
     title = f"{run_config.options.task}, {chosen} policy of {run_dir}: {options.episodes} episodes each"
     out.print(evaluation.table(rows, title))
     for gap in gaps:
-        out.print(evaluation.gap_text(gap), highlight=False, soft_wrap=True)
+        out.print(evaluation.gap_text(gap), soft_wrap=True)
     out.print(
         "reward, cost: mean ± standard error (95 % bootstrap interval); within: episodes that keep the limit; CVaR "
-        f"0.1: mean cost of the worst tenth\nwritten to {output}",
-        highlight=False,
+        "0.1: mean cost of the worst tenth",
         soft_wrap=True,
     )
+    written = {"run_dir": str(run_dir), "policy": chosen, "seed": options.seed, "rows": rows, "gaps": gaps}
+    try:
+        files.write_json(path, written)
+    except OSError as error:
+        if options.output:
+            raise BadInputError(str(error)) from error
+        output.warn(f"{error}; --output says where else the numbers go")
+    else:
+        out.print(f"written to {path}", soft_wrap=True)
     return OK

@@ -7,6 +7,7 @@ from espo_jax.cli.common import OK, names, refusing
 from espo_jax.cli.flags import parse_options
 from espo_jax.results.export import FORMATS
 from espo_jax.results.export import export as write
+from espo_jax.runs.output import show
 from espo_jax.settings import MISSING, check_settings, documented, setting
 
 
@@ -42,5 +43,5 @@ def export(options: ExportOptions) -> int:
     with refusing():
         output = Path(options.output) if options.output else None
         for path in write(Path(options.run_dir), names(options.formats), best_safe=options.best_safe, output=output):
-            print(path)
+            show(path)
     return OK

@@ -1,12 +1,16 @@
 """The `espo` command: which subcommand runs."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
+import jax
+
 from espo_jax.cli import compare, evaluate, export, plot, render, replay, report, tasks, train
-from espo_jax.cli.common import BAD_INPUT, INTERRUPTED, BadInputError
+from espo_jax.cli.common import BAD_INPUT, BadInputError, interrupted
 from espo_jax.cli.flags import Parser
+from espo_jax.runs import output
 
 # Name of a subcommand: the function that gets the rest of the command line and returns the exit code, and what it does.
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
@@ -25,8 +29,14 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
-    0 finished, 2 bad input, 3 nan or infinity, 4 the disk takes no more, 130 Ctrl-C, 143 SIGTERM.
+    0 finished, 2 bad input, 3 nan or infinity, 4 the disk takes no more, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM. Output
+    that cannot be written changes nothing.
     """
+    with output.guarded(), jax.enable_x64(False):  # the variable JAX_ENABLE_X64 is for other programs
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     commands = "; ".join(f"{name}: {text}" for name, (_, text) in COMMANDS.items())
     parser = Parser(
@@ -40,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What follows the command is for the command to parse.
         return COMMANDS[parser.parse_args(argv[:1] or ["--help"]).command][0](argv[1:])
     except BadInputError as error:
-        print(f"espo: error: {' '.join(str(error).split())}", file=sys.stderr)
+        output.say(f"error: {error}")
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print("espo: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        output.say(str(error) or "interrupted")
+        return interrupted(getattr(error, "signal", signal.SIGINT))

@@ -49,5 +49,5 @@ def plot(options: PlotOptions) -> int:
         group_plots.draw(groups, options.output, x=options.x, title=title)
     out = console()
     out.print(group_plots.table(groups))
-    out.print(f"written to {options.output}", highlight=False, soft_wrap=True)
+    out.print(f"written to {options.output}", soft_wrap=True)
     return OK

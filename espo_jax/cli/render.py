@@ -9,6 +9,7 @@ from espo_jax.results import episode
 from espo_jax.results.render import film
 from espo_jax.results.task import task_of
 from espo_jax.runs import policies
+from espo_jax.runs.output import show
 from espo_jax.runs.run_config import RunConfig
 from espo_jax.settings import MISSING, check_settings, documented, setting
 
@@ -57,5 +58,5 @@ def render(options: RenderOptions) -> int:
         )
         count = film(seen, output, fps=options.fps, width=options.width, height=options.height)
     reward, cost = seen.reward.sum(), ", ".join(f"{total:.4g}" for total in seen.cost.sum(axis=0))
-    print(f"{output}: {count} frames of {len(seen.reward)} steps, reward {reward:.4g}, cost {cost}")
+    show(f"{output}: {count} frames of {len(seen.reward)} steps, reward {reward:.4g}, cost {cost}")
     return OK

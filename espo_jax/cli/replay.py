@@ -1,7 +1,6 @@
 """`espo replay`: repeat a run from its config.json and compare it with what it logged."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from espo_jax.cli.flags import parse_options
 from espo_jax.loop import IterationError
 from espo_jax.results import replay as repetition
 from espo_jax.results.task import task_of
+from espo_jax.runs import output
 from espo_jax.runs.run_config import RunConfig
 from espo_jax.settings import MISSING, check_settings, documented, setting
 
@@ -49,15 +49,15 @@ def replay(options: ReplayOptions, env: Any = None) -> int:
         try:
             found = repetition.replay(run_config, env, path, out, num_iterations=options.num_iterations)
         except IterationError as error:
-            print(f"espo: {error}, in the repetition only", file=sys.stderr)
+            output.say(f"{error}, in the repetition only")
             return NONFINITE
     for name, (then, now) in found.versions.items():
-        out.print(f"{name} was {then}, is {now}", highlight=False)
+        out.print(f"{name} was {then}, is {now}")
     if found.first_difference is None:
-        out.print(f"the same in all {found.iterations} iterations, to the bit", highlight=False)
+        out.print(f"the same in all {found.iterations} iterations, to the bit")
         return OK
     iteration, field = found.first_difference
     out.print(f"different from iteration {iteration} on, first in {field}; largest relative differences:")
     for name, size in sorted(found.largest.items(), key=lambda item: -item[1]):
-        out.print(f"  {name}: {size:.3g}", highlight=False)
+        out.print(f"  {name}: {size:.3g}")
     return DIFFERENT

@@ -34,7 +34,7 @@ def tasks() -> int:
             name,
             str(env.observation_size),
             str(env.action_size),
-            env.task.cost_formula.replace("[", r"\["),
+            env.task.cost_formula,
             f"{env.cost_limit:g}",
             "all" if len(backends) == len(safety_envs.BACKENDS) else ", ".join(backends),
         )
@@ -44,7 +44,6 @@ def tasks() -> int:
         "obs., act.: sizes of observation and action; a: the raw action; limit: on the summed cost of an episode of "
         f"1000 steps\nbackends: {', '.join(safety_envs.BACKENDS)}; the default here is "
         f"{safety_envs.make('safety_hopper').backend}",
-        highlight=False,
         soft_wrap=True,
     )
     return OK

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,23 @@ import safety_envs
 from espo_jax import algorithms, presets
 from espo_jax.cli.common import (
     BAD_INPUT,
-    INTERRUPTED,
     NONFINITE,
     OK,
-    TERMINATED,
     UNWRITABLE,
     BadInputError,
     console,
+    interrupted,
     refusing,
 )
 from espo_jax.cli.flags import Parser, flags_of, given, parse
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results.task import task_of
-from espo_jax.runs import prepare, result, run
+from espo_jax.runs import output, prepare, result, run
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.prepare import PreparedRun
 from espo_jax.runs.run_config import RunConfig
+from espo_jax.runs.signals import Stop, finish_first
 from espo_jax.settings import choose, setting
 
 
@@ -76,12 +76,14 @@ def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int
     Raises:
       BadInputError: before anything is compiled.
     """
-    with refusing():
-        choose("algorithm", options.algorithm, algorithms.RULES)
-        if env is None:
-            env = safety_envs.make(options.task, backend=options.backend, reward=options.reward or "task")
-        prepared = prepare.new_run(env, settings, options)
-    return execute(prepared)
+    with finish_first() as stop:
+        with refusing():
+            choose("algorithm", options.algorithm, algorithms.RULES)
+            if env is None:
+                env = safety_envs.make(options.task, backend=options.backend, reward=options.reward or "task")
+            stop.check()
+            prepared = prepare.new_run(env, settings, options)
+        return execute(prepared, stop)
 
 
 def resume(run_dir: str, changes: dict[str, Any], env: Any = None) -> int:
@@ -95,34 +97,30 @@ def resume(run_dir: str, changes: dict[str, Any], env: Any = None) -> int:
     Raises:
       BadInputError: before anything is compiled.
     """
-    with refusing():
-        path = Path(run_dir)
-        run_config = RunConfig.read(path).changed(changes)
-        prepared = prepare.resume(run_config, task_of(run_config) if env is None else env, path)
-    return execute(prepared)
+    with finish_first() as stop:
+        with refusing():
+            path = Path(run_dir)
+            run_config = RunConfig.read(path).changed(changes)
+            prepared = prepare.resume(run_config, task_of(run_config) if env is None else env, path)
+        return execute(prepared, stop)
 
 
-def execute(prepared: PreparedRun) -> int:
-    """Run to the end, and say how it ended."""
+def execute(prepared: PreparedRun, stop: Stop) -> int:
+    """Run to the end, and say how it ended; returns the exit code."""
     out = console()
     path = prepared.directory.path
     log = f" --log {prepared.config.options.log}" if prepared.config.options.log else ""
     go_on = f"go on with: espo train --resume {shlex.quote(str(path))}{log}"
     try:
-        found = run.execute(prepared, out)
+        found = run.execute(prepared, out, stop)
     except OSError as error:
-        print(f"espo: {error}; what was written before is whole; {go_on}", file=sys.stderr)
+        output.say(f"{error}; what was written before is whole; {go_on}")
         return UNWRITABLE
     if found["status"] == result.FINISHED:
         out.print(result.summary(found, path), soft_wrap=True)
         return OK
     if found["status"] == result.INTERRUPTED:
-        print(f"espo: {found['message']}; {go_on}", file=sys.stderr)
-        return interrupted(found["signal"])
-    print(f"espo: {found['message']}; what ran until then is in {path}", file=sys.stderr)
+        output.say(f"{found['message']}; {go_on}")
+        return interrupted(stop.received or signal.SIGINT)
+    output.say(f"{found['message']}; what ran until then is in {path}")
     return BAD_INPUT if found["status"] == result.NEGATIVE_COST else NONFINITE
-
-
-def interrupted(signal: str | None) -> int:
-    """Exit code after a signal."""
-    return TERMINATED if signal == "SIGTERM" else INTERRUPTED

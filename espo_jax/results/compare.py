@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 
 from espo_jax import algorithms
 from espo_jax.algorithms.iteration import Algorithm
@@ -20,14 +19,16 @@ from espo_jax.loop import Budget, IterationError, NegativeCostError, iterate, ov
 from espo_jax.presets import resolve
 from espo_jax.results import group_plots
 from espo_jax.results.compare_table import markdown, summarize_runs
+from espo_jax.runs import files, output
 from espo_jax.runs.loggers import open_loggers, parse_names
 from espo_jax.runs.options import RunOptions, TrainingOptions
+from espo_jax.runs.output import Console
 from espo_jax.runs.progress import progress
 from espo_jax.runs.records import record
 from espo_jax.runs.result import FINISHED, INTERRUPTED, NEGATIVE_COST, NONFINITE
 from espo_jax.runs.run_config import RunConfig
-from espo_jax.runs.run_directory import CONFIG, CONFIG_FORMAT, RunDirectory
-from espo_jax.runs.signals import Stop, finish_first
+from espo_jax.runs.run_directory import CONFIG_FORMAT, RunDirectory, create_numbered
+from espo_jax.runs.signals import Stop
 from espo_jax.runs.surroundings import surroundings
 from espo_jax.settings import documented, setting
 
@@ -96,7 +97,6 @@ def prepare(env: Any, settings: Mapping[str, Mapping[str, Any]], options: Compar
     if len(iterations) != 1:
         raise ValueError(f"num_iterations differs between the algorithms ({sorted(iterations)}); give one for all")
     options = dataclasses.replace(options, backend=getattr(env, "backend", None))
-    directory = RunDirectory(options.run_dir or _default_path(options.task), metrics=False)
     described = {
         "format": CONFIG_FORMAT,
         **{name: getattr(options, name) for name in ("task", "backend", "reward", "preset")},
@@ -105,55 +105,62 @@ def prepare(env: Any, settings: Mapping[str, Mapping[str, Any]], options: Compar
             c.name: {"config": dataclasses.asdict(c.algorithm.config), "hyperparams": c.values} for c in contestants
         },
     }
-    directory.write_json(CONFIG, {**described, **surroundings()})
+    described |= surroundings()
+    if options.run_dir is None:
+        directory = create_numbered(_default_path(options.task), described, metrics=False)
+    else:
+        directory = RunDirectory.create(options.run_dir, described, metrics=False)
     return Comparison(tuple(contestants), iterations.pop(), options, loggers, directory)
 
 
-def execute(comparison: Comparison, console: Console) -> dict[str, Any]:
+def execute(comparison: Comparison, console: Console, stop: Stop | None = None) -> dict[str, Any]:
     """Train them one after the other, and leave metrics, comparison.json, table.md and curves.png behind.
 
-    Ctrl-C and SIGTERM finish the iteration, leave out the algorithm that is not finished and stop. An algorithm with
-    nan, infinity or a negative cost in a seed is left out, and the others go on.
+    After a signal that `stop` records the algorithm that is not finished is left out. An algorithm with nan, infinity
+    or a negative cost in a seed is left out, and the others go on.
 
     Args:
       comparison: from `prepare`.
       console: shows the progress.
+      stop: from `signals.finish_first`; None stands for no signals.
 
     Returns:
-      What comparison.json holds: status, signal, rows (one dict per finished algorithm, see `summarize_runs`),
-      failures.
+      What comparison.json holds: status, signal, lost_output (why the console could not be written; None if it could),
+      rows (one dict per finished algorithm, see `summarize_runs`), failures.
     """
     status, failed, failures = FINISHED, NONFINITE, {}
     finished: dict[str, list[list[dict[str, Any]]]] = {}
     rows: list[dict[str, Any]] = []
     options = comparison.options
-    with finish_first() as stop:
-        for contestant in comparison.contestants:
-            console.print(f"{contestant.name} on {options.task}: compiling", highlight=False)
-            try:
-                records, seconds, compile_seconds = _train(contestant, comparison, console, stop)
-            except IterationError as error:
-                failures[contestant.name] = f"seed {error.lane}, {error}"
-                failed = NEGATIVE_COST if isinstance(error, NegativeCostError) else NONFINITE
-                reason = failures[contestant.name]
-                console.print(f"{contestant.name} is left out: {reason}", highlight=False, soft_wrap=True)
-                continue
-            except KeyboardInterrupt:
-                status = INTERRUPTED
-                break
-            finished[contestant.name] = records
-            times = {"seconds": seconds, "compile_seconds": compile_seconds}
-            rows.append({**summarize_runs(contestant.name, records), **times})
+    stop = stop or Stop()
+    stop.at_once = False  # but while a program is compiled
+    for contestant in comparison.contestants:
+        console.print(f"{contestant.name} on {options.task}: compiling")
+        try:
+            records, seconds, compile_seconds = _train(contestant, comparison, console, stop)
+        except IterationError as error:
+            failures[contestant.name] = f"seed {error.lane}, {error}"
+            failed = NEGATIVE_COST if isinstance(error, NegativeCostError) else NONFINITE
+            reason = failures[contestant.name]
+            console.print(f"{contestant.name} is left out: {reason}", soft_wrap=True)
+            continue
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+            break
+        finished[contestant.name] = records
+        times = {"seconds": seconds, "compile_seconds": compile_seconds}
+        rows.append({**summarize_runs(contestant.name, records), **times})
     result = {
         "status": failed if failures and status == FINISHED else status,
         "signal": stop.received.name if stop.received else None,
+        "lost_output": output.lost(),
         "rows": rows,
         "failures": failures,
     }
     comparison.directory.write_json("comparison.json", result)
     if rows:
         path = comparison.directory.path
-        (path / "table.md").write_text(markdown(rows), encoding="utf-8")
+        files.write(path / "table.md", markdown(rows).encode())
         title = f"{options.task}, {options.seeds} seeds: mean and 95 % bootstrap interval"
         group_plots.draw(finished, path / "curves.png", title=title)
     return result
@@ -172,7 +179,10 @@ def _train(contestant: Contestant, comparison: Comparison, console: Console, sto
     algorithm = over_seeds(contestant.algorithm)
     budget = Budget.create(comparison.num_iterations, None)
     try:
+        stop.check()
+        stop.at_once = True
         state, step, compile_seconds = start(algorithm, contestant.hyperparams, keys)
+        stop.at_once = False
         seconds = 0.0
         with progress(console, budget) as display:
             for iteration in iterate(step, state, contestant.hyperparams, budget):
@@ -200,8 +210,10 @@ def _seed_directory(contestant: Contestant, comparison: Comparison, seed: int) -
         checkpoint_minutes=math.inf,
     )  # fmt: skip
     config = RunConfig(run_options, dataclasses.asdict(contestant.algorithm.config), dict(contestant.values))
-    folder = RunDirectory(comparison.directory.path / f"{contestant.name}-seed{seed}")
-    folder.write_json(CONFIG, {"format": CONFIG_FORMAT, **config.as_json(), **surroundings()})
+    folder = RunDirectory.create(
+        comparison.directory.path / f"{contestant.name}-seed{seed}",
+        {"format": CONFIG_FORMAT, **config.as_json(), **surroundings()},
+    )
     folder.loggers = open_loggers(comparison.loggers, folder.path, config.settings())
     return folder
 

@@ -7,6 +7,7 @@ import numpy as np
 from rich import box
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from espo_jax.modes import MODE_NAMES
 from espo_jax.results.read import FINAL_ITERATIONS, Records, final
@@ -78,7 +79,7 @@ def table(rows: Sequence[Mapping[str, Any]], title: str) -> Group:
     printed = Table(*cells[0], title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     for row in cells:
         printed.add_row(*row.values())
-    return Group(printed, f"[italic]{_MODES}[/italic]", modes)
+    return Group(printed, Text(_MODES, "italic"), modes)
 
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from espo_jax.algorithms.inference import inference_fn
 from espo_jax.evaluation import DETERMINISTIC, MOST_EPISODES, POLICIES, episode_runner
@@ -107,8 +108,8 @@ def table(rows: Sequence[dict[str, Any]], title: str) -> Table:
         printed.add_row(
             row["policy"],
             str(row["backend"]),
-            _text(row["reward"]),
-            "\n".join(map(_text, row["cost"])),
+            with_interval(row["reward"]),
+            Text("\n").join(map(with_interval, row["cost"])),
             number(row["cost_limit"]),
             yes_or_no(row["limit_met"]),
             f"{row['within_limit']:.0%}",
@@ -143,13 +144,13 @@ def gaps(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def gap_text(gap: dict[str, Any]) -> str:
     """One of `gaps` as a line of text."""
-    cost = ", ".join(map(_text, gap["cost"]))
-    return f"{gap['policy']}: {gap['backend']} minus {gap['minus']}: reward {_text(gap['reward'])}, cost {cost}"
+    cost = ", ".join(with_interval(summary).plain for summary in gap["cost"])
+    reward = with_interval(gap["reward"]).plain
+    return f"{gap['policy']}: {gap['backend']} minus {gap['minus']}: reward {reward}, cost {cost}"
 
 
-def _text(summary: dict[str, Any]) -> str:
+def with_interval(summary: dict[str, Any]) -> Text:
+    """A mean with its standard error, if it has one, and its interval."""
     error = summary["standard_error"]
-    return (
-        f"{number(summary['mean'])}{'' if error is None else f' ± {number(error)}'} "
-        f"[dim]({number(summary['low'])} to {number(summary['high'])})[/dim]"
-    )
+    mean = f"{number(summary['mean'])}{'' if error is None else f' ± {number(error)}'} "
+    return Text(mean).append(f"({number(summary['low'])} to {number(summary['high'])})", "dim")

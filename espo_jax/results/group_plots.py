@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 from rich.table import Table
+from rich.text import Text
 
 from espo_jax.modes import MODE_NAMES
 from espo_jax.results.read import FINAL_ITERATIONS, Records, Run, final
 from espo_jax.results.statistics import bootstrap_interval, interquartile_mean, summarize
 from espo_jax.runs.colors import GREEN, GREY, GROUP_COLORS, LIGHT_GREY, MODE_COLORS
-from espo_jax.runs.curves import cost_top, plain_axes
+from espo_jax.runs.curves import PLAIN_TEXT, cost_top, plain_axes, save
 from espo_jax.runs.progress import number
 from espo_jax.runs.records import series
 
@@ -56,8 +57,8 @@ def align(runs: Sequence[Records], field: str, x: str = "iteration") -> tuple[np
       x: "iteration", or "env_steps" with linear interpolation; both end where the shortest run ends.
     """
     if x == "iteration":
-        count = min(map(len, runs))
-        return np.arange(1, count + 1), np.stack([series(records[:count], field) for records in runs])
+        places, runs = in_common(runs)
+        return places, np.stack([series(records, field) for records in runs])
     steps = [series(records, "env_steps")[:, 0] for records in runs]
     if max(s[0] for s in steps) > min(s[-1] for s in steps):
         raise ValueError(f"x is {x!r}: the runs of a group have no part in common")
@@ -69,6 +70,15 @@ def align(runs: Sequence[Records], field: str, x: str = "iteration") -> tuple[np
     return grid, np.stack(values)
 
 
+def in_common(runs: Sequence[Records]) -> tuple[np.ndarray, list[Records]]:
+    """The iterations [T] that all of some runs have, and the runs without the others."""
+    common = set.intersection(*({line["iteration"] for line in records} for records in runs))
+    if not common:
+        raise ValueError("the runs of a group have no iteration in common")
+    return np.array(sorted(common)), [[line for line in run if line["iteration"] in common] for run in runs]
+
+
+@PLAIN_TEXT
 def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = "iteration", title: str = "") -> None:
     """Draw reward, cost with limit and band, sample size and conflict angle of each group, and its share of each mode.
 
@@ -116,7 +126,7 @@ def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = 
     panels[-1].set_xlabel(AXES[x])
     figure.suptitle(title)
     figure.align_ylabels(panels[:4])
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def table(groups: Mapping[str, Sequence[Records]]) -> Table:
@@ -142,9 +152,10 @@ def table(groups: Mapping[str, Sequence[Records]]) -> Table:
     return printed
 
 
-def _text(values: np.ndarray) -> str:
-    return "\n".join(
-        f"{number(s.mean)} [dim]({number(s.low)} to {number(s.high)})[/dim]" for s in map(summarize, values.T)
+def _text(values: np.ndarray) -> Text:
+    return Text("\n").join(
+        Text(f"{number(s.mean)} ").append(f"({number(s.low)} to {number(s.high)})", "dim")
+        for s in map(summarize, values.T)
     )
 
 
@@ -177,15 +188,15 @@ def _limits(panel: Axes, groups: Mapping[str, Sequence[Records]], x: str) -> Non
 
 def _mode_shares(panel: Axes, runs: Sequence[Records], x: str) -> None:
     """Draw the share of each mode, over the runs and over neighbouring iterations."""
-    count = min(map(len, runs))
-    codes = np.array([[MODE_NAMES.index(line["mode"]) for line in records[:count]] for records in runs])
+    places, runs = in_common(runs)
+    count = len(places)
+    codes = np.array([[MODE_NAMES.index(line["mode"]) for line in records] for records in runs])
     shares = np.stack([(codes == code).mean(axis=0) for code in range(len(MODE_NAMES))])  # [4, T]
     window = np.ones(min(_MODE_WINDOW, count))
     shares = np.stack([np.convolve(row, window, "same") for row in shares]) / np.convolve(
         np.ones(count), window, "same"
     )
-    steps = np.mean([series(records[:count], "env_steps")[:, 0] for records in runs], axis=0)
-    places = steps if x == "env_steps" else np.arange(1, count + 1)
-    panel.stackplot(places, shares, colors=MODE_COLORS)
+    steps = np.mean([series(records, "env_steps")[:, 0] for records in runs], axis=0)
+    panel.stackplot(steps if x == "env_steps" else places, shares, colors=MODE_COLORS)
     panel.set_ylim(0, 1)
     panel.set_yticks([])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from espo_jax.runs.files import DamagedError
-from espo_jax.runs.records import read_lines, read_records, series
+from espo_jax.runs.records import read_metrics, readable, series, unreadable
 from espo_jax.runs.run_config import RunConfig
 from espo_jax.runs.run_directory import METRICS
 
@@ -33,16 +33,14 @@ def read_run(run_dir: Path) -> Run:
       DamagedError: config.json or metrics.jsonl cannot be used, or there is no iteration.
     """
     config = RunConfig.read(run_dir)
-    try:
-        records = read_records(run_dir / METRICS)
-    except OSError as error:
-        raise DamagedError(f"{run_dir / METRICS} cannot be read ({error.strerror})") from None
+    lines = read_metrics(run_dir / METRICS)
+    records = readable(lines)
     if not records:
-        raise DamagedError(f"{run_dir / METRICS} holds no iteration")
-    if (whole := sum(1 for _ in read_lines(run_dir / METRICS))) > len(records):
+        raise DamagedError(f"{run_dir / METRICS} holds no iteration that this version can read")
+    if others := unreadable(lines):
         warnings.warn(
-            f"{run_dir / METRICS}: line {len(records) + 1} cannot be read by this version; {len(records)} of {whole} "
-            "lines are used",
+            f"{run_dir / METRICS}: {len(others)} of {len(lines)} lines, the first of them line {others[0]}, cannot be "
+            "read by this version and are left out",
             stacklevel=2,
         )
     return Run(config, records)

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from rich.console import Console
 
 from espo_jax import algorithms
 from espo_jax.hyperparams import Hyperparams
@@ -14,6 +13,7 @@ from espo_jax.presets import resolve
 from espo_jax.results.read import read_run
 from espo_jax.runs import files, policies
 from espo_jax.runs.files import DamagedError
+from espo_jax.runs.output import Console
 from espo_jax.runs.progress import progress
 from espo_jax.runs.records import record
 from espo_jax.runs.run_config import RunConfig
@@ -55,7 +55,8 @@ def replay(
       ValueError: the run directory cannot be read, or there is nothing to compare.
       NonFiniteError: the repetition gave nan or infinity where the run did not.
     """
-    records = read_run(run_dir).records[:num_iterations]
+    records = {line["iteration"]: line for line in read_run(run_dir).records}
+    last = min(num_iterations or max(records), max(records))
     if run_config.unknown:
         unknown = ", ".join(run_config.unknown)
         raise DamagedError(f"{run_dir / CONFIG} has settings that this version does not know: {unknown}")
@@ -65,14 +66,15 @@ def replay(
     hyperparams = Hyperparams.create(**values, config=config)
     algorithm = algorithms.make(run_config.options.algorithm, env, config)
     key, _ = jax.random.split(jax.random.key(run_config.options.seed))
-    console.print(f"{run_config.title}: compiling, to repeat {len(records)} iterations", highlight=False)
+    console.print(f"{run_config.title}: compiling, to repeat {last} iterations")
     state, step, _ = start(algorithm, hyperparams, key)
     first: tuple[int, str] | None = None
     largest: dict[str, float] = {}
-    budget = Budget.create(len(records), None)
+    budget = Budget.create(last, None)
     with progress(console, budget) as display:
-        for recorded, iteration in zip(records, iterate(step, state, hyperparams, budget), strict=True):
+        for iteration in iterate(step, state, hyperparams, budget):
             again = files.strict(record(iteration.metrics, iteration.seconds))
+            recorded = records.get(again["iteration"], {})  # a line that cannot be read is not compared
             for name, difference in differences(files.strict(recorded), again).items():
                 first = first or (recorded["iteration"], name)
                 largest[name] = max(largest.get(name, 0.0), difference)
@@ -80,7 +82,7 @@ def replay(
     then = files.read_json(run_dir / CONFIG).get("versions")
     now = surroundings()["versions"]
     changed = {n: (then.get(n, "?"), v) for n, v in now.items() if then.get(n) != v} if isinstance(then, dict) else {}
-    return Agreement(len(records), first, largest, changed)
+    return Agreement(sum(number <= last for number in records), first, largest, changed)
 
 
 def differences(recorded: dict[str, Any], again: dict[str, Any]) -> dict[str, float]:

@@ -16,8 +16,9 @@ from espo_jax.results.read import Records, Run, read_run
 from espo_jax.results.task import task_of
 from espo_jax.runs import files, policies
 from espo_jax.runs.colors import GREEN, GREY, MODE_COLORS
+from espo_jax.runs.output import clean
 from espo_jax.runs.progress import clock_time, number
-from espo_jax.runs.records import read_evaluations, series
+from espo_jax.runs.records import read_evaluations, readable, series
 from espo_jax.runs.run_directory import CONFIG, EVALUATIONS, RESULT
 
 _MOST_FRAMES = 500
@@ -48,7 +49,7 @@ def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False
     """
     run = read_run(run_dir)
     result = files.infinities(files.read_json(run_dir / RESULT)) if (run_dir / RESULT).exists() else {}
-    evaluations = read_evaluations(run_dir / EVALUATIONS) if (run_dir / EVALUATIONS).exists() else []
+    evaluations = readable(read_evaluations(run_dir / EVALUATIONS)) if (run_dir / EVALUATIONS).exists() else []
     try:
         summary = _summary(run, result)
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -56,7 +57,7 @@ def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False
     title = run.config.title
     template = (importlib.resources.files("espo_jax.results") / "report.html").read_text(encoding="utf-8")
     parts = {
-        "title": html.escape(title),
+        "title": html.escape(clean(title)),
         "summary": summary,
         "figure": _figure(run.records, evaluations),
         "settings": _rows(run.config.settings()),
@@ -71,7 +72,8 @@ def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False
 
 def _summary(run: Run, result: Mapping[str, Any]) -> str:
     """The table at the end of a run, as HTML."""
-    last, fixed = run.records[-1], len(run.records) * run.config.config["base_sample_size"]
+    last = run.records[-1]
+    fixed = last["iteration"] * run.config.config["base_sample_size"]
     limit = number(last["cost_limit"])
     rows = [("in training (V_c)", number(last["episode_reward"]), number(last["episode_cost"]), limit)]
     evaluation = result.get("evaluation")
@@ -84,7 +86,7 @@ def _summary(run: Run, result: Mapping[str, Any]) -> str:
     seconds = result.get("seconds")
     facts = {
         "status": result.get("status", "not finished"),
-        "iterations": len(run.records),
+        "iterations": last["iteration"],
         "samples": f"{last['env_steps']:,} ({last['env_steps'] / fixed:.1%} of fixed X)",
         "time": clock_time(seconds) if isinstance(seconds, int | float) else "",
         "best safe checkpoint": _best_safe(result.get("best_safe")),
@@ -195,7 +197,7 @@ def _rows(values: Mapping[str, Any]) -> str:
     def text(value: Any) -> str:
         return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
-    cells = ((html.escape(str(name)), html.escape(text(value))) for name, value in values.items())
+    cells = ((html.escape(clean(str(name))), html.escape(clean(text(value)))) for name, value in values.items())
     return "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in cells)
 
 

@@ -1,6 +1,8 @@
 """Checkpoints of a run: orbax writes the whole TrainState in the background."""
 
 import contextlib
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -134,6 +136,7 @@ class Checkpoints:
             "settings": self._settings,
             "digest": files.digest(arrays),
         }
+        metadata["signature"] = signature(metadata)
         items = ocp.args.Composite(state=ocp.args.PyTreeSave(pack(arrays)), about=ocp.args.JsonSave(metadata))
         self.wait()  # orbax would wait too; here an error is reported for the checkpoint that it belongs to
         with _reporting(self.path, iteration):
@@ -150,18 +153,29 @@ class Checkpoints:
         with _reporting(self.path, self._saved):
             self._manager.wait_until_finished()
 
-    def close(self) -> None:
-        """Wait for the last checkpoint, and end the threads of orbax."""
-        try:
-            self.wait()
-        finally:
-            self._manager.close()
+    def __enter__(self) -> "Checkpoints":
+        """Nothing is to be done."""
+        return self
+
+    def __exit__(self, kind: type | None, *error: object) -> None:
+        """Wait for the last checkpoint, and end the threads of orbax. An error that is on its way is not replaced."""
+        with contextlib.suppress(*(CheckpointError,) if kind else ()):
+            try:
+                self.wait()
+            finally:
+                self._manager.close()
 
 
 def is_safe(record: Mapping[str, Any]) -> bool:
     """Whether an episode finished in an iteration and V_c was within every limit."""
     within = np.atleast_1d(record["episode_cost"]) <= np.atleast_1d(record["cost_limit"])
     return bool(record["episodes_finished"] > 0 and np.all(within))
+
+
+def signature(metadata: Mapping[str, Any]) -> str:
+    """SHA-256 of the metadata of a checkpoint, apart from the signature in it."""
+    rest = {name: value for name, value in metadata.items() if name != "signature"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def to_arrays(state: Any) -> dict[str, np.ndarray]:

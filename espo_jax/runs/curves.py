@@ -1,9 +1,11 @@
 """curves.png: reward, cost, sample size and mode of a run over its samples."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,10 +15,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 
 from espo_jax.modes import MODE_NAMES
+from espo_jax.runs import files
 from espo_jax.runs.colors import BLACK, BLUE, COST_COLORS, GREY, LIGHT_GREY, MODE_COLORS
 from espo_jax.runs.records import series
 
+PLAIN_TEXT = mpl.rc_context({"text.parse_math": False})  # a dollar in the name of a task is a dollar
 
+
+@PLAIN_TEXT
 def draw(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_size: int, title: str = "") -> None:
     """Draw a run.
 
@@ -45,7 +51,19 @@ def draw(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_siz
     panels[-1].set_xlabel("environment steps")
     figure.suptitle(title)
     figure.align_ylabels(panels)
-    figure.savefig(path, dpi=120)
+    save(figure, path)
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a picture; its suffix gives the format. A hard link to an earlier one keeps the old picture.
+
+    Raises:
+      ValueError: the format is not known.
+      OSError: the file cannot be written.
+    """
+    content = io.BytesIO()
+    figure.savefig(content, format=Path(path).suffix.removeprefix(".") or None, dpi=120)
+    files.write(Path(path), content.getvalue())
 
 
 def plain_axes(panels: Sequence[Axes]) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from espo_jax.algorithms.types import TrainState
 from espo_jax.evaluation import DETERMINISTIC, evaluator
+from espo_jax.runs import output
 from espo_jax.runs.prepare import PreparedRun
 
 
@@ -55,5 +57,7 @@ class Evaluations:
                 )
             )
         evaluation = jax.device_get(self._programs[policy](algorithm.params(state), key))
+        if unusable := [name for name, value in evaluation._asdict().items() if not np.isfinite(value).all()]:
+            output.warn(f"evaluation after iteration {int(state.iteration)}: {', '.join(unusable)} is nan or infinite")
         values = {name: value.squeeze().tolist() for name, value in evaluation._asdict().items()}
         return {"episodes": num_episodes, **values}

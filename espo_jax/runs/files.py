@@ -6,15 +6,19 @@ import io
 import json
 import math
 import os
+import stat
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import numpy as np
 
 MAX_JSON_BYTES = 2**24  # a config.json has about 4 kB, a line of metrics.jsonl under 1 kB
+MAX_ARRAYS_BYTES = 2**30  # networks of two layers of 64 units take 100 kB
+_MAX_DEPTH = 32  # of lists and objects in JSON; what this version writes has 4
 
 
 class DamagedError(ValueError):
@@ -41,15 +45,91 @@ def write(path: Path, content: bytes) -> None:
         raise OSError(f"cannot write {path} ({error.strerror})") from error
 
 
-def refuse_links(folder: Path) -> None:
-    """Refuse symbolic links in a run's folder, since files in it are written and deleted.
+def refuse_special(folder: Path) -> None:
+    """Refuse links, pipes, sockets and devices in a run's folder, since files in it are read, written and deleted.
 
     Raises:
-      DamagedError: there is a symbolic link in the folder, outside of the folder of Weights & Biases.
+      DamagedError: there is such an entry in the folder, outside of the folder of Weights & Biases.
     """
     for entry in folder.rglob("*"):
-        if entry.is_symlink() and "wandb" not in entry.relative_to(folder).parts:
-            raise DamagedError(f"{entry} is a link: a run directory has none")
+        if "wandb" not in entry.relative_to(folder).parts:
+            refuse_kind(entry, entry.lstat().st_mode, folders=True)
+
+
+def refuse_kind(path: Path, mode: int, *, folders: bool = False) -> None:
+    """Refuse what is neither a regular file nor, if they are allowed, a folder.
+
+    Args:
+      path: path, for the message.
+      mode: st_mode of what is there.
+      folders: whether a folder is allowed.
+
+    Raises:
+      DamagedError: naming the path and the kind.
+    """
+    if stat.S_ISLNK(mode):
+        raise DamagedError(f"{path} is a link: a run directory has none")
+    if not stat.S_ISREG(mode) and not (folders and stat.S_ISDIR(mode)):
+        raise DamagedError(f"{path} is not a regular file: a run directory has only files and folders")
+
+
+def open_regular(path: Path, most: int) -> BinaryIO:
+    """Open a file to read. Every reader of a run's files comes through here; a pipe or a device cannot stop it.
+
+    Args:
+      path: path of the file.
+      most: largest size of the file in bytes.
+
+    Raises:
+      DamagedError: it is missing, a link, no regular file, or larger.
+    """
+    try:
+        refuse_kind(path, path.lstat().st_mode)
+        # Should it have been replaced since: without waiting for the other end of a pipe, and without following a link.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+        file = os.fdopen(os.open(path, flags), "rb")
+    except OSError as error:
+        raise DamagedError(f"{path} cannot be read ({error.strerror})") from None
+    about = os.fstat(file.fileno())
+    try:
+        refuse_kind(path, about.st_mode)
+        if about.st_size > most:
+            raise DamagedError(f"{path} is damaged: it has {about.st_size} bytes, more than {most}")
+    except DamagedError:
+        file.close()
+        raise
+    return file
+
+
+def read(path: Path, most: int) -> bytes:
+    """The content of a file of at most so many bytes.
+
+    Raises:
+      DamagedError: see `open_regular`.
+    """
+    with open_regular(path, most) as file:
+        return file.read(most)
+
+
+def copy_aside(path: Path) -> Path:
+    """Copy a file that cannot be read as a whole, before another content takes its name; returns the copy."""
+    target = unused(path.with_name(f"damaged-{path.stem}-{_stamp()}{path.suffix}"))
+    write(target, path.read_bytes())
+    return target
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a folder that is damaged, so that its name can be written again; returns the new path."""
+    return folder.rename(unused(folder.with_name(f"damaged-{folder.name}-{_stamp()}")))
+
+
+def unused(path: Path) -> Path:
+    """The path, or if it is taken path-2, path-3, ...: the first that is not."""
+    taken, number = path, 1
+    while os.path.lexists(taken):
+        number += 1
+        taken = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return taken
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -70,7 +150,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
       DamagedError: the file is missing, too large, or holds something else.
     """
-    return parse_json(_read(path, MAX_JSON_BYTES), str(path))
+    return parse_json(read(path, MAX_JSON_BYTES), str(path))
 
 
 def parse_json(text: bytes, name: str) -> dict[str, Any]:
@@ -89,6 +169,8 @@ def parse_json(text: bytes, name: str) -> dict[str, Any]:
         raise DamagedError(f"{name} is damaged: it is not valid JSON ({error})") from None
     if not isinstance(content, dict):
         raise DamagedError(f"{name} is damaged: it holds no JSON object")
+    if _is_deeper(content, _MAX_DEPTH):
+        raise DamagedError(f"{name} is damaged: its lists and objects are nested more than {_MAX_DEPTH} deep")
     return content
 
 
@@ -98,15 +180,17 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
       DamagedError: the file is missing, or holds anything else.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            claimed = sum(entry.file_size for entry in entries)
-            if claimed > path.stat().st_size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                raise ValueError(f"it claims {claimed} bytes of arrays in {path.stat().st_size}")
-            return {entry.filename.removesuffix(".npy"): _array(archive.read(entry)) for entry in entries}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DamagedError(f"{path} cannot be used: {error}") from None
+    with open_regular(path, MAX_ARRAYS_BYTES) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+                claimed = sum(entry.file_size for entry in entries)
+                if claimed > size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                    raise ValueError(f"it claims {claimed} bytes of arrays in {size}")
+                return {entry.filename.removesuffix(".npy"): _array(archive.read(entry)) for entry in entries}
+        except Exception as error:  # zipfile and the parser of headers in NumPy raise many types for what is not theirs
+            raise DamagedError(f"{path} cannot be used: {str(error) or type(error).__name__}") from None
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -140,20 +224,14 @@ def infinities(value: Any) -> Any:
     return float(value) if value in ("inf", "-inf") else value
 
 
-def shown(value: Any) -> str:
-    """The first 80 characters of a value of a file, for a message."""
-    return repr(value)[:80]
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and objects are nested deeper than so much."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(item, depth - 1) for item in inner)
 
 
-def _read(path: Path, most: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
-    except OSError as error:
-        raise DamagedError(f"{path} cannot be read ({error.strerror})") from None
-    if len(content) > most:
-        raise DamagedError(f"{path} is damaged: it is longer than {most} bytes")
-    return content
+def _stamp() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")
 
 
 def _array(content: bytes) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import math
-import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -107,7 +106,7 @@ class _TensorBoard:
         self._event, self._log, self._summary = event_pb2.Event, event_pb2.SessionLog, summary_pb2.Summary
         folder = run_dir / "tensorboard"
         folder.mkdir(exist_ok=True)
-        self._writer = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        self._writer = EventsWriter(str(folder / "events"), f".{uuid.uuid4().hex[:8]}")
         if first_step is not None:  # TensorBoard forgets what was logged beyond
             self._write(first_step + 1, session_log=self._log(status=self._log.START))
 

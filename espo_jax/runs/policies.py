@@ -49,6 +49,7 @@ def load_params(run_dir: str | Path, *, best_safe: bool = False) -> tuple[Any, A
     return load(Path(run_dir), best_safe=best_safe)[2]
 
 
+@jax.enable_x64(False)
 def load(run_dir: Path, *, best_safe: bool = False) -> tuple[Config, Networks, tuple[Any, Any, Any]]:
     """Config, networks and (normalizer, policy, critics) of a run.
 

@@ -28,6 +28,7 @@ from espo_jax.runs.run_directory import (
     METRICS,
     RESULT,
     RunDirectory,
+    create_numbered,
     default_path,
 )
 from espo_jax.runs.surroundings import surroundings
@@ -79,9 +80,12 @@ def new_run(env: Any, settings: Mapping[str, Any], options: RunOptions) -> Prepa
     options = dataclasses.replace(options, backend=getattr(env, "backend", None))
     run_config = RunConfig(options, dataclasses.asdict(algorithm.config), values)
     names = parse_names(options.log)
-    directory = RunDirectory(options.run_dir or default_path(options.task, options.algorithm, options.seed))
+    described = {"format": CONFIG_FORMAT, **run_config.as_json(), **surroundings()}
+    if options.run_dir is None:
+        directory = create_numbered(default_path(options.task, options.algorithm, options.seed), described)
+    else:
+        directory = RunDirectory.create(options.run_dir, described)
     try:
-        directory.write_json(CONFIG, {"format": CONFIG_FORMAT, **run_config.as_json(), **surroundings()})
         directory.loggers = open_loggers(names, directory.path, run_config.settings())
     except OSError:
         directory.close()
@@ -107,9 +111,9 @@ def resume(run_config: RunConfig, env: Any, run_dir: Path) -> PreparedRun:
     options = run_config.options
     names = parse_names(options.log)
     algorithm, hyperparams, budget, like = _rebuild(run_config, env, run_dir)
-    directory = RunDirectory(run_dir, exist=True)
+    directory = RunDirectory.open(run_dir)
     try:
-        restored = restore(directory.path / CHECKPOINTS, like, run_config.identity(), most=len(directory.records))
+        restored = restore(directory.path / CHECKPOINTS, like, run_config.identity())
         if restored is None and (directory.path / METRICS).stat().st_size:
             raise DamagedError(
                 f"{directory.path} has {len(directory.records)} iterations in {METRICS} and no checkpoint to go on from"
@@ -121,17 +125,19 @@ def resume(run_config: RunConfig, env: Any, run_dir: Path) -> PreparedRun:
                 "already"
             )
         _note_resumption(directory, run_config, iteration)
-        directory.truncate(iteration)
+        notes = directory.go_back_to(iteration)
         (directory.path / RESULT).unlink(missing_ok=True)  # the run has not ended any more
         if restored and restored.best_state is not None:
             directory.save_params(algorithm.params(restored.best_state), BEST_POLICY)
         else:
             (directory.path / BEST_POLICY).unlink(missing_ok=True)
-        steps = directory.records[-1]["env_steps"] if iteration else 0
+        steps = int(restored.state.env_steps) if restored else 0
         directory.loggers = open_loggers(names, directory.path, run_config.settings(), first_step=steps)
     except BaseException:
         directory.close()
         raise
+    if restored:
+        restored = restored._replace(notes=(*restored.notes, *notes))
     return PreparedRun(env, algorithm, hyperparams, budget, run_config, directory, restored)
 
 

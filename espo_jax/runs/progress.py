@@ -4,12 +4,13 @@ import math
 import time
 from typing import Any, Protocol
 
-from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from espo_jax.loop import Budget
+from espo_jax.runs.output import Console
 
 PLAIN_LINES = 25
 
@@ -63,7 +64,7 @@ class PlainProgress:
             self._print(self._pending)
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+        self._console.print(line, soft_wrap=True)
         self._lines += 1
         self._pending = None
 
@@ -90,7 +91,7 @@ class LiveProgress:
         cells = list(_cells(record, self._clock.budget, left).items())
         grid = Table.grid(padding=(0, 2))
         for pair in zip(cells[::2], cells[1::2], strict=True):
-            grid.add_row(*(text for name, value in pair for text in (f"[dim]{name}[/dim]", value)))
+            grid.add_row(*(text for name, value in pair for text in (Text(name, "dim"), value)))
         rows = Table.grid()  # a ProgressBar by itself does not end its line
         rows.add_row(ProgressBar(total=1.0, completed=fraction, width=60))
         rows.add_row(grid)
@@ -131,8 +132,10 @@ def _cells(record: dict[str, Any], budget: Budget, left: float) -> dict[str, str
 
 
 def number(value: Any) -> str:
-    """A number, or a list of numbers, with four digits."""
-    return ", ".join(map(number, value)) if isinstance(value, list) else f"{value:.4g}"
+    """A number, or a list of numbers, with four digits; None stands for nan, which JSON does not have."""
+    if isinstance(value, list):
+        return ", ".join(map(number, value))
+    return "nan" if value is None else f"{value:.4g}"
 
 
 def clock_time(seconds: float) -> str:

@@ -1,22 +1,27 @@
 """The lines of metrics.jsonl and evaluations.jsonl: one JSON object for each iteration or evaluation."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from espo_jax import modes
 from espo_jax.algorithms.metrics import Metrics
 from espo_jax.runs import files
+from espo_jax.settings import MOST_CONSTRAINTS
 
-MAX_LINE_BYTES = 2**20
+MAX_BYTES, MAX_LINE_BYTES = 2**30, 2**20  # a line has about 1 kB
+_MOST_OTHERS = 1000  # lines that are no JSON object; a file of nothing but newlines would take a hundred times its size
 # Fields that every version wrote, and that readers rely on. All other fields may be absent, and unknown ones are kept.
 REQUIRED = (
     "env_steps", "sample_size", "episode_reward", "episode_cost", "episodes_finished", "cost_limit", "slack_positive",
     "slack_negative", "conflict_angle", "steps_per_second",
 )  # fmt: skip
+_PER_CONSTRAINT = ("episode_cost", "cost_limit", "slack_positive", "slack_negative")
+_SCALAR = ("env_steps", "sample_size", "episode_reward", "episodes_finished", "conflict_angle", "steps_per_second")
 _FINITE = ("env_steps", "sample_size", "episode_reward", "episode_cost", "episodes_finished", "steps_per_second")
 
 
@@ -41,47 +46,69 @@ def as_line(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(files.strict(content), allow_nan=False) + "\n").encode()
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a jsonl file up to the first line that is not whole.
+class Line(NamedTuple):
+    """A line of a jsonl file.
+
+    Args:
+      text: its bytes. Without a newline at its end it is the last one, and was not written to its end.
+      content: the record that it holds; None if this version cannot read it.
+    """
+
+    text: bytes
+    content: dict[str, Any] | None
+
+
+def read_metrics(path: Path) -> list[Line]:
+    """The lines of a metrics.jsonl. Only records in the order of their iterations count as readable.
 
     Raises:
-      OSError: the file cannot be read.
+      DamagedError: the file cannot be read.
     """
-    with path.open("rb") as file:
-        while (line := file.readline(MAX_LINE_BYTES)).endswith(b"\n"):
-            try:
-                yield files.infinities(files.parse_json(line, path.name))
-            except files.DamagedError:
-                return
+    lines: list[Line] = []
+    first, iteration = None, 0
+    for text, content in _read_lines(path):
+        is_next = content is not None and _is_record(content, first or content) and content["iteration"] > iteration
+        if content is not None and is_next:
+            first, iteration = first or content, content["iteration"]
+        lines.append(Line(text, content if is_next else None))
+    return lines
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl up to the first line that is incomplete, out of order or not a record.
+def read_evaluations(path: Path) -> list[Line]:
+    """The lines of an evaluations.jsonl. Reward and cost may be None, which stands for nan.
 
     Raises:
-      OSError: the file cannot be read.
+      DamagedError: the file cannot be read.
     """
-    records: list[dict[str, Any]] = []
-    for line in read_lines(path):
-        if line.get("iteration") != len(records) + 1 or not is_record(line, records[0] if records else line):
-            break
-        records.append(line)
-    return records
+    lines: list[Line] = []
+    costs = None
+    for text, content in _read_lines(path):
+        if content is not None and _is_evaluation(content, costs):
+            costs = np.size(content["cost"])
+            lines.append(Line(text, content))
+        else:
+            lines.append(Line(text, None))
+    return lines
 
 
-def read_evaluations(path: Path) -> list[dict[str, Any]]:
-    """The lines of an evaluations.jsonl up to the first line that is not whole or not an evaluation.
+def readable(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """What the readable lines hold."""
+    return [line.content for line in lines if line.content is not None]
 
-    Raises:
-      OSError: the file cannot be read.
+
+def unreadable(lines: Sequence[Line]) -> list[int]:
+    """Numbers of the whole lines that cannot be read; the first line is 1."""
+    return [n for n, line in enumerate(lines, 1) if line.content is None and line.text.endswith(b"\n")]
+
+
+def up_to(lines: Sequence[Line], iteration: int) -> bytes:
+    """The file without the records of later iterations, and without a line that was not written to its end.
+
+    Whole lines that cannot be read stay where they are.
     """
-    found: list[dict[str, Any]] = []
-    for line in read_lines(path):
-        sizes = [_size(line.get(name)) for name in ("iteration", "env_steps", "reward", "cost")]
-        if sizes[:3] != [0, 0, 0] or sizes[3] is None or (found and sizes[3] != _size(found[0]["cost"])):
-            break
-        found.append(line)
-    return found
+    is_kept = (line.content is None or line.content["iteration"] <= iteration for line in lines)
+    kept = (line.text for line, keep in zip(lines, is_kept, strict=True) if keep)
+    return b"".join(text for text in kept if text.endswith(b"\n"))
 
 
 def series(records: Sequence[dict[str, Any]], name: str) -> np.ndarray:
@@ -90,32 +117,63 @@ def series(records: Sequence[dict[str, Any]], name: str) -> np.ndarray:
     return np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
 
 
-def is_after(line: bytes, iteration: int) -> bool:
-    """Whether a line of a jsonl file is of a later iteration, or was not written to its end."""
-    try:
-        number = files.parse_json(line, "line").get("iteration")
-    except files.DamagedError:
-        return not line.endswith(b"\n")
-    return isinstance(number, int) and number > iteration
+def _read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+    """Each line of a file with the JSON object that it holds, None if it holds something else."""
+    others = 0
+    with files.open_regular(path, MAX_BYTES) as file:
+        for text in file:
+            content = None
+            with contextlib.suppress(files.DamagedError):
+                if len(text) <= MAX_LINE_BYTES and text.endswith(b"\n"):
+                    content = files.infinities(files.parse_json(text, path.name))
+            others += content is None
+            if others > _MOST_OTHERS:
+                raise files.DamagedError(f"{path} is damaged: over {_MOST_OTHERS} of its lines hold no JSON object")
+            yield text, content
 
 
-def is_record(line: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
+def _is_record(line: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
     """Whether a line has the fields that every version wrote, with as many values as in the first line."""
     counts = line.get("mode_counts")
     return (
-        line.get("mode") in modes.MODE_NAMES
+        _is_count(line.get("iteration"))
+        and line.get("mode") in modes.MODE_NAMES
         and isinstance(counts, dict)
         and all(_size(counts.get(name)) == 0 for name in modes.MODE_NAMES)
         and all(_size(line.get(name)) is not None and _size(line[name]) == _size(first.get(name)) for name in REQUIRED)
+        and all(_size(line[name]) == 0 for name in _SCALAR)
+        and len({_size(line[name]) for name in _PER_CONSTRAINT}) == 1
         and all(np.isfinite(line[name]).all() for name in _FINITE)
-        and _size(line["steps_per_second"]) == 0
+        and line["sample_size"] > 0
         and line["steps_per_second"] > 0
     )
 
 
+def _is_evaluation(line: Mapping[str, Any], costs: int | None) -> bool:
+    cost: Any = line.get("cost")
+    sizes = [_size(x) for x in (line.get("env_steps"), _nan(line.get("reward")), _nan(cost))]
+    return (
+        _is_count(line.get("iteration"))
+        and sizes[:2] == [0, 0]
+        and sizes[2] is not None
+        and costs in (None, np.size(cost))
+    )
+
+
+def _nan(value: Any) -> Any:
+    """The value with nan in place of None."""
+    if isinstance(value, list):
+        return [_nan(item) for item in value]
+    return float("nan") if value is None else value
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 < value < 2**63
+
+
 def _size(value: Any) -> int | None:
-    """0 for a number, the number of numbers for a list of numbers, None for anything else."""
-    values = value if isinstance(value, list) and value else [value]
+    """0 for a number, the number of numbers for a list of at most MOST_CONSTRAINTS numbers, None for anything else."""
+    values = value if isinstance(value, list) and 0 < len(value) <= MOST_CONSTRAINTS else [value]
     if not all(isinstance(x, float) or (type(x) is int and abs(x) < 2**63) for x in values):
         return None
     return len(value) if isinstance(value, list) else 0

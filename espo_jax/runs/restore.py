@@ -2,31 +2,29 @@
 
 import math
 import re
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from espo_jax.runs import earlier, files
-from espo_jax.runs.checkpoints import FORMAT, BestSafe, Restored, is_key, place, plain, versions
+from espo_jax.runs.checkpoints import FORMAT, BestSafe, Restored, is_key, place, plain, signature, versions
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.run_config import EARLIER
+from espo_jax.settings import shown
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
-def restore(path: Path, like: Any, settings: Mapping[str, Any], *, most: int) -> Restored | None:
+def restore(path: Path, like: Any, settings: Mapping[str, Any]) -> Restored | None:
     """Read the newest checkpoint that is whole. Damaged ones are passed over; they are renamed, not removed.
 
     Args:
       path: folder of the checkpoints.
       like: abstract TrainState, from jax.eval_shape of init.
       settings: settings of the run that goes on.
-      most: number of iterations in metrics.jsonl; checkpoints of later iterations are passed over.
 
     Returns:
       What was restored; None if there is no checkpoint at all.
@@ -40,15 +38,13 @@ def restore(path: Path, like: Any, settings: Mapping[str, Any], *, most: int) ->
     for iteration in found:
         folder = path / str(iteration)
         try:
-            if iteration > most:
-                raise DamagedError(f"metrics.jsonl ends at iteration {most}")
             metadata, state = _read(folder, like, settings)
             best = _best_safe(metadata, found)
         except DamagedError as error:
             passed[folder] = f"checkpoint {iteration} is passed over ({error})"
             continue
         # Rename only now: if there is nothing to go on from, nothing is changed.
-        notes = [f"{why}; it is kept as {_set_aside(folder)}" for folder, why in passed.items()]
+        notes = [f"{why}; it is kept as {files.set_aside(folder)}" for folder, why in passed.items()]
         best_state = None
         if best:
             try:
@@ -87,11 +83,6 @@ def _read(folder: Path, like: Any, settings: Mapping[str, Any]) -> tuple[dict[st
     return metadata, from_arrays(arrays, like)
 
 
-def _set_aside(folder: Path) -> Path:
-    """Rename a damaged checkpoint, so that the run can write its number again; nothing is deleted."""
-    return folder.rename(folder.with_name(f"damaged-{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"))
-
-
 def from_arrays(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
     """The TrainState from the arrays of `to_arrays`, in the form of an abstract TrainState."""
 
@@ -111,16 +102,7 @@ def _read_state(folder: Path, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dic
     sizes: dict[str, int] = {}
     for abstract in shapes.values():
         sizes[abstract.dtype.name] = sizes.get(abstract.dtype.name, 0) + math.prod(abstract.shape)
-    wanted = {dtype: jax.ShapeDtypeStruct((size,), dtype) for dtype, size in sizes.items()}
-    for dtype, size in sizes.items():
-        _prove_size(folder / dtype, dtype, size)
-    stored = {dtype: ocp.RestoreArgs(restore_type=np.ndarray) for dtype in wanted}
-    try:
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as reader:
-            packed = reader.restore(folder.absolute(), ocp.args.PyTreeRestore(item=wanted, restore_args=stored))
-    except Exception as error:  # orbax and TensorStore raise many types for files that are not theirs
-        raise DamagedError(f"orbax cannot read it: {' '.join(str(error).split())[:200]}") from None
-    return _unpack(packed, shapes)
+    return _unpack({dtype: _read_array(folder / dtype, dtype, size) for dtype, size in sizes.items()}, shapes)
 
 
 def _unpack(packed: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
@@ -134,31 +116,36 @@ def _unpack(packed: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtyp
     return arrays
 
 
-def _prove_size(folder: Path, dtype: str, size: int) -> None:
+def _read_array(folder: Path, dtype: str, size: int) -> np.ndarray:
+    """Read an array [size] in the zarr format that checkpoints have: one uncompressed chunk, whose file is "0"."""
     metadata = files.read_json(folder / ".zarray")
     expected = {
         "shape": [size], "chunks": [size], "compressor": None, "filters": None, "dtype": np.dtype(dtype).str,
     }  # fmt: skip
     for field, value in expected.items():
         if metadata.get(field) != value:
-            raise DamagedError(f"{field} of {dtype} is {metadata.get(field)}, not {value}")
-    sizes = [entry.stat().st_size for entry in folder.iterdir() if entry.name != ".zarray"]
-    if sizes != [size * np.dtype(dtype).itemsize]:
-        raise DamagedError(f"{dtype} has files of {sizes} bytes")
+            raise DamagedError(f"{field} of {dtype} is {shown(metadata.get(field))}, not {value}")
+    num_bytes = size * np.dtype(dtype).itemsize
+    content = files.read(folder / "0", num_bytes)
+    if len(content) != num_bytes:
+        raise DamagedError(f"{dtype} has {len(content)} bytes, not {num_bytes}")
+    return np.frombuffer(content, np.dtype(dtype))
 
 
 def _check_settings(folder: Path, metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     number = metadata.get("format")
-    if isinstance(number, int) and number not in (2, FORMAT):
+    if metadata.get("signature", signature(metadata)) != signature(metadata):
+        raise DamagedError("its metadata are not what was saved")
+    if type(number) is int and number not in (2, FORMAT):
         raise ValueError(f"checkpoint {folder} has format {number}: this version reads 2 and {FORMAT}")
-    if number is None or not all(isinstance(metadata.get(name), dict) for name in ("versions", "settings")):
+    if type(number) is not int or not all(isinstance(metadata.get(name), dict) for name in ("versions", "settings")):
         raise DamagedError("it does not say with what it was written")
     earlier_settings = {name: value for name, value in files.strict(EARLIER).items() if name in settings}
     of_checkpoint = {**earlier_settings, **metadata["settings"]}
     for name in sorted({*of_checkpoint, *settings}):
         saved, wanted = of_checkpoint.get(name), settings.get(name)
         if saved != wanted:
-            raise ValueError(f"{name} is {wanted!r}: checkpoint {folder} was saved with {saved!r}")
+            raise ValueError(f"{name} is {shown(wanted)}: checkpoint {folder} was saved with {shown(saved)}")
 
 
 def _best_safe(metadata: Mapping[str, Any], found: Sequence[int]) -> BestSafe | None:
@@ -166,7 +153,7 @@ def _best_safe(metadata: Mapping[str, Any], found: Sequence[int]) -> BestSafe | 
     if best is None:
         return None
     if not isinstance(best, dict) or not all(isinstance(best.get(name), int | float) for name in BestSafe._fields):
-        raise DamagedError(f"best_safe is {best!r}")
+        raise DamagedError(f"best_safe is {shown(best)}")
     return BestSafe(best["iteration"], best["reward"]) if best["iteration"] in found else None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from espo_jax.runs.progress import clock_time, number
 
@@ -21,8 +22,9 @@ def result_of(
       records: lines of metrics.jsonl.
       base_sample_size: X.
       evaluation: results of fresh episodes, by policy; empty without an evaluation at the end.
-      **ending: status (FINISHED, INTERRUPTED, NONFINITE or NEGATIVE_COST), signal, message, compile_seconds, and
-        best_safe (iteration and reward of the best safe checkpoint).
+      **ending: status (FINISHED, INTERRUPTED, NONFINITE or NEGATIVE_COST), signal, message, lost_output (why the
+        console could not be written; None if it could), compile_seconds, and best_safe (iteration and reward of the
+        best safe checkpoint).
 
     Returns:
       The ending, iterations and seconds (of all iterations). If there is any iteration, also env_steps, fixed_env_steps
@@ -31,7 +33,7 @@ def result_of(
     """
     found = {
         **ending,
-        "iterations": len(records),
+        "iterations": records[-1]["iteration"] if records else 0,
         "seconds": sum(line["sample_size"] / line["steps_per_second"] for line in records),
     }
     if not records:
@@ -39,7 +41,7 @@ def result_of(
     last = records[-1]
     found |= {
         "env_steps": last["env_steps"],
-        "fixed_env_steps": len(records) * base_sample_size,
+        "fixed_env_steps": last["iteration"] * base_sample_size,
         "cost_limit": last["cost_limit"],
         "training": {
             "reward": last["episode_reward"],
@@ -82,9 +84,9 @@ def summary(result: Mapping[str, Any], path: Path) -> Group:
     return Group(table, facts)
 
 
-def yes_or_no(met: bool) -> str:
+def yes_or_no(met: bool) -> Text:
     """Whether a limit is met, coloured for rich."""
-    return "[green]yes[/green]" if met else "[red]no[/red]"
+    return Text("yes", "green") if met else Text("no", "red")
 
 
 def _is_met(cost: float | list[float], limit: float | list[float]) -> bool:

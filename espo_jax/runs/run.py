@@ -5,20 +5,20 @@ import dataclasses
 from typing import Any
 
 import jax
-from rich.console import Console
 
 from espo_jax.algorithms.types import TrainState
 from espo_jax.evaluation import POLICIES
 from espo_jax.loop import IterationError, NegativeCostError, iterate, start
-from espo_jax.runs import curves, result
+from espo_jax.runs import curves, output, result
 from espo_jax.runs.checkpoints import Checkpoints
 from espo_jax.runs.evaluations import Evaluations
+from espo_jax.runs.output import Console
 from espo_jax.runs.prepare import PreparedRun
 from espo_jax.runs.progress import progress
 from espo_jax.runs.records import record
 from espo_jax.runs.result import FINISHED, INTERRUPTED, NEGATIVE_COST, NONFINITE
 from espo_jax.runs.run_directory import BEST_POLICY, CURVES, RESULT
-from espo_jax.runs.signals import Stop, finish_first
+from espo_jax.runs.signals import Stop
 
 
 @dataclasses.dataclass
@@ -39,15 +39,16 @@ class _Outcome:
     evaluation: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def execute(run: PreparedRun, console: Console) -> dict[str, Any]:
+def execute(run: PreparedRun, console: Console, stop: Stop | None = None) -> dict[str, Any]:
     """Train, and leave metrics.jsonl, checkpoints, policy.npz, curves.png and result.json behind, however it ends.
 
-    Ctrl-C and SIGTERM finish the iteration, save and stop. Nan, infinity or a negative cost stop the run. What was
-    there before is kept in every case.
+    A signal that `stop` records ends the compilation at once and training after its iteration; then all is saved. Nan,
+    infinity or a negative cost stop the run. What was there before is kept in every case.
 
     Args:
       run: from `prepare.new_run` or `prepare.resume`.
       console: shows the progress.
+      stop: from `signals.finish_first`; None stands for no signals.
 
     Returns:
       What result.json holds, see `result.result_of`.
@@ -56,20 +57,20 @@ def execute(run: PreparedRun, console: Console) -> dict[str, Any]:
       CheckpointError: a checkpoint could not be written; those before it are whole.
       OSError: another file could not be written.
     """
+    stop = stop or Stop()
     train_key, eval_key = jax.random.split(jax.random.key(run.config.options.seed))
     directory = run.directory
     outcome = _Outcome(run.restored.state if run.restored else None)
     evaluations = Evaluations(run, eval_key)
-    _announce(run, console)
-    with (
-        finish_first() as stop,
-        contextlib.closing(directory),
-        contextlib.closing(run.checkpoints()) as checkpoints,
-    ):
-        _train(run, outcome, checkpoints, evaluations, stop, console, train_key)
-        if outcome.state is not None:
-            save(run, checkpoints, outcome.state)
-        checkpoints.wait()
+    with contextlib.closing(directory), run.checkpoints() as checkpoints:
+        try:
+            _train(run, outcome, checkpoints, evaluations, stop, console, train_key)
+        except BaseException:
+            with contextlib.suppress(OSError):  # what went wrong first is what is reported
+                _save_last(run, outcome, checkpoints)
+            raise
+        stop.at_once = False
+        _save_last(run, outcome, checkpoints)
         _evaluate(run, outcome, evaluations, stop)
         found = result.result_of(
             directory.records,
@@ -77,6 +78,7 @@ def execute(run: PreparedRun, console: Console) -> dict[str, Any]:
             status=outcome.status,
             signal=stop.received.name if stop.received else None,
             message=outcome.message,
+            lost_output=output.lost(),
             compile_seconds=outcome.compile_seconds,
             best_safe=checkpoints.best._asdict() if checkpoints.best else None,
             evaluation=outcome.evaluation,
@@ -100,9 +102,12 @@ def _train(
     """All iterations; what ends them early is noted in the outcome."""
     directory, is_new = run.directory, outcome.state is None
     try:
+        stop.check()
+        _announce(run, console)
         started = start(run.algorithm, run.hyperparams, key, outcome.state)
         state = outcome.state = started.state
         outcome.compile_seconds = started.compile_seconds
+        stop.at_once = False  # from here on files are written
         if is_new:
             checkpoints.save(state, None)
             checkpoints.wait()  # if the disk cannot take it, the run stops here, before training
@@ -110,17 +115,18 @@ def _train(
         done = run.budget.fraction(int(state.iteration), int(state.env_steps))
         with progress(console, run.budget, done) as display:
             for iteration in iterate(started.step, state, run.hyperparams, run.budget):
-                outcome.state = iteration.state
                 line = record(iteration.metrics, iteration.seconds)
                 directory.append(line)
                 evaluations.at(line, iteration.state)  # before the checkpoint, so that it is not done again
+                outcome.state = iteration.state  # all that belongs to it is written
                 if checkpoints.due(line["iteration"]):
                     save(run, checkpoints, iteration.state)
                 display.update(line)
                 stop.check()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        done = 0 if outcome.state is None else int(outcome.state.iteration)
         outcome.status = INTERRUPTED
-        outcome.message = f"interrupted by {stop.name} after iteration {len(directory.records)}"
+        outcome.message = f"{error or 'interrupted'} after iteration {done}"
     except IterationError as error:
         outcome.status = NEGATIVE_COST if isinstance(error, NegativeCostError) else NONFINITE
         outcome.message = str(error)
@@ -134,14 +140,22 @@ def _evaluate(run: PreparedRun, outcome: _Outcome, evaluations: Evaluations, sto
         for policy in POLICIES:
             stop.check()
             outcome.evaluation[policy] = evaluations.now(outcome.state, policy)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         outcome.status, outcome.evaluation = INTERRUPTED, {}
-        outcome.message = f"interrupted by {stop.name} before the last evaluation"
+        outcome.message = f"{error or 'interrupted'} before the last evaluation"
+
+
+def _save_last(run: PreparedRun, outcome: _Outcome, checkpoints: Checkpoints) -> None:
+    """Save the newest state, and wait until it is on the disk."""
+    if outcome.state is not None:
+        save(run, checkpoints, outcome.state)
+    checkpoints.wait()
 
 
 def save(run: PreparedRun, checkpoints: Checkpoints, state: TrainState) -> None:
     """Write a checkpoint, and the policy in it as an artefact."""
-    line = run.directory.records[-1] if run.directory.records else None
+    last = run.directory.records[-1] if run.directory.records else {}
+    line = last if last.get("iteration") == int(state.iteration) else None  # its line may not be readable
     run.directory.sync()
     is_best = checkpoints.save(state, line)
     params = run.algorithm.params(state)
@@ -154,10 +168,8 @@ def _announce(run: PreparedRun, console: Console) -> None:
     """Print what runs where, and what its owner should know before."""
     restored = run.restored
     goes_on = f", going on after iteration {restored.iteration}" if restored else ""
-    console.print(
-        f"{run.config.title}: compiling{goes_on}; run directory {run.directory.path}", highlight=False, soft_wrap=True
-    )
+    console.print(f"{run.config.title}: compiling{goes_on}; run directory {run.directory.path}", soft_wrap=True)
     for note in restored.notes if restored else ():
-        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True)
     if (warmup := float(run.hyperparams.warmup_iterations)) >= float(run.hyperparams.num_iterations):
         console.print(f"note: all iterations are warm-up (warmup_iterations is {warmup:g}); the limit will not count")

@@ -11,7 +11,7 @@ from espo_jax.runs import files
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.run_directory import CONFIG, CONFIG_FORMAT
-from espo_jax.settings import Setting, settings_of
+from espo_jax.settings import MOST_CONSTRAINTS, Setting, settings_of, shown
 
 OPTION_SETTINGS, CONFIG_SETTINGS = settings_of(RunOptions), settings_of(Config)
 # Names of the settings that may change when a run goes on.
@@ -141,9 +141,11 @@ def _completed(path: Path, section: Mapping[str, Any], declared: Mapping[str, Se
 
 def _check_numbers(path: Path, name: str, value: Any, declared: Setting) -> None:
     if not all(isinstance(x, int | float) for x in (value if isinstance(value, list) else [value])):
-        raise DamagedError(f"{path}: {name} is {files.shown(value)}, not a number or one per constraint")
+        raise DamagedError(f"{path}: {name} is {shown(value)}, not a number or one per constraint")
     if isinstance(value, list) and not declared.per_constraint:
-        raise DamagedError(f"{path}: {name} is {files.shown(value)}, not a number")
+        raise DamagedError(f"{path}: {name} is {shown(value)}, not a number")
+    if isinstance(value, list) and len(value) > MOST_CONSTRAINTS:
+        raise DamagedError(f"{path}: {name} has {len(value)} values, more than {MOST_CONSTRAINTS}")
 
 
 def _same(kept: Any, given: Any) -> bool:

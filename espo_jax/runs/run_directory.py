@@ -1,12 +1,15 @@
 """The folder of a run: config.json, metrics.jsonl, policy.npz, checkpoints/, result.json, curves.png (see `files`)."""
 
 import contextlib
+import errno
+import itertools
 import os
-import sys
+import shutil
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import flax.serialization
 import flax.traverse_util
@@ -17,9 +20,9 @@ try:
 except ImportError:  # Windows has no such lock
     fcntl = None  # type: ignore[assignment]
 
-from espo_jax.runs import files
+from espo_jax.runs import files, output
 from espo_jax.runs.loggers import Logger, scalars
-from espo_jax.runs.records import as_line, is_after, read_lines, read_records
+from espo_jax.runs.records import as_line, read_evaluations, read_metrics, readable, up_to
 
 CONFIG, METRICS, POLICY, BEST_POLICY = "config.json", "metrics.jsonl", "policy.npz", "policy_best_safe.npz"
 EVALUATIONS, RESULT, CURVES, CHECKPOINTS = "evaluations.jsonl", "result.json", "curves.png", "checkpoints"
@@ -28,92 +31,149 @@ CONFIG_FORMAT = 4
 
 
 class RunDirectory:
-    """A folder that only one run writes to.
+    """A folder that only one run writes to; make it with `create`, or with `open` for a run that goes on.
 
     Attributes:
       path: the folder.
-      records: the lines that metrics.jsonl holds so far, one dict for each iteration (see `records.record`).
-      loggers: loggers that get every line too.
+      records: the records that metrics.jsonl holds so far, one dict for each iteration (see `records.record`).
+      loggers: loggers that get every record too.
     """
 
-    def __init__(self, path: str | Path, *, metrics: bool = True, exist: bool = False):
-        """Create the folder, with its parents and with metrics.jsonl, or open one that a run left behind.
+    def __init__(self, path: Path, metrics: BinaryIO | None):
+        """Take a folder and its open metrics.jsonl, which the process has locked."""
+        self.path = path
+        self.records: list[dict[str, Any]] = []
+        self.loggers: list[Logger] = []
+        self._metrics = metrics
+
+    @classmethod
+    def create(cls, path: str | Path, config: Mapping[str, Any], *, metrics: bool = True) -> "RunDirectory":
+        """Create the folder with its parents, config.json and metrics.jsonl: with all of it, or not at all.
 
         Args:
           path: the folder.
+          config: content of config.json.
           metrics: whether the folder has a metrics.jsonl.
-          exist: whether the folder exists; `records` are then the lines that can be read.
 
         Raises:
-          FileExistsError: the folder exists and should not; nothing in it is changed.
-          OSError: the folder cannot be made or written to, or another process writes to it.
-          DamagedError: there is a symbolic link in it, or metrics.jsonl has whole lines that are not records.
+          FileExistsError: the folder exists; nothing in it is changed.
+          ValueError: the path has a backslash.
+          OSError: the folder cannot be made or written to.
         """
-        self.path = Path(path)
-        if exist:
-            files.refuse_links(self.path)
-        self.records: list[dict[str, Any]] = []
-        self.loggers: list[Logger] = []
-        self._metrics = None
+        path = _usable(Path(path))
+        building = path.parent / f".espo-{uuid.uuid4().hex[:12]}"
+        directory = cls(building, None)
         try:
-            if not exist:
-                self.path.mkdir(parents=True)
+            building.mkdir(parents=True)
+            files.write_json(building / CONFIG, config)
             if metrics:
-                self._metrics = (self.path / METRICS).open("r+b" if exist else "x+b")
-            if self._metrics and fcntl:
-                fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileExistsError:
-            raise FileExistsError(
-                f"run directory {self.path} already exists and is never overwritten; choose another with --run-dir, "
-                "or go on with --resume"
-            ) from None
-        except BlockingIOError:
-            raise OSError(f"run directory {self.path} is in use by another process") from None
+                directory._metrics = (building / METRICS).open("xb")
+                _lock(directory._metrics, path)
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, "it exists")
+            building.rename(path)
         except OSError as error:
-            advice = "" if exist else "; choose another with --run-dir"
-            raise OSError(f"cannot write to run directory {self.path} ({error.strerror}){advice}") from None
-        if exist and self._metrics:
-            self.records = read_records(self.path / METRICS)
-            self._refuse_unreadable_lines()
+            directory.close()
+            shutil.rmtree(building, ignore_errors=True)
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise FileExistsError(
+                    f"run directory {path} already exists and is never overwritten; choose another with --run-dir, "
+                    "or go on with --resume"
+                ) from None
+            why = error.strerror or error
+            raise OSError(f"cannot write to run directory {path} ({why}); choose another with --run-dir") from None
+        directory.path = path
+        return directory
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunDirectory":
+        """Open the folder that a run left behind; nothing is changed before `go_back_to`.
+
+        Raises:
+          OSError: the folder cannot be written to, or another process writes to it.
+          DamagedError: the folder has something else than files and folders in it, or metrics.jsonl cannot be read.
+        """
+        path = _usable(Path(path))
+        files.refuse_special(path)
+        try:
+            directory = cls(path, (path / METRICS).open("ab"))  # it is made if it was deleted
+        except OSError as error:
+            raise OSError(f"cannot write to run directory {path} ({error.strerror})") from None
+        try:
+            _lock(directory._metrics, path)
+            directory.check_place()
+            directory.records = readable(read_metrics(path / METRICS))
+        except BaseException:
+            directory.close()
+            raise
+        return directory
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file of strict JSON."""
+        self.check_place()
         files.write_json(self.path / name, content)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add one line to metrics.jsonl; it is on its way to the disk when this returns."""
-        self.records.append(record)
         if self._metrics:
+            self.check_place()
             try:
                 self._metrics.write(as_line(record))
                 self._metrics.flush()
             except OSError as error:
                 raise OSError(f"cannot write {self.path / METRICS} ({error.strerror})") from None
+        self.records.append(record)
         self._log(record, "training/")
 
     def append_evaluation(self, line: dict[str, Any]) -> None:
         """Add one line to evaluations.jsonl."""
+        self.check_place()
         with (self.path / EVALUATIONS).open("ab") as file:
             file.write(as_line(line))
         self._log(line, "eval/")
 
     def sync(self) -> None:
         """Return when metrics.jsonl is on the disk; no checkpoint may be ahead of it."""
+        self.check_place()
         if self._metrics:
             os.fsync(self._metrics.fileno())
 
-    def truncate(self, iteration: int) -> None:
-        """Remove the lines of later iterations: the run goes on from this one and writes them again."""
-        self.records = self.records[:iteration]
+    def check_place(self) -> None:
+        """Raise an OSError if the folder was renamed or deleted, so that nothing is written to another one."""
+        if not self._metrics:
+            return
+        try:
+            is_here = os.path.samestat(os.stat(self.path / METRICS), os.fstat(self._metrics.fileno()))
+        except FileNotFoundError:
+            is_here = False
+        if not is_here:
+            raise OSError(f"run directory {self.path} was renamed or deleted while the run wrote to it")
+
+    def go_back_to(self, iteration: int) -> list[str]:
+        """Remove the records of later iterations, since the run goes on from this one and writes them again.
+
+        Lines that cannot be read stay where they are. The files are replaced, not rewritten: a hard link to one of
+        them, such as `cp -al` makes, keeps the old content.
+
+        Returns:
+          A note for what cannot be read.
+        """
+        lines, notes = read_metrics(self.path / METRICS), []
+        self.records = [record for record in readable(lines) if record["iteration"] <= iteration]
+        if missing := iteration - len(self.records):
+            copy = files.copy_aside(self.path / METRICS)
+            notes.append(
+                f"{METRICS} cannot be read at {missing} of {iteration} iterations, which the curves will lack; as it "
+                f"was it is kept as {copy}"
+            )
+        files.write(self.path / METRICS, up_to(lines, iteration))
         if self._metrics:
-            self._metrics.seek(0)
-            for _ in self.records:
-                self._metrics.readline()
-            self._metrics.truncate(self._metrics.tell())
-            self._metrics.seek(0, os.SEEK_END)
+            self._metrics.close()
+        self._metrics = (self.path / METRICS).open("ab")
+        _lock(self._metrics, self.path)
         if (path := self.path / EVALUATIONS).exists():
-            kept = [line for line in path.read_bytes().splitlines(keepends=True) if not is_after(line, iteration)]
-            files.write(path, b"".join(kept))
+            files.write(path, up_to(read_evaluations(path), iteration))
+        return notes
 
     def save_params(self, params: tuple[Any, Any, Any], name: str = POLICY) -> None:
         """Write an npz file: arrays named by their place, such as normalizer/mean and policy/params/log_std."""
@@ -131,16 +191,6 @@ class RunDirectory:
             with contextlib.suppress(Exception):
                 logger.close()
 
-    def _refuse_unreadable_lines(self) -> None:
-        """Raise where truncating would lose lines that a later version wrote and that this one cannot read."""
-        whole = sum(1 for _ in read_lines(self.path / METRICS))
-        if whole > len(self.records):
-            self.close()
-            raise files.DamagedError(
-                f"{self.path / METRICS}: line {len(self.records) + 1} is whole but not a record of iteration "
-                f"{len(self.records) + 1} that this version can read; the run does not go on, and nothing was changed"
-            )
-
     def _log(self, line: Mapping[str, Any], prefix: str) -> None:
         """Send a line to the loggers; an error of a logger does not end a run of hours."""
         for logger in tuple(self.loggers):
@@ -148,9 +198,37 @@ class RunDirectory:
                 logger.log(line["env_steps"], scalars(line, prefix))
             except Exception as error:
                 self.loggers.remove(logger)
-                print(f"espo: warning: {type(logger).__name__} logs no more ({error})", file=sys.stderr)
+                output.warn(f"{type(logger).__name__} logs no more ({error})")
+
+
+def create_numbered(path: Path, config: Mapping[str, Any], *, metrics: bool = True) -> RunDirectory:
+    """Create a folder by its default name or, if another run took it, the name with -2, -3, ...; see `create`."""
+    for number in itertools.count(1):
+        numbered = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            return RunDirectory.create(numbered, config, metrics=metrics)
+    raise AssertionError("a number is free")
 
 
 def default_path(task: str, algorithm: str, seed: int) -> Path:
     """runs/<task>-<algorithm>-seed<seed>-<local time>."""
     return Path("runs") / f"{task}-{algorithm}-seed{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _usable(path: Path) -> Path:
+    """The path, if checkpoints can be written below it."""
+    if "\\" in str(path.absolute()) and os.sep != "\\":
+        raise ValueError(
+            f"run directory {path.absolute()} has a backslash, which orbax takes for a separator of folders: its "
+            "checkpoints would lie elsewhere"
+        )
+    return path
+
+
+def _lock(file: BinaryIO | None, path: Path) -> None:
+    """Lock an open file for this process; the lock ends with the process."""
+    try:
+        if fcntl and file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(f"run directory {path} is in use by another process") from None

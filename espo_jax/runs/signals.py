@@ -1,47 +1,68 @@
-"""Ctrl-C and SIGTERM (preemption): the iteration is finished and saved before the run stops."""
+"""Ctrl-C, SIGTERM (preemption) and SIGHUP (a lost connection): a run ends its iteration and saves before it stops."""
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asks the process to stop.
+
+    Attributes:
+      signal: the signal.
+    """
+
+    def __init__(self, received: signal.Signals):
+        """Name the signal."""
+        super().__init__(f"interrupted by {received.name}")
+        self.signal = received
 
 
 class Stop:
-    """Whether a run should stop; it is checked between iterations.
+    """Whether a run should stop.
 
     Attributes:
-      received: the signal that came; None if no signal came.
+      received: the first signal that came; None if no signal came.
+      at_once: whether a signal raises Interrupted where it comes. Where that could break a file it is False, and the
+        signal waits for the next `check`.
     """
 
     received: signal.Signals | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the signal, for messages; SIGINT if a KeyboardInterrupt came without one."""
-        return self.received.name if self.received else "SIGINT"
+    at_once: bool = True
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal came."""
+        """Raise Interrupted if a signal came."""
         if self.received is not None:
-            raise KeyboardInterrupt
+            raise Interrupted(self.received)
 
 
 @contextlib.contextmanager
 def finish_first() -> Iterator[Stop]:
-    """Within this context the first signal is recorded in the yielded object; the second one ends the process."""
+    """Within this context the first signal is recorded in the yielded object; a second one ends the process.
+
+    A second SIGHUP does not, since a terminal that closes sends several. A SIGHUP that is ignored, as after nohup,
+    stays ignored. In another thread than the main one nothing is recorded, since Python has no handlers there.
+    """
     stop = Stop()
     before: dict[signal.Signals, Any] = {}
 
     def note(number: int, frame: object) -> None:
         del frame
+        if stop.received is not None:
+            return
         stop.received = signal.Signals(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if stop.at_once:
+            stop.check()
 
-    for each in SIGNALS:
-        before[each] = signal.signal(each, note)
+    for each in SIGNALS if threading.current_thread() is threading.main_thread() else ():
+        if each.name != "SIGHUP" or signal.getsignal(each) is not signal.SIG_IGN:
+            before[each] = signal.signal(each, note)
     try:
         yield stop
     finally:

@@ -20,7 +20,7 @@ from espo_jax.settings import MISSING, settings_of
         ({"slack_negative": 1.0}, ["slack_negative", "1", "[-inf, 0]"]),
         ({"slack_positive": -1.0}, ["slack_positive", "-1", "[0, inf]"]),
         ({"slack_positive": [1.0, 2.0]}, ["slack_positive", "2 values"]),
-        ({"cost_limit": ()}, ["cost_limit", "no values"]),
+        ({"cost_limit": ()}, ["cost_limit", "has 0 values"]),
         ({"cost_limit": -40.0}, ["cost_limit", "-40", "[0, inf)"]),
         ({"cost_limit": [40.0, math.nan]}, ["cost_limit", "nan"]),
         ({"discount": 1.01}, ["discount", "1.01", "[0, 1]"]),

@@ -81,7 +81,7 @@ def test_intervals_have_the_ends_that_their_brackets_say(interval, allowed, refu
         ({"widths": 8}, "widths is 8: it must be a tuple of integers in [1, 2^31)"),
         ({"widths": (8, 2.0)}, "widths is (8, 2.0): it must be a tuple of integers in [1, 2^31)"),
         ({"verbose": 1}, "verbose is 1: it must be True or False"),
-        ({"title": 5}, "title is 5: it must be text"),
+        ({"title": 5}, "title is 5: it must be text of at most 4096 characters"),
         ({"slack": "wide"}, "slack is 'wide': it must be a number"),
     ],
 )

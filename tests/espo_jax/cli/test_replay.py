@@ -8,7 +8,7 @@ from espo_jax.cli import main
 from espo_jax.cli.common import BadInputError
 from espo_jax.cli.replay import ReplayOptions, replay
 from espo_jax.modes import MODE_NAMES
-from espo_jax.runs.records import read_records
+from espo_jax.runs.records import read_metrics, readable
 from tests.probe_envs import PointEnv
 from tests.tiny_runs import copied, train
 
@@ -37,7 +37,7 @@ def test_a_run_repeats_to_the_bit_and_nothing_is_written(run_dir, capsys):
 
 
 def test_what_differs_is_named(run_dir, tmp_path, capsys):
-    ran = read_records(run_dir / "metrics.jsonl")[2]["mode"]
+    ran = readable(read_metrics(run_dir / "metrics.jsonl"))[2]["mode"]
     another = next(mode for mode in MODE_NAMES if mode != ran)
     path = changed(copied(run_dir, tmp_path / "run"), 3, kl=1e-30, mode=another)
     assert replay(ReplayOptions(str(path)), PointEnv()) == 1

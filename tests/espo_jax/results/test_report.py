@@ -12,7 +12,7 @@ import safety_envs
 from espo_jax import cli
 from espo_jax.results import episode, report
 from espo_jax.runs import policies
-from espo_jax.runs.records import read_records
+from espo_jax.runs.records import read_metrics, readable
 from tests.made_up import hopper
 from tests.probe_envs import PointEnv
 from tests.tiny_runs import copied, finished
@@ -101,7 +101,7 @@ def test_in_a_browser_without_network(run_dir, page, tmp_path):
     assert found["moved"]
     assert found["to"] != found["from"]
     points = dict(found["points"])
-    iterations = len(read_records(run_dir / "metrics.jsonl"))
+    iterations = len(readable(read_metrics(run_dir / "metrics.jsonl")))
     for name in ("reward in training", "cost in training", "limit", "samples", "angle", "mode"):
         assert points[name] == iterations
     assert points["cost, deterministic"] == 2

@@ -16,7 +16,7 @@ def snapshot(path):
 def attempt(monkeypatch, path, env):
     """Where `espo train --resume` would go on; nothing is compiled."""
     prepared = []
-    monkeypatch.setattr(train_command, "execute", lambda run: prepared.append(run) or 0)
+    monkeypatch.setattr(train_command, "execute", lambda run, stop: prepared.append(run) or 0)
     before = most_memory()
     try:
         train_command.resume(str(path), {}, env)

@@ -24,10 +24,9 @@ def shapes(run):
 
 def test_state_survives_the_disk_to_the_bit(run, key):
     run, state = run
-    writer = run.checkpoints()
-    writer.save(state, None)
-    writer.close()
-    restored = restore(run.directory.path / "checkpoints", shapes(run), run.config.identity(), most=0)
+    with run.checkpoints() as writer:
+        writer.save(state, None)
+    restored = restore(run.directory.path / "checkpoints", shapes(run), run.config.identity())
     assert restored.iteration == 0
     assert jax.tree.structure(restored.state) == jax.tree.structure(state)
     for saved, loaded in zip(jax.tree.leaves(state), jax.tree.leaves(restored.state), strict=True):
@@ -44,12 +43,11 @@ def test_the_counter_of_samples_survives_beyond_32_bits(run):
 
 def test_last_two_and_best_safe_are_kept(run):
     run, state = run
-    writer = run.checkpoints()
     rewards_and_costs = [(1.0, 3.0), (5.0, 4.0), (9.0, 4.1), (2.0, 0.0), (3.0, 0.0)]  # the limit is 4
-    for i, (reward, cost) in enumerate(rewards_and_costs, start=1):
-        line = {"episode_reward": reward, "episode_cost": cost, "cost_limit": 4.0, "episodes_finished": 1}
-        assert writer.save(state.replace(iteration=jax.numpy.int32(i)), line) == (i in (1, 2))
-    writer.close()
+    with run.checkpoints() as writer:
+        for i, (reward, cost) in enumerate(rewards_and_costs, start=1):
+            line = {"episode_reward": reward, "episode_cost": cost, "cost_limit": 4.0, "episodes_finished": 1}
+            assert writer.save(state.replace(iteration=jax.numpy.int32(i)), line) == (i in (1, 2))
     assert sorted(path.name for path in (run.directory.path / "checkpoints").iterdir()) == ["2", "4", "5"]
     assert writer.best == (2, 5.0)
     assert not checkpoints.is_safe({"episode_cost": [1.0, 5.0], "cost_limit": [4.0, 4.0], "episodes_finished": 3})
@@ -60,6 +58,5 @@ def test_last_two_and_best_safe_are_kept(run):
     ("schedule", "now", "expected"), [((3, 1e9), 6, True), ((3, 1e9), 7, False), ((0, 1e-9), 7, True)]
 )
 def test_schedule(tmp_path, schedule, now, expected):
-    writer = checkpoints.Checkpoints(tmp_path, checkpoints.Schedule(*schedule), {})
-    assert writer.due(now) == expected
-    writer.close()
+    with checkpoints.Checkpoints(tmp_path, checkpoints.Schedule(*schedule), {}) as writer:
+        assert writer.due(now) == expected

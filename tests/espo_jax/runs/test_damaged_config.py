@@ -14,14 +14,14 @@ def replaced_by_folder(path):
 
 CONFIG = {
     "missing": (lambda path: (path / "config.json").unlink(), "config.json cannot be read (No such file"),
-    "a folder": (replaced_by_folder, "config.json cannot be read (Is a directory)"),
+    "a folder": (replaced_by_folder, "config.json is not a regular file"),
     "empty": (text("config.json", ""), "config.json is damaged: it is not valid JSON"),
     "truncated": (cut("config.json"), "config.json is damaged: it is not valid JSON"),
     "a list": (text("config.json", "[1]"), "config.json is damaged: it holds no JSON object"),
     "not text": (lambda path: (path / "config.json").write_bytes(b"\xff\xfe{}"), "config.json is damaged: it is not"),
     "nan": (text("config.json", '{"seed": NaN}'), "NaN is not JSON"),
     "nested": (text("config.json", "[" * 100_000), "config.json is damaged: it is not valid JSON"),
-    "too long": (text("config.json", " " * (2**24 + 1)), "config.json is damaged: it is longer than 16777216 bytes"),
+    "too long": (text("config.json", " " * (2**24 + 1)), "config.json is damaged: it has 16777217 bytes"),
     "no seed": (field("seed", value=...), "config.json has no seed"),
     "seed of text": (field("seed", value="0"), "seed is '0': it must be an integer in [0, 2^31)"),
     "seed true": (field("seed", value=True), "seed is True: it must be an integer in [0, 2^31)"),

@@ -6,95 +6,151 @@ import shutil
 
 import pytest
 
+from espo_jax.cli import main
 from espo_jax.cli.common import BadInputError
 from espo_jax.results import report
+from espo_jax.results.read import read_run
+from espo_jax.runs import files
 from espo_jax.runs.files import DamagedError
-from espo_jax.runs.records import read_evaluations, read_records
-from tests.espo_jax.runs.damage import attempt, cut, line, snapshot
+from espo_jax.runs.records import read_evaluations, read_metrics, readable
+from tests.espo_jax.runs.damage import attempt, cut, line, most_memory, rewritten, snapshot
 from tests.probe_envs import PointEnv
+from tests.tiny_runs import go_on
+
+
+def lines_of(path):
+    return (path / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def iterations(path):
+    return [line["iteration"] for line in readable(read_metrics(path / "metrics.jsonl"))]
+
+
+def copies(path):
+    """The files that were kept aside."""
+    return sorted(path.glob("damaged-metrics-*.jsonl"))
+
 
 METRICS = {
-    "truncated": (cut("metrics.jsonl", keep=0.9), 2),
-    "garbage": (lambda path: (path / "metrics.jsonl").write_bytes(os.urandom(5000)), None),
-    "endless line": (lambda path: (path / "metrics.jsonl").write_bytes(b"{" * (2**21)), None),
+    "truncated": (cut("metrics.jsonl", keep=0.9), [1, 2, 3]),
+    "garbage": (lambda path: (path / "metrics.jsonl").write_bytes(os.urandom(5000)), []),
+    "endless line": (lambda path: (path / "metrics.jsonl").write_bytes(b"{" * (2**21)), []),
+    "empty": (lambda path: (path / "metrics.jsonl").write_bytes(b""), []),
+    "zeroed": (lambda path: (path / "metrics.jsonl").write_bytes(bytes(3000)), []),
+    "not JSON": (lambda path: rewritten(lambda content: b"x" + content)(path / "metrics.jsonl"), [2, 3, 4]),
+    "twice": (lambda path: (path / "metrics.jsonl").write_bytes(b"".join(2 * lines_of(path)[:2])), [1, 2]),
 }
 
 
 @pytest.mark.parametrize("case", METRICS)
-def test_metrics_that_do_not_reach_the_checkpoint(case, victim, monkeypatch):
-    damage, iteration = METRICS[case]
+def test_a_log_that_is_damaged_never_outranks_a_checkpoint(case, victim, monkeypatch):
+    """The newest whole checkpoint is used; what the log was is kept, and its lines that can be read stay."""
+    damage, left = METRICS[case]
     damage(victim)
-    if iteration is None:
-        with pytest.raises(BadInputError, match=r"metrics\.jsonl ends at iteration 0"):
-            attempt(monkeypatch, victim, PointEnv())
-    else:
-        prepared = attempt(monkeypatch, victim, PointEnv())
-        assert prepared.restored.iteration == iteration
-        assert prepared.restored.notes[0].startswith(
-            "checkpoint 4 is passed over (metrics.jsonl ends at iteration 3); it is kept"
-        )
-        assert len(read_records(victim / "metrics.jsonl")) == iteration
+    before = (victim / "metrics.jsonl").read_bytes()
+    prepared = attempt(monkeypatch, victim, PointEnv())
+    assert prepared.restored.iteration == 4
+    assert iterations(victim) == left
+    (copy,) = copies(victim)
+    assert copy.read_bytes() == before
+    assert f"metrics.jsonl cannot be read at {4 - len(left)} of 4 iterations" in prepared.restored.notes[0]
+    assert str(copy) in prepared.restored.notes[0]
+    assert {p.name for p in (victim / "checkpoints").iterdir()} == {"2", "4"}
+
+
+@pytest.mark.usefixtures("shared_programs")
+def test_a_run_with_a_gap_in_its_log_goes_on_and_is_read(victim, tmp_path, capsys):
+    lines = lines_of(victim)
+    (victim / "metrics.jsonl").write_bytes(b"".join([*lines[:1], b"x" + lines[1], *lines[2:]]))
+    result, _ = go_on(victim, num_iterations=6)
+    assert (result["status"], result["iterations"], result["fixed_env_steps"]) == ("finished", 6, 6 * 64)
+    assert iterations(victim) == [1, 3, 4, 5, 6]
+    assert lines_of(victim)[1] == b"x" + lines[1], "nothing that cannot be read is thrown away"
+    assert main(["plot", str(victim), str(victim), "--output", str(tmp_path / "plot.png")]) == 0
+    assert "warning: " in (said := capsys.readouterr().err)
+    assert "1 of 6 lines, the first of them line 2" in said
+
+
+def test_a_deleted_log_is_begun_anew(victim, monkeypatch):
+    (victim / "metrics.jsonl").unlink()
+    assert attempt(monkeypatch, victim, PointEnv()).restored.iteration == 4
+    assert iterations(victim) == []
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("mode", "zzz"), ("mode", 0), ("env_steps", "16"), ("env_steps", None), ("env_steps", [1, 2]),
-        ("episode_cost", {}), ("episode_cost", "inf"), ("episode_cost", [1.0, 2.0]), ("cost_limit", None),
-        ("mode_counts", {"reward": 1}), ("sample_size", 10**400), ("steps_per_second", 0), ("iteration", 7),
-        ("episode_reward", ...), ("mode", ...), ("mode_counts", ...),
+        ("episode_cost", {}), ("episode_cost", "inf"), ("episode_cost", [1.0, 2.0, 3.0]), ("cost_limit", None),
+        ("mode_counts", {"reward": 1}), ("sample_size", 10**400), ("steps_per_second", 0), ("iteration", 2),
+        ("episode_reward", ...), ("mode", ...), ("mode_counts", ...), ("iteration", True), ("sample_size", -1),
     ],
 )  # fmt: skip
-def test_a_whole_line_that_is_no_record_is_refused_and_nothing_is_touched(name, value, victim, monkeypatch):
+def test_a_whole_line_that_is_no_record_stays_where_it_is(name, value, victim, monkeypatch):
     """A later version may have written it: dropping it, as a half-written line is dropped, would lose data."""
     line(2, name, value)(victim)
-    assert len(read_records(victim / "metrics.jsonl")) == 2, "the line ends the reading"
-    before = snapshot(victim)
-    with pytest.raises(BadInputError, match=r"metrics\.jsonl: line 3 is whole but not a record of iteration 3"):
-        attempt(monkeypatch, victim, PointEnv())
-    assert snapshot(victim) == before
-
-
-def test_a_file_of_one_line_that_is_no_record_is_refused(victim, monkeypatch):
-    (victim / "metrics.jsonl").write_text('{"iteration": 1}\n')
-    before = snapshot(victim)
-    with pytest.raises(BadInputError, match=r"metrics\.jsonl: line 1 is whole but not a record of iteration 1"):
-        attempt(monkeypatch, victim, PointEnv())
-    assert snapshot(victim) == before
-
-
-def test_a_line_that_is_not_json_is_damage_and_the_run_goes_on_before_it(victim, monkeypatch):
-    """No version wrote it, so nothing is lost: the iterations from it on come again."""
-    lines = (victim / "metrics.jsonl").read_bytes().splitlines(keepends=True)
-    (victim / "metrics.jsonl").write_bytes(b"".join([*lines[:2], b"x" + lines[2], lines[3]]))
+    before = (victim / "metrics.jsonl").read_bytes()
+    assert iterations(victim) == [1, 2, 4]
     prepared = attempt(monkeypatch, victim, PointEnv())
-    assert prepared.restored.iteration == 2
-    assert "checkpoint 4 is passed over (metrics.jsonl ends at iteration 2); it is kept" in prepared.restored.notes[0]
-    assert (victim / "metrics.jsonl").read_bytes() == b"".join(lines[:2])
+    assert prepared.restored.iteration == 4
+    assert (victim / "metrics.jsonl").read_bytes() == before
+    assert copies(victim)[0].read_bytes() == before
 
 
-def test_a_damaged_beginning_leaves_the_checkpoints_where_they_are(victim, monkeypatch):
-    intact = (victim / "metrics.jsonl").read_bytes()
-    (victim / "metrics.jsonl").write_bytes(b"x" + intact[1:])
+def test_three_costs_against_one_limit_are_no_record(victim):
+    for number in range(4):
+        line(number, "episode_cost", [1.0, 2.0, 3.0])(victim)
+    with pytest.raises(DamagedError, match="holds no iteration that this version can read"):
+        read_run(victim)
+
+
+def test_a_file_of_nothing_but_newlines_is_one_error(victim):
+    (victim / "metrics.jsonl").write_bytes(b"\n" * 2**24)
+    before = most_memory()
+    with pytest.raises(DamagedError, match="over 1000 of its lines hold no JSON object"):
+        read_run(victim)
+    assert most_memory() - before < 2**26
+
+
+def test_a_log_without_any_checkpoint_is_not_begun_over(victim, monkeypatch):
+    shutil.rmtree(victim / "checkpoints")
+    (victim / "metrics.jsonl").write_bytes(b"x" + (victim / "metrics.jsonl").read_bytes())
     before = snapshot(victim)
-    with pytest.raises(BadInputError, match=r"no checkpoint in .* can be used: .*metrics\.jsonl ends at iteration 0"):
-        attempt(monkeypatch, victim, PointEnv())
-    assert snapshot(victim) == before
-    shutil.move(victim / "checkpoints", victim / "elsewhere")  # nor is it begun again over what is there
     with pytest.raises(BadInputError, match=r"no checkpoint to go on from"):
         attempt(monkeypatch, victim, PointEnv())
-    shutil.move(victim / "elsewhere", victim / "checkpoints")
-    (victim / "metrics.jsonl").write_bytes(intact)
-    assert attempt(monkeypatch, victim, PointEnv()).restored.iteration == 4
+    assert snapshot(victim) == before
+
+
+def test_two_copies_in_one_second_do_not_collide(victim, monkeypatch):
+    monkeypatch.setattr(files, "_stamp", lambda: "20260101-000000")
+    for number in (1, 2):
+        (victim / "metrics.jsonl").write_bytes(b"no record %d\n" % number)
+        attempt(monkeypatch, victim, PointEnv())
+    assert [copy.read_bytes() for copy in copies(victim)] == [b"no record 2\n", b"no record 1\n"]
+    for _ in range(2):
+        content = victim / "checkpoints" / "4" / "state" / "float32" / "0"
+        content.write_bytes(content.read_bytes()[:-1])
+        assert attempt(monkeypatch, victim, PointEnv()).restored.iteration == 2
+        shutil.copytree(victim / "checkpoints" / "2", victim / "checkpoints" / "4")
+    names = {entry.name for entry in (victim / "checkpoints").iterdir()}
+    assert names == {"2", "4", "damaged-4-20260101-000000", "damaged-4-20260101-000000-2"}
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("iteration", "abc"), ("env_steps", None), ("reward", [1.0]), ("cost", {})]
 )
-def test_lines_that_are_no_evaluations_end_the_reading(name, value, victim, monkeypatch):
-    line(1, name, value, "evaluations.jsonl")(victim)
-    assert [e["iteration"] for e in read_evaluations(victim / "evaluations.jsonl")] == [2]
+def test_lines_that_are_no_evaluations_are_left_out_and_stay(name, value, victim, monkeypatch):
+    line(0, name, value, "evaluations.jsonl")(victim)
+    before = (victim / "evaluations.jsonl").read_bytes()
+    assert [e["iteration"] for e in readable(read_evaluations(victim / "evaluations.jsonl"))] == [4]
     attempt(monkeypatch, victim, PointEnv())
+    assert (victim / "evaluations.jsonl").read_bytes() == before
+
+
+def test_an_evaluation_of_nan_is_read(victim):
+    line(0, "reward", None, "evaluations.jsonl")(victim)
+    line(0, "cost", None, "evaluations.jsonl")(victim)
+    assert [e["iteration"] for e in readable(read_evaluations(victim / "evaluations.jsonl"))] == [2, 4]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from espo_jax.cli.render import RenderOptions, render
 from espo_jax.cli.replay import ReplayOptions, replay
 from espo_jax.results import report
 from espo_jax.results.read import read_run
-from espo_jax.runs import run
-from espo_jax.runs.records import read_lines, read_records
+from espo_jax.runs import files, run
+from espo_jax.runs.records import read_metrics, readable
 from espo_jax.runs.run_config import RunConfig
 from tests.probe_envs import PointEnv
 from tests.rendering import can_render, render_environment
@@ -137,8 +137,9 @@ def test_going_on_gives_the_numbers_of_the_version_that_wrote_it(tmp_path):
     before = (path / "metrics.jsonl").read_bytes()
     assert main(["train", "--resume", str(path), "--num-iterations", "6"]) == 0
     assert (path / "metrics.jsonl").read_bytes().startswith(before), "the first lines stay as they are"
-    added = read_records(path / "metrics.jsonl")[4:]
-    expected = list(read_lines(DATA / "format_3_goes_on.jsonl"))
+    added = readable(read_metrics(path / "metrics.jsonl"))[4:]
+    lines = (DATA / "format_3_goes_on.jsonl").read_text().splitlines()
+    expected = [files.infinities(json.loads(line)) for line in lines]
     assert len(added) == len(expected) == 2
     for found, wanted in zip(added, expected, strict=True):
         assert set(found) == set(wanted)
@@ -153,7 +154,7 @@ def test_a_first_order_run_goes_on(tmp_path):
     before = (path / "metrics.jsonl").read_bytes()
     assert main(["train", "--resume", str(path), "--num-iterations", "6"]) == 0
     assert (path / "metrics.jsonl").read_bytes().startswith(before)
-    assert [line["iteration"] for line in read_records(path / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+    assert [line["iteration"] for line in readable(read_metrics(path / "metrics.jsonl"))] == [1, 2, 3, 4, 5, 6]
     config = json.loads((path / "config.json").read_text())
     assert config["resumed"][-1]["iteration"] == 4
     assert config["format"] == 4

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -54,6 +55,32 @@ def test_what_is_written_never_follows_a_link(tmp_path):
     assert precious.read_text() == "x"
     assert (tmp_path / "file").read_bytes() == b"new"
     assert not (tmp_path / "file").is_symlink()
+
+
+@pytest.mark.parametrize("depth", [33, 500, 900, 990, 5000, 100_000])
+@pytest.mark.parametrize("kind", ["list", "object"])
+def test_json_that_is_nested_deeply_is_one_error(depth, kind):
+    pair = ("[", "]") if kind == "list" else ('{"a":', "}")
+    text = '{"a":' + pair[0] * depth + "1" + pair[1] * depth + "}"
+    with pytest.raises(files.DamagedError, match=r"x is damaged: it"):
+        files.parse_json(text.encode(), "x")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (3,", b"(" * 5000, b"'\xff'", b"\0" * 100, b"lambda: 1",
+        b"{'descr': '" + b"x" * 9000 + b"', 'fortran_order': False, 'shape': (3,)}", b"{'descr': [('a', '<f4', -1)]}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1," * 3000 + b")}", b"1 if", b'"""', b"\\",
+        b"{'descr': '|O', 'fortran_order': False, 'shape': (3,)}", b"{'descr': '<f4', 'shape': (-3,)}", b"",
+    ],
+)  # fmt: skip
+def test_a_header_of_npy_that_does_not_parse_is_one_error(header, tmp_path):
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(12)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", content)
+    with pytest.raises(files.DamagedError, match=r"x\.npz cannot be used: ."):
+        files.read_arrays(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize("change", ["value", "name", "shape", "type"])

@@ -10,7 +10,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from espo_jax import cli
 from espo_jax.runs import loggers, run
-from espo_jax.runs.records import read_lines, read_records
+from espo_jax.runs.records import read_evaluations, read_metrics, readable
 from tests.tiny_runs import Quiet, go_on, prepared, train
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
@@ -34,25 +34,18 @@ def events(folder):
     return found
 
 
-def kept(folder):
-    """TensorBoard's file of this process under another name: one that it begins in the same second has the same."""
-    for path in folder.iterdir():
-        path.rename(folder / f"kept-{path.name}")
-
-
 def test_tensorboard_has_every_line_also_of_a_run_that_goes_on(tmp_path):
     path = tmp_path / "run"
     train(path, log="tensorboard", settings={"num_iterations": 3})
-    kept(path / "tensorboard")
     go_on(path, num_iterations=4, log="tensorboard")
     found = events(path / "tensorboard")
-    records = read_records(path / "metrics.jsonl")
+    records = readable(read_metrics(path / "metrics.jsonl"))
     assert len(records) == 4
     for name in ("episode_cost", "sample_size", "kl", "steps_per_second"):
         logged = found[f"training/{name}"]
         assert list(logged) == [record["env_steps"] for record in records]
         assert list(logged.values()) == pytest.approx([record[name] for record in records], rel=1e-6)
-    evaluations = list(read_lines(path / "evaluations.jsonl"))
+    evaluations = readable(read_evaluations(path / "evaluations.jsonl"))
     assert list(found["eval/cost"].values()) == pytest.approx([line["cost"] for line in evaluations], rel=1e-6)
 
 
@@ -65,7 +58,7 @@ def test_weights_and_biases_is_told_the_settings_and_every_line(tmp_path, monkey
     train(tmp_path / "run", log="wandb", num_eval_episodes=0)
     assert told.given["name"] == "run"
     assert told.given["config"]["cost_limit"] == 4.0
-    records = read_records(tmp_path / "run" / "metrics.jsonl")
+    records = readable(read_metrics(tmp_path / "run" / "metrics.jsonl"))
     assert [step for step, _ in told.rows] == [record["env_steps"] for record in records]
     assert told.rows[-1][1]["training/episode_reward"] == records[-1]["episode_reward"]
     assert told.finished == 1

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("shared_programs")
 
 
 def test_a_line_has_every_metric_and_the_speed(intact):
-    for found in records.read_records(intact / "metrics.jsonl"):
+    for found in records.readable(records.read_metrics(intact / "metrics.jsonl")):
         assert set(found) == {*Metrics._fields, "steps_per_second"}
 
 
@@ -26,15 +26,11 @@ def test_null_becomes_nan_and_one_number_a_column():
     np.testing.assert_array_equal(records.series(lines, "reward"), [[3.0], [np.nan]])
 
 
-@pytest.mark.parametrize(
-    ("content", "after"),
-    [
-        (b'{"iteration": 4}\n', True), (b'{"iteration": 3}\n', False), (b'{"iter', True), (b"nothing\n", False),
-        (b'{"iteration": "4"}\n', False),
-    ],
-)  # fmt: skip
-def test_lines_after_an_iteration_are_later_or_half_written(content, after):
-    assert records.is_after(content, 3) == after
+def test_up_to_an_iteration_drops_later_and_half_written_lines_only():
+    texts = [b"1\n", b"nothing\n", b"3\n", b"4\n", b"nothing\n", b'{"iter']
+    lines = [records.Line(t, {"iteration": int(t)} if t.strip().isdigit() else None) for t in texts]
+    assert records.up_to(lines, 3) == b"1\nnothing\n3\nnothing\n"
+    assert records.unreadable(lines) == [2, 5]
 
 
 def with_later_and_without_optional_fields(path):
@@ -48,7 +44,7 @@ def with_later_and_without_optional_fields(path):
 
 def test_unknown_and_missing_metrics_are_read_and_drawn(victim, tmp_path, capsys):
     with_later_and_without_optional_fields(victim)
-    found = records.read_records(victim / "metrics.jsonl")
+    found = records.readable(records.read_metrics(victim / "metrics.jsonl"))
     assert [entry["iteration"] for entry in found] == [1, 2, 3, 4]
     assert all(entry["metric_of_a_later_version"] == [0.5, 1.5] for entry in found)
     assert not any("failed_line_searches" in entry for entry in found)

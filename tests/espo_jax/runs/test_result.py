@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from espo_jax.runs import result
-from espo_jax.runs.records import read_records
+from espo_jax.runs.records import read_metrics, readable
 
 
 def printed(content):
@@ -19,7 +19,7 @@ def printed(content):
 
 def test_result_says_what_was_saved_and_whether_the_limit_is_met(intact):
     found = json.loads((intact / "result.json").read_text())
-    records = read_records(intact / "metrics.jsonl")
+    records = readable(read_metrics(intact / "metrics.jsonl"))
     assert found["status"] == "finished"
     assert found["iterations"] == len(records)
     assert found["env_steps"] == records[-1]["env_steps"]
@@ -41,6 +41,7 @@ def test_a_run_without_an_iteration_has_no_training():
 @pytest.mark.parametrize(("cost", "met"), [([1.0, 5.0], True), ([1.0, 5.1], False)])
 def test_every_limit_counts(cost, met):
     record = {
+        "iteration": 1,
         "sample_size": 50, "steps_per_second": 100.0, "env_steps": 50, "cost_limit": [2.0, 5.0], "episode_reward": 1.0,
         "episode_cost": cost, "episodes_finished": 3,
     }  # fmt: skip

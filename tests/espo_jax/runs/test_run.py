@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from brax.training.types import UInt64
 from espo_jax.cli import train as train_command
 from espo_jax.evaluation import STOCHASTIC
 from espo_jax.results.read import read_run
-from espo_jax.runs import run
-from tests.espo_jax.runs.test_loggers import events, kept
+from espo_jax.runs import output, run
+from espo_jax.runs.signals import SIGNALS, Stop, finish_first
+from tests.espo_jax.runs.test_loggers import events
 from tests.tiny_runs import Quiet, finished, go_on, measured, prepared, resumed, train
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
@@ -29,7 +31,7 @@ def alone():
     return finished(num_iterations=6)
 
 
-@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("which", SIGNALS)
 def test_signals_save_and_the_run_goes_on(alone, tmp_path, which, monkeypatch, capsys, same_run):
     """The signal comes while an iteration runs, between two checkpoints."""
     plain = run.iterate
@@ -42,12 +44,13 @@ def test_signals_save_and_the_run_goes_on(alone, tmp_path, which, monkeypatch, c
 
     monkeypatch.setattr(run, "iterate", iterate)
     path = tmp_path / "run"
-    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    code = train_command.execute(prepared(path, settings={"num_iterations": 6}))
-    assert code == {signal.SIGTERM: 143, signal.SIGINT: 130}[which]
+    before = [signal.getsignal(each) for each in SIGNALS]
+    with finish_first() as stop:
+        code = train_command.execute(prepared(path, settings={"num_iterations": 6}), stop)
+    assert code == {"SIGTERM": 143, "SIGINT": 130, "SIGHUP": 129}[which.name]
     printed = capsys.readouterr().err
     assert printed == f"espo: interrupted by {which.name} after iteration 3; go on with: espo train --resume {path}\n"
-    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(each) for each in SIGNALS] == before
     monkeypatch.undo()
     go_on(path)
     same_run(path, alone)
@@ -65,7 +68,9 @@ def test_a_signal_in_the_last_evaluation_leaves_a_result_and_the_run_goes_on(
 
     monkeypatch.setattr(run.Evaluations, "now", now)
     path = tmp_path / "a run"
-    assert train_command.execute(prepared(path, settings={"num_iterations": 6}, log="tensorboard")) == 143
+    with finish_first() as stop:
+        run_to_do = prepared(path, settings={"num_iterations": 6}, log="tensorboard")
+        assert train_command.execute(run_to_do, stop) == 143
     said = capsys.readouterr().err
     assert f"before the last evaluation; go on with: espo train --resume '{path}' --log tensorboard\n" in said
     assert "evaluation" not in json.loads((path / "result.json").read_text())
@@ -89,7 +94,6 @@ def test_no_place_loses_a_sample_near_1e12(tmp_path, monkeypatch):
     path = tmp_path / "run"
     result, _ = train(path, num_timesteps=NEAR_1E12 + 100, log="tensorboard", settings={"num_iterations": 50})
     assert result["status"] == "finished"
-    kept(path / "tensorboard")
     again = resumed(path, num_timesteps=NEAR_1E12 + 200, log="tensorboard")
     result = run.execute(again, Quiet())
 
@@ -103,11 +107,74 @@ def test_no_place_loses_a_sample_near_1e12(tmp_path, monkeypatch):
     assert [line["env_steps"] for line in read_run(path).records] == expected
 
 
+@pytest.mark.parametrize("change", ["renamed", "deleted"])
+def test_a_run_directory_that_goes_ends_the_run_and_nothing_is_written_elsewhere(tmp_path, change, monkeypatch, capsys):
+    plain = run.iterate
+    path = tmp_path / "run"
+
+    def iterate(*args):
+        for iteration in plain(*args):
+            if int(iteration.metrics.iteration) == 3:
+                path.rename(tmp_path / "moved")
+                if change == "deleted":  # orbax may be writing to it
+                    shutil.rmtree(tmp_path / "moved", ignore_errors=True)
+            yield iteration
+
+    monkeypatch.setattr(run, "iterate", iterate)
+    assert train_command.execute(prepared(path, settings={"num_iterations": 6}), Stop()) == 4
+    said = capsys.readouterr().err
+    assert f"espo: run directory {path} was renamed or deleted while the run wrote to it; what was" in said
+    assert not path.exists()
+    monkeypatch.undo()
+    if change == "renamed":
+        result, _ = go_on(tmp_path / "moved")
+        assert result["status"] == "finished"
+
+
+def test_an_error_that_nobody_expects_still_saves(alone, tmp_path, monkeypatch, same_run):
+    plain = run.iterate
+
+    def iterate(*args):
+        for iteration in plain(*args):
+            yield iteration
+            if int(iteration.metrics.iteration) == 3:
+                raise MemoryError
+
+    monkeypatch.setattr(run, "iterate", iterate)
+    path = tmp_path / "run"
+    with pytest.raises(MemoryError):
+        train(path, settings={"num_iterations": 6})
+    assert (path / "checkpoints" / "3").is_dir()
+    monkeypatch.undo()
+    go_on(path)
+    same_run(path, alone)
+
+
+def test_console_output_that_is_lost_is_noted_in_the_result(alone, tmp_path, monkeypatch, same_run):
+    """A pipe whose reader goes away after the first line."""
+    path = tmp_path / "run"
+    reader, writer = os.pipe()
+    monkeypatch.setattr(sys, "stdout", os.fdopen(writer, "w"))
+    plain = run.iterate
+
+    def iterate(*args):
+        os.close(reader)
+        yield from plain(*args)
+
+    monkeypatch.setattr(run, "iterate", iterate)
+    with output.guarded():
+        assert train_command.execute(prepared(path, settings={"num_iterations": 6}), Stop()) == 0
+    assert json.loads((path / "result.json").read_text())["lost_output"] == "standard output: Broken pipe"
+    assert json.loads((alone / "result.json").read_text())["lost_output"] is None
+    same_run(path, alone)
+
+
 SCRIPT = """
 import resource, sys
 sys.path.insert(0, {root!r})
 from tests.tiny_runs import prepared
 from espo_jax.cli import train
+from espo_jax.runs.signals import Stop
 run_to_do = prepared({path!r}, checkpoint_iterations=1)
 if {after}:
     from espo_jax.runs import run
@@ -120,7 +187,7 @@ if {after}:
     run.iterate = iterate
 else:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
-sys.exit(train.execute(run_to_do))
+sys.exit(train.execute(run_to_do, Stop()))
 """
 
 
