@@ -91,7 +91,7 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
     except OSError as error:
         if options.output:
             raise BadInputError(str(error)) from error
-        output.warn(f"{error}; --output says where else the numbers go")
+        output.warn(f"{error}; --output names another file")
     else:
         out.print(f"written to {path}", soft_wrap=True)
     return OK

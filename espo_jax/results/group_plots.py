@@ -18,6 +18,7 @@ from espo_jax.results.read import FINAL_ITERATIONS, Records, Run, final
 from espo_jax.results.statistics import bootstrap_interval, interquartile_mean, summarize
 from espo_jax.runs.colors import GREEN, GREY, GROUP_COLORS, LIGHT_GREY, MODE_COLORS
 from espo_jax.runs.curves import PLAIN_TEXT, cost_top, plain_axes, save
+from espo_jax.runs.output import clean
 from espo_jax.runs.progress import number
 from espo_jax.runs.records import series
 
@@ -44,7 +45,7 @@ def group(runs: Sequence[Run], fields: Sequence[str]) -> dict[str, list[Records]
             if field not in known:
                 raise ValueError(f"group_by is {field!r}: a run has no such setting, but for example algorithm")
         values = (f"{known[f]}" if isinstance(known[f], str) else f"{f} {known[f]}" for f in fields)
-        groups.setdefault(", ".join(values), []).append(run.records)
+        groups.setdefault(clean(", ".join(values)), []).append(run.records)
     return groups
 
 
@@ -124,7 +125,7 @@ def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = 
     if x != "iteration":
         panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
     panels[-1].set_xlabel(AXES[x])
-    figure.suptitle(title)
+    figure.suptitle(clean(title))
     figure.align_ylabels(panels[:4])
     save(figure, path)
 

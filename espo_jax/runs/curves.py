@@ -17,6 +17,7 @@ from matplotlib.ticker import EngFormatter
 from espo_jax.modes import MODE_NAMES
 from espo_jax.runs import files
 from espo_jax.runs.colors import BLACK, BLUE, COST_COLORS, GREY, LIGHT_GREY, MODE_COLORS
+from espo_jax.runs.output import clean
 from espo_jax.runs.records import series
 
 PLAIN_TEXT = mpl.rc_context({"text.parse_math": False})  # a dollar in the name of a task is a dollar
@@ -49,7 +50,7 @@ def draw(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_siz
     panels[0].set_xlim(0, steps[-1])
     panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
     panels[-1].set_xlabel("environment steps")
-    figure.suptitle(title)
+    figure.suptitle(clean(title))
     figure.align_ylabels(panels)
     save(figure, path)
 

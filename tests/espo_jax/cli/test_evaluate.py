@@ -41,7 +41,6 @@ def test_nan_from_physics_is_one_error(intact, capsys, tmp_path):
     [
         ({"run_dir": "nowhere"}, "config.json cannot be read"),
         ({"best_safe": True}, "has no policy_best_safe.npz: no checkpoint was within the limits"),
-        ({"output": "/nowhere/x.json"}, "No such file or directory"),
     ],
 )
 def test_bad_input(intact, tmp_path, options, message):
@@ -49,6 +48,24 @@ def test_bad_input(intact, tmp_path, options, message):
     (path / "policy_best_safe.npz").unlink(missing_ok=True)
     with pytest.raises(BadInputError, match=message):
         evaluate(EvalOptions(**{"run_dir": str(path), "episodes": 2, **options}), on_physics)
+
+
+def test_a_run_that_cannot_be_written_to_is_evaluated(intact, tmp_path, capsys):
+    """A folder has the name of the file; root may write to what is read-only."""
+    path = copied(intact, tmp_path / "run")
+    (path / "eval-last.json").mkdir()
+    assert evaluate(EvalOptions(run_dir=str(path), episodes=2), on_physics) == 0
+    printed = capsys.readouterr()
+    assert "CVaR" in printed.out
+    assert "written to" not in printed.out
+    (line,) = printed.err.splitlines()
+    assert line == f"espo: warning: cannot write {path}/eval-last.json (Is a directory); --output names another file"
+
+
+def test_an_output_that_cannot_be_written_is_an_error_after_the_table(intact, capsys):
+    with pytest.raises(BadInputError, match=r"cannot write /nowhere/x\.json \(No such file or directory\)"):
+        evaluate(EvalOptions(run_dir=str(intact), episodes=2, output="/nowhere/x.json"), on_physics)
+    assert "CVaR" in capsys.readouterr().out
 
 
 def test_no_episodes_are_refused(intact, capsys):

@@ -1,8 +1,17 @@
-"""The `espo` command: which subcommand runs, and its version."""
+"""The `espo` command: which subcommand runs, its version, and that no text of a file or a path harms."""
 
+import json
+import os
+import signal
+import sys
+
+import jax
 import pytest
 
 from espo_jax import cli
+from espo_jax.cli import train as train_command
+from tests.made_up import run_dirs
+from tests.tiny_runs import DATA, copied
 
 
 def test_unknown_command_names_the_known(capsys):
@@ -15,3 +24,89 @@ def test_version(capsys):
         cli.main(["--version"])
     assert stopped.value.code == 0
     assert capsys.readouterr().out.startswith("espo_jax ")
+
+
+HOSTILE = (
+    "x[/b]",
+    "hopper[v2]",
+    "[/x]",
+    "\x1b[2J\x1b]0;title\x07",
+    "\ud800",
+    "$\\frac$ $x",
+    ":smile:",
+    "x" * 3000,
+    "a\rb",
+)
+
+
+def shown(text):
+    """How a terminal gets it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("name", ["task", "algorithm", "backend"])
+def test_names_in_a_config_are_shown_as_they_are(name, text, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "5000")
+    runs = run_dirs(tmp_path)
+    for path in runs:
+        content = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps({**content, name: text}))
+    assert cli.main(["plot", *map(str, runs), "--group-by", name, "--output", str(tmp_path / "plot.png")]) == 0
+    printed = capsys.readouterr().out
+    printed.encode()
+    assert shown(text) in printed
+    assert not set(printed) & {"\x1b", "\x07", "\r"}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_a_checkpoint_says_of_itself_is_shown_as_it_is(text, tmp_path, capsys, monkeypatch):
+    """Of format 3, whose metadata have no signature."""
+    path = copied(DATA / "format_3", tmp_path / "run")
+    file = path / "checkpoints" / "4" / "about" / "metadata"
+    about = json.loads(file.read_text())
+    about["versions"]["jax"] = text
+    file.write_text(json.dumps(about))
+    monkeypatch.setattr(train_command.run, "execute", lambda run, console, stop: announced(run, console))
+    with pytest.raises(KeyError):
+        cli.main(["train", "--resume", str(path), "--num-iterations", "6"])
+    printed = capsys.readouterr().out
+    assert f"written with jax {shown(text)}, this is" in printed
+    assert "\x1b" not in printed
+
+
+def announced(run, console):
+    """What is printed before a run, and a result that is none."""
+    train_command.run._announce(run, console)
+    run.directory.close()
+    return {}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_path_in_an_error_is_shown_as_it_is(text, capsys):
+    for argv in (["eval", text], ["train", "--resume", text], ["plot", text], ["train", "--task", text], [text]):
+        assert cli.main(argv) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("espo: error: ")
+        assert not set(line) & {"\x1b", "\x07", "\r"}
+        assert len(line) < 2200
+
+
+@pytest.mark.parametrize(("which", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_before_anything_is_written_ends_the_command_and_leaves_nothing(
+    which, code, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(train_command.prepare, "new_run", lambda *_: os.kill(os.getpid(), which))
+    assert cli.main(["train", "--run-dir", str(tmp_path / "run")]) == code
+    assert capsys.readouterr().err == f"espo: interrupted by {which.name}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_variable_for_double_precision_is_for_other_programs(capsys, monkeypatch):
+    seen = []
+    commands = sys.modules["espo_jax.cli.main"].COMMANDS
+    monkeypatch.setitem(commands, "tasks", (lambda argv: seen.append(jax.numpy.ones(()).dtype) or 0, ""))
+    with jax.enable_x64(True):
+        assert cli.main(["tasks"]) == 0
+        assert jax.numpy.ones(()).dtype == "float64"
+    assert seen == ["float32"]
