@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-from espo_jax.cli.main import COMMANDS
+from espo_jax.cli.commands import COMMANDS
 
 project, author, release = "espo_jax", "the authors of espo_jax", version_of("espo_jax")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]

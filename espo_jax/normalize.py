@@ -2,8 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from brax.training.acme import running_statistics
-from brax.training.acme.running_statistics import RunningStatisticsState
+
+from espo_jax.brax_types import RunningStatisticsState, running_statistics
 
 
 def init(observation_size: int) -> RunningStatisticsState:

@@ -11,7 +11,6 @@ import chex
 import jax
 import jax.numpy as jnp
 import safety_envs
-from brax.training.types import UInt64
 from safety_envs.base import strongly_typed
 
 from espo_jax import conflict, critic, modes, normalize, policy, sample_size, surrogate
@@ -20,6 +19,7 @@ from espo_jax.algorithms.checks import Rule, check_hyperparams, settle
 from espo_jax.algorithms.inference import inference_fn
 from espo_jax.algorithms.metrics import Metrics, find_nonfinite, measure
 from espo_jax.algorithms.types import Batch, Problem, TrainState, Update, UpdateRule
+from espo_jax.brax_types import UInt64
 from espo_jax.config import Config
 from espo_jax.episode_estimate import EpisodeEstimate, estimate_episodes, no_episodes
 from espo_jax.hyperparams import Hyperparams

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import flax.struct
 import jax
-from brax.training.types import UInt64
 
 from espo_jax.blocks import Blocks
+from espo_jax.brax_types import UInt64
 from espo_jax.config import Config
 from espo_jax.episode_estimate import EpisodeEstimate, LifeTable
 from espo_jax.hyperparams import Hyperparams

@@ -1,5 +1,35 @@
 """The `espo` command: its flags, and one function for each subcommand."""
 
-from espo_jax.cli.main import main
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
 
-__all__ = ["main"]
+from espo_jax.runs import output
+from espo_jax.runs.signals import finish_first
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    0 finished, 2 bad input, 3 nan or infinity, 4 the disk takes no more, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM. Output
+    that cannot be written changes nothing.
+
+    Args:
+      argv: the command line without the name of the program; None stands for that of the process.
+    """
+    with output.guarded():
+        try:
+            with finish_first() as stop:
+                # The import takes seconds, in which other code may swallow a Ctrl-C.
+                commands = importlib.import_module("espo_jax.cli.commands")
+                stop.check()
+                return commands.run(sys.argv[1:] if argv is None else argv)
+        except KeyboardInterrupt as error:
+            output.say(str(error) or "interrupted")
+            return interrupted(getattr(error, "signal", signal.SIGINT))
+
+
+def interrupted(by: signal.Signals) -> int:
+    """Exit code of a command that a signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    return 128 + by

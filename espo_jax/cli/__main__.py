@@ -2,6 +2,6 @@
 
 import sys
 
-from espo_jax.cli.main import main
+from espo_jax.cli import main
 
 sys.exit(main())

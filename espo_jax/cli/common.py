@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 from collections.abc import Iterator
 
 from espo_jax.runs.output import Console
@@ -20,11 +19,6 @@ def console() -> Console:
     """Where a command prints."""
     found = Console()
     return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=_FILE_WIDTH)
-
-
-def interrupted(by: signal.Signals) -> int:
-    """Exit code of a command that a signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
-    return 128 + by
 
 
 @contextlib.contextmanager

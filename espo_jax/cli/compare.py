@@ -7,7 +7,8 @@ from typing import Any
 import safety_envs
 
 from espo_jax import algorithms, presets
-from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, console, interrupted, refusing
+from espo_jax.cli import interrupted
+from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, console, refusing
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams

@@ -9,6 +9,7 @@ from typing import Any
 import safety_envs
 
 from espo_jax import algorithms, presets
+from espo_jax.cli import interrupted
 from espo_jax.cli.common import (
     BAD_INPUT,
     NONFINITE,
@@ -16,7 +17,6 @@ from espo_jax.cli.common import (
     UNWRITABLE,
     BadInputError,
     console,
-    interrupted,
     refusing,
 )
 from espo_jax.cli.flags import Parser, flags_of, given, parse

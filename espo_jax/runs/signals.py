@@ -40,13 +40,20 @@ class Stop:
             raise Interrupted(self.received)
 
 
+_outer: list[Stop] = []
+
+
 @contextlib.contextmanager
 def finish_first() -> Iterator[Stop]:
     """Within this context the first signal is recorded in the yielded object; a second one ends the process.
 
     A second SIGHUP does not, since a terminal that closes sends several. A SIGHUP that is ignored, as after nohup,
-    stays ignored. In another thread than the main one nothing is recorded, since Python has no handlers there.
+    stays ignored. Within another such context the object is that of the outer one. In another thread than the main one
+    nothing is recorded, since Python has no handlers there.
     """
+    if _outer:
+        yield _outer[-1]
+        return
     stop = Stop()
     before: dict[signal.Signals, Any] = {}
 
@@ -63,8 +70,10 @@ def finish_first() -> Iterator[Stop]:
     for each in SIGNALS if threading.current_thread() is threading.main_thread() else ():
         if each.name != "SIGHUP" or signal.getsignal(each) is not signal.SIG_IGN:
             before[each] = signal.signal(each, note)
+    _outer.append(stop)
     try:
         yield stop
     finally:
+        _outer.remove(stop)
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -16,7 +16,8 @@ import pytest
 import safety_envs
 
 import espo_jax
-from espo_jax.cli.main import COMMANDS, main
+from espo_jax.cli import main
+from espo_jax.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
 # Not CHANGELOG.md: it also names what a later version removed.

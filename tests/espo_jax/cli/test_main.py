@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 
 import jax
 import pytest
 
 from espo_jax import cli
+from espo_jax.cli import commands
 from espo_jax.cli import train as train_command
 from tests.made_up import run_dirs
 from tests.tiny_runs import DATA, copied
@@ -104,9 +106,37 @@ def test_a_signal_before_anything_is_written_ends_the_command_and_leaves_nothing
 
 def test_the_variable_for_double_precision_is_for_other_programs(capsys, monkeypatch):
     seen = []
-    commands = sys.modules["espo_jax.cli.main"].COMMANDS
-    monkeypatch.setitem(commands, "tasks", (lambda argv: seen.append(jax.numpy.ones(()).dtype) or 0, ""))
+    monkeypatch.setitem(commands.COMMANDS, "tasks", (lambda argv: seen.append(jax.numpy.ones(()).dtype) or 0, ""))
     with jax.enable_x64(True):
         assert cli.main(["tasks"]) == 0
         assert jax.numpy.ones(()).dtype == "float64"
     assert seen == ["float32"]
+
+
+SWALLOWED = """
+import os, signal, sys
+from espo_jax import cli
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {module!r} and not sent:
+            sent.append(name)
+            try:
+                os.kill(os.getpid(), signal.{signal})
+            except {caught}:
+                pass
+sent = []
+sys.meta_path.insert(0, Finder())
+sys.exit(cli.main(["train", "--run-dir", sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("caught", ["BaseException", "ZeroDivisionError"])
+@pytest.mark.parametrize(("which", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize("module", ["jax", "mujoco.mjx", "espo_jax.runs.prepare"])
+def test_a_signal_while_modules_are_imported_is_one_line_even_if_they_swallow_it(module, which, code, caught, tmp_path):
+    script = SWALLOWED.format(module=module, signal=which, caught=caught)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (code, f"espo: interrupted by {which}\n")
+    assert not list(tmp_path.iterdir())

@@ -1,14 +1,12 @@
 """The `espo` command: which subcommand runs."""
 
-import signal
-import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 import jax
 
 from espo_jax.cli import compare, evaluate, export, plot, render, replay, report, tasks, train
-from espo_jax.cli.common import BAD_INPUT, BadInputError, interrupted
+from espo_jax.cli.common import BAD_INPUT, BadInputError
 from espo_jax.cli.flags import Parser
 from espo_jax.runs import output
 
@@ -26,18 +24,13 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code.
+@jax.enable_x64(False)  # the variable JAX_ENABLE_X64 is for other programs
+def run(argv: Sequence[str]) -> int:
+    """Run a command; returns its exit code.
 
-    0 finished, 2 bad input, 3 nan or infinity, 4 the disk takes no more, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM. Output
-    that cannot be written changes nothing.
+    Args:
+      argv: the command line without the name of the program.
     """
-    with output.guarded(), jax.enable_x64(False):  # the variable JAX_ENABLE_X64 is for other programs
-        return _main(argv)
-
-
-def _main(argv: Sequence[str] | None) -> int:
-    argv = list(sys.argv[1:] if argv is None else argv)
     commands = "; ".join(f"{name}: {text}" for name, (_, text) in COMMANDS.items())
     parser = Parser(
         prog="espo",
@@ -48,10 +41,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--version", action="version", version=f"espo_jax {version('espo_jax')}")
     try:
         # What follows the command is for the command to parse.
-        return COMMANDS[parser.parse_args(argv[:1] or ["--help"]).command][0](argv[1:])
+        return COMMANDS[parser.parse_args(argv[:1] or ["--help"]).command][0](list(argv[1:]))
     except BadInputError as error:
         output.say(f"error: {error}")
         return BAD_INPUT
-    except KeyboardInterrupt as error:
-        output.say(str(error) or "interrupted")
-        return interrupted(getattr(error, "signal", signal.SIGINT))
