@@ -1,6 +1,7 @@
 """Files of a run. They are written whole or not at all, as strict JSON or npz without pickle, and checked when read."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -33,6 +34,8 @@ def write(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise OSError(errno.EINVAL, "a device or a pipe, which would be replaced by a file")
         temporary.unlink(missing_ok=True)  # a killed process left it, or it is a link to a file of somebody else
         with temporary.open("xb") as file:
             file.write(content)

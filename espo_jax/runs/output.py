@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any, TextIO
 import rich.console
 from rich.text import Text
 
-_MOST_CHARACTERS = 2000  # of a message; a name from a file can have any length
+_MOST_CHARACTERS = 2000  # of a text; a name from a file can have any length
 _SPELLED = str.maketrans({"±": "+-", "∞": "inf"})  # for terminals that have ASCII only
 
 
@@ -89,7 +88,8 @@ def lost() -> str | None:
 
 def say(message: str) -> None:
     """Print a message of a command, as one line on standard error."""
-    print(f"espo: {one_line(message)}", file=sys.stderr)
+    line = " ".join(part.strip() for part in message.split("\n"))
+    print(f"espo: {clean(line)}", file=sys.stderr)
 
 
 def warn(message: str) -> None:
@@ -102,18 +102,14 @@ def show(text: Any) -> None:
     print(clean(str(text)), flush=True)
 
 
-def one_line(text: str) -> str:
-    """The text as one line that a terminal can show; the middle of a very long one is left out."""
-    line = clean(re.sub(r"\s*\n\s*", " ", text))
-    half = _MOST_CHARACTERS // 2
-    return line if len(line) <= _MOST_CHARACTERS else f"{line[:half]} [...] {line[-half:]}"
-
-
 def clean(text: str) -> str:
     r"""The text with escapes, such as \x1b, in place of all characters but newlines that do not print.
 
-    Every text that comes from a file, a path or the command line goes through here before it is printed.
+    Every text that comes from a file, a path or the command line goes through here before it is printed. The middle of
+    a very long one is left out.
     """
+    if len(text) > _MOST_CHARACTERS:
+        text = f"{text[: _MOST_CHARACTERS // 2]} [...] {text[-_MOST_CHARACTERS // 2 :]}"
     if text.isprintable():
         return text
     return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -33,15 +33,17 @@ def restore(path: Path, like: Any, settings: Mapping[str, Any]) -> Restored | No
       DamagedError: there are checkpoints, but none is whole.
       ValueError: the newest whole checkpoint has another format or other settings; the message names the field.
     """
-    passed: dict[Path, str] = {}
     found = sorted((int(p.name) for p in path.glob("*") if _NUMBER.fullmatch(p.name) and p.is_dir()), reverse=True)
+    passed = _refused_by_orbax([path / str(iteration) for iteration in found])
     for iteration in found:
         folder = path / str(iteration)
+        if folder in passed:
+            continue
         try:
             metadata, state = _read(folder, like, settings)
             best = _best_safe(metadata, found)
         except DamagedError as error:
-            passed[folder] = f"checkpoint {iteration} is passed over ({error})"
+            passed[folder] = _why(folder, error)
             continue
         # Rename only now: if there is nothing to go on from, nothing is changed.
         notes = [f"{why}; it is kept as {files.set_aside(folder)}" for folder, why in passed.items()]
@@ -62,6 +64,22 @@ def restore(path: Path, like: Any, settings: Mapping[str, Any]) -> Restored | No
     if passed:
         raise DamagedError(f"no checkpoint in {path} can be used: {'; '.join(passed.values())}")
     return None
+
+
+def _refused_by_orbax(folders: Sequence[Path]) -> dict[Path, str]:
+    """Why some checkpoints would stop orbax, which reads this file of each when a run goes on."""
+    passed = {}
+    for folder in folders:
+        try:
+            if (folder / "_CHECKPOINT_METADATA").exists():
+                files.read_json(folder / "_CHECKPOINT_METADATA")
+        except DamagedError as error:
+            passed[folder] = _why(folder, error)
+    return passed
+
+
+def _why(folder: Path, error: DamagedError) -> str:
+    return f"checkpoint {folder.name} is passed over ({error})"
 
 
 def _read(folder: Path, like: Any, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:

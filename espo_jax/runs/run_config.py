@@ -140,7 +140,8 @@ def _completed(path: Path, section: Mapping[str, Any], declared: Mapping[str, Se
 
 
 def _check_numbers(path: Path, name: str, value: Any, declared: Setting) -> None:
-    if not all(isinstance(x, int | float) for x in (value if isinstance(value, list) else [value])):
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(x, float) or (isinstance(x, int) and abs(x) < 2**63) for x in values):
         raise DamagedError(f"{path}: {name} is {shown(value)}, not a number or one per constraint")
     if isinstance(value, list) and not declared.per_constraint:
         raise DamagedError(f"{path}: {name} is {shown(value)}, not a number")

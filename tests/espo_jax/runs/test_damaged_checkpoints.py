@@ -77,6 +77,7 @@ CHECKPOINTS = {
     "about of nothing": (about("versions", 3), "it does not say with what it was written"),
     "tree unreadable": (text("checkpoints/4/state/_METADATA", "{"), ""),
     "tree of paths": (text("checkpoints/4/state/_METADATA", '{"tree_metadata": {"(\'../../../x\',)": {}}}'), ""),
+    "a file of orbax": (text("checkpoints/4/_CHECKPOINT_METADATA", "[" * 100_000), "_CHECKPOINT_METADATA is damaged"),
     "settings of nothing": (about("settings", {}, signed=True), "its metadata are not what was saved"),
     "format of text": (about("format", "3"), "it does not say with what it was written"),
     "digest": (about("digest", "0"), "its content is not what was saved"),

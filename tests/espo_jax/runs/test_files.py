@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import zipfile
 
 import numpy as np
@@ -55,6 +56,16 @@ def test_what_is_written_never_follows_a_link(tmp_path):
     assert precious.read_text() == "x"
     assert (tmp_path / "file").read_bytes() == b"new"
     assert not (tmp_path / "file").is_symlink()
+
+
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for path in (tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(OSError, match=r"cannot write .* \(a device or a pipe"):
+            files.write(path, b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert not (tmp_path / "pipe").is_file()
 
 
 @pytest.mark.parametrize("depth", [33, 500, 900, 990, 5000, 100_000])
