@@ -4,6 +4,7 @@ import contextlib
 import errno
 import itertools
 import os
+import re
 import shutil
 import time
 import uuid
@@ -216,12 +217,14 @@ def default_path(task: str, algorithm: str, seed: int) -> Path:
 
 
 def _usable(path: Path) -> Path:
-    """The path, if checkpoints can be written below it."""
-    if "\\" in str(path.absolute()) and os.sep != "\\":
-        raise ValueError(
-            f"run directory {path.absolute()} has a backslash, which orbax takes for a separator of folders: its "
-            "checkpoints would lie elsewhere"
-        )
+    """The path, if orbax can write checkpoints below it."""
+    whole = str(path.absolute())
+    if re.match(r"[a-z0-9]+:/", str(path)):
+        raise ValueError(f"run directory {path} is a URL: it must be a folder of this machine")
+    if "\\" in whole and os.sep != "\\":
+        raise ValueError(f"run directory {whole} has a backslash: orbax takes it for a separator and writes elsewhere")
+    if any(0xD800 <= ord(c) < 0xE000 for c in whole):  # as Python gives a byte that is not UTF-8
+        raise ValueError(f"run directory {whole} is not UTF-8, which orbax needs")
     return path
 
 
