@@ -113,10 +113,10 @@ class Fuzz:
 
     def __init__(self, base: Path):
         """Read the undamaged run by every reader, and bound the memory."""
-        self.base, self.readers = base, readers(base)
+        self.base, self.readers = base.absolute(), readers(base)
         for name in self.readers:
-            with new_folder() as folder:
-                self.read(name, Path(shutil.copytree(base, folder / "run")))
+            with new_folder() as folder, contextlib.chdir(folder):
+                self.read(name, Path(shutil.copytree(self.base, "run")))
         addresses = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (addresses + MOST_ADDRESSES,) * 2)
 

@@ -153,7 +153,8 @@ def _is_evaluation(line: Mapping[str, Any], costs: int | None) -> bool:
     cost: Any = line.get("cost")
     sizes = [_size(x) for x in (line.get("env_steps"), _nan(line.get("reward")), _nan(cost))]
     return (
-        _is_count(line.get("iteration"))
+        {"reward", "cost"} <= line.keys()
+        and _is_count(line.get("iteration"))
         and sizes[:2] == [0, 0]
         and sizes[2] is not None
         and costs in (None, np.size(cost))

@@ -137,7 +137,8 @@ def test_two_copies_in_one_second_do_not_collide(victim, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("iteration", "abc"), ("env_steps", None), ("reward", [1.0]), ("cost", {})]
+    ("name", "value"),
+    [("iteration", "abc"), ("env_steps", None), ("reward", [1.0]), ("cost", {}), ("cost", ...), ("reward", ...)],
 )
 def test_lines_that_are_no_evaluations_are_left_out_and_stay(name, value, victim, monkeypatch):
     line(0, name, value, "evaluations.jsonl")(victim)
