@@ -59,6 +59,8 @@ def result_of(
 
 def summary(result: Mapping[str, Any], path: Path) -> Group:
     """The table at the end of a run, to print with rich."""
+    if "training" not in result:  # a damaged log of a run that had finished
+        return Group(f"the log has no iteration that can be read; run directory {path}")
     table = Table(title="Reward and cost of an episode (± standard deviation)", title_justify="left")
     for column in ("policy", "reward", "cost", "limit", "met"):
         table.add_column(column)

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from espo_jax.cli import main
+from espo_jax.cli import train as train_command
 from espo_jax.cli.common import BadInputError
 from espo_jax.results import report
 from espo_jax.results.read import read_run
@@ -69,6 +70,14 @@ def test_a_run_with_a_gap_in_its_log_goes_on_and_is_read(victim, tmp_path, capsy
     assert main(["plot", str(victim), str(victim), "--output", str(tmp_path / "plot.png")]) == 0
     assert "warning: " in (said := capsys.readouterr().err)
     assert "1 of 6 lines, the first of them line 2" in said
+
+
+@pytest.mark.usefixtures("shared_programs")
+def test_a_finished_run_whose_log_is_empty_ends_again(victim, capsys):
+    (victim / "metrics.jsonl").write_bytes(b"")
+    assert train_command.resume(str(victim), {}, PointEnv()) == 0
+    assert "the log has no iteration that can be read" in capsys.readouterr().out
+    assert json.loads((victim / "result.json").read_text())["iterations"] == 0
 
 
 def test_a_deleted_log_is_begun_anew(victim, monkeypatch):
