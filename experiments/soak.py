@@ -10,6 +10,7 @@ of such runs are kept. Linux only.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -257,8 +258,9 @@ def main() -> int:
     try:
         soak.leave_alone()
         companion, end = Companion(processes, folder / "companion"), time.monotonic() + 60 * options.minutes
-        while len(soak.hits) < options.rounds if options.rounds else time.monotonic() < end:
-            soak.round([next(names) for _ in range(soak.rng.choice((1, 1, 2, 3)))])
+        with contextlib.suppress(KeyboardInterrupt):  # what was found until then is reported
+            while len(soak.hits) < options.rounds if options.rounds else time.monotonic() < end:
+                soak.round([next(names) for _ in range(soak.rng.choice((1, 1, 2, 3)))])
         if companion.process.poll() is not None:
             soak.note(folder, f"the companion ended: {finish(companion.process)}")
         companion.stop()

@@ -93,14 +93,13 @@ def open_regular(path: Path, most: int) -> BinaryIO:
         file = os.fdopen(os.open(path, flags), "rb")
     except OSError as error:
         raise DamagedError(f"{path} cannot be read ({error.strerror})") from None
-    about = os.fstat(file.fileno())
-    try:
+    with contextlib.ExitStack() as closing:
+        closing.enter_context(file)
+        about = os.fstat(file.fileno())
         refuse_kind(path, about.st_mode)
         if about.st_size > most:
             raise DamagedError(f"{path} is damaged: it has {about.st_size} bytes, more than {most}")
-    except DamagedError:
-        file.close()
-        raise
+        closing.pop_all()
     return file
 
 
@@ -114,11 +113,9 @@ def read(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
-def copy_aside(path: Path) -> Path:
-    """Copy a file that cannot be read as a whole, before another content takes its name; returns the copy."""
-    target = unused(path.with_name(f"damaged-{path.stem}-{_stamp()}{path.suffix}"))
-    write(target, path.read_bytes())
-    return target
+def copy_aside(path: Path) -> None:
+    """Copy a file that cannot be read as a whole, before another content takes its name."""
+    write(unused(path.with_name(f"damaged-{path.stem}-{_stamp()}{path.suffix}")), path.read_bytes())
 
 
 def set_aside(folder: Path) -> Path:

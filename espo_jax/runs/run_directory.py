@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -58,7 +58,7 @@ class RunDirectory:
 
         Raises:
           FileExistsError: the folder exists; nothing in it is changed.
-          ValueError: the path has a backslash.
+          ValueError: orbax cannot write below the path.
           OSError: the folder cannot be made or written to.
         """
         path = _usable(Path(path))
@@ -153,20 +153,17 @@ class RunDirectory:
     def go_back_to(self, iteration: int) -> list[str]:
         """Remove the records of later iterations, since the run goes on from this one and writes them again.
 
-        Lines that cannot be read stay where they are. The files are replaced, not rewritten: a hard link to one of
-        them, such as `cp -al` makes, keeps the old content.
+        Lines that cannot be read stay where they are, and a copy of the file as it was is kept. The files are replaced,
+        not rewritten: a hard link to one of them, such as `cp -al` makes, keeps the old content.
 
         Returns:
-          A note for what cannot be read.
+          A note if iterations are missing.
         """
         lines, notes = read_metrics(self.path / METRICS), []
         self.records = [record for record in readable(lines) if record["iteration"] <= iteration]
         if missing := iteration - len(self.records):
-            copy = files.copy_aside(self.path / METRICS)
-            notes.append(
-                f"{METRICS} cannot be read at {missing} of {iteration} iterations, which the curves will lack; as it "
-                f"was it is kept as {copy}"
-            )
+            self._keep(line.text for line in lines if line.content is None)
+            notes.append(f"{METRICS} cannot be read at {missing} of {iteration} iterations, which the curves will lack")
         files.write(self.path / METRICS, up_to(lines, iteration))
         if self._metrics:
             self._metrics.close()
@@ -175,6 +172,13 @@ class RunDirectory:
         if (path := self.path / EVALUATIONS).exists():
             files.write(path, up_to(read_evaluations(path), iteration))
         return notes
+
+    def _keep(self, unreadable: Iterable[bytes]) -> None:
+        """Copy metrics.jsonl aside, unless an earlier copy has all of its unreadable lines."""
+        texts = list(unreadable)
+        copies = [path.read_bytes() for path in self.path.glob(f"damaged-{Path(METRICS).stem}-*")]
+        if texts and not any(all(text in copy for text in texts) for copy in copies):
+            files.copy_aside(self.path / METRICS)
 
     def save_params(self, params: tuple[Any, Any, Any], name: str = POLICY) -> None:
         """Write an npz file: arrays named by their place, such as normalizer/mean and policy/params/log_std."""

@@ -52,10 +52,8 @@ def test_a_log_that_is_damaged_never_outranks_a_checkpoint(case, victim, monkeyp
     prepared = attempt(monkeypatch, victim, PointEnv())
     assert prepared.restored.iteration == 4
     assert iterations(victim) == left
-    (copy,) = copies(victim)
-    assert copy.read_bytes() == before
+    assert [copy.read_bytes() for copy in copies(victim)] == ([before] if before else [])
     assert f"metrics.jsonl cannot be read at {4 - len(left)} of 4 iterations" in prepared.restored.notes[0]
-    assert str(copy) in prepared.restored.notes[0]
     assert {p.name for p in (victim / "checkpoints").iterdir()} == {"2", "4"}
 
 
@@ -104,6 +102,8 @@ def test_a_whole_line_that_is_no_record_stays_where_it_is(name, value, victim, m
     assert prepared.restored.iteration == 4
     assert (victim / "metrics.jsonl").read_bytes() == before
     assert copies(victim)[0].read_bytes() == before
+    attempt(monkeypatch, victim, PointEnv())
+    assert len(copies(victim)) == 1, "once is enough"
 
 
 def test_three_costs_against_one_limit_are_no_record(victim):
