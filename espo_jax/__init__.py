@@ -42,8 +42,10 @@ def __getattr__(name: str) -> Any:
     """A public name, which is imported when it is first used; the name of an algorithm gives its Trainer."""
     if name in _MODULES:
         found = getattr(importlib.import_module(f"espo_jax.{_MODULES[name]}"), name)
-    elif name.startswith("_") or importlib.util.find_spec(f"espo_jax.{name}"):
+    elif name.startswith("_"):
         raise AttributeError(f"module 'espo_jax' has no attribute {name!r}")
+    elif importlib.util.find_spec(f"espo_jax.{name}"):  # before the algorithms, which import such modules themselves
+        found = importlib.import_module(f"espo_jax.{name}")
     else:
         rules = importlib.import_module("espo_jax.algorithms").RULES
         if name not in rules:

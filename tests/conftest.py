@@ -6,6 +6,7 @@ its optimisations and with the emitter of loops that compiles fastest: a step of
 """
 
 import os
+import signal
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def few_memory_maps():
     yield
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 30_000:
         jax.clear_caches()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible():
+    """A shell starts a job in the background with SIGINT ignored, which tests of signals would take over."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

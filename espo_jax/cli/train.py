@@ -25,6 +25,7 @@ from espo_jax.hyperparams import Hyperparams
 from espo_jax.results.task import task_of
 from espo_jax.runs import output, prepare, result, run
 from espo_jax.runs.options import RunOptions
+from espo_jax.runs.place import MovedError
 from espo_jax.runs.prepare import PreparedRun
 from espo_jax.runs.run_config import RunConfig
 from espo_jax.runs.signals import Stop, finish_first
@@ -113,6 +114,9 @@ def execute(prepared: PreparedRun, stop: Stop) -> int:
     go_on = f"go on with: espo train --resume {shlex.quote(str(path))}{log}"
     try:
         found = run.execute(prepared, out, stop)
+    except MovedError as error:
+        output.say(f"{error}; where it is now, it can go on with --resume")
+        return UNWRITABLE
     except OSError as error:
         output.say(f"{error}; what was written before is whole; {go_on}")
         return UNWRITABLE

@@ -57,6 +57,8 @@ def replay(
     """
     records = {line["iteration"]: line for line in read_run(run_dir).records}
     last = min(num_iterations or max(records), max(records))
+    if not any(number <= last for number in records):
+        raise DamagedError(f"{run_dir} has no line of the first {last} iterations that can be read")
     if run_config.unknown:
         unknown = ", ".join(run_config.unknown)
         raise DamagedError(f"{run_dir / CONFIG} has settings that this version does not know: {unknown}")

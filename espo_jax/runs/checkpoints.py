@@ -136,7 +136,7 @@ class Checkpoints:
             "settings": self._settings,
             "digest": files.digest(arrays),
         }
-        metadata["signature"] = signature(metadata)
+        metadata["metadata_digest"] = metadata_digest(metadata)
         items = ocp.args.Composite(state=ocp.args.PyTreeSave(pack(arrays)), about=ocp.args.JsonSave(metadata))
         self.wait()  # orbax would wait too; here an error is reported for the checkpoint that it belongs to
         with _reporting(self.path, iteration):
@@ -159,11 +159,13 @@ class Checkpoints:
 
     def __exit__(self, kind: type | None, *error: object) -> None:
         """Wait for the last checkpoint, and end the threads of orbax. An error that is on its way is not replaced."""
-        with contextlib.suppress(*(CheckpointError,) if kind else ()):
-            try:
-                self.wait()
-            finally:
-                self._manager.close()
+        try:
+            self.wait()
+        except CheckpointError:
+            if kind is None:
+                raise
+        finally:
+            self._manager.close()
 
 
 def is_safe(record: Mapping[str, Any]) -> bool:
@@ -172,9 +174,9 @@ def is_safe(record: Mapping[str, Any]) -> bool:
     return bool(record["episodes_finished"] > 0 and np.all(within))
 
 
-def signature(metadata: Mapping[str, Any]) -> str:
-    """SHA-256 of the metadata of a checkpoint, apart from the signature in it."""
-    rest = {name: value for name, value in metadata.items() if name != "signature"}
+def metadata_digest(metadata: Mapping[str, Any]) -> str:
+    """SHA-256 of the metadata of a checkpoint, apart from this digest in it."""
+    rest = {name: value for name, value in metadata.items() if name != "metadata_digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 

@@ -115,7 +115,8 @@ def read(path: Path, most: int) -> bytes:
 
 def copy_aside(path: Path) -> None:
     """Copy a file that cannot be read as a whole, before another content takes its name."""
-    write(unused(path.with_name(f"damaged-{path.stem}-{_stamp()}{path.suffix}")), path.read_bytes())
+    with open_regular(path, 2**40) as file:
+        write(unused(path.with_name(f"damaged-{path.stem}-{_stamp()}{path.suffix}")), file.read())
 
 
 def set_aside(folder: Path) -> Path:

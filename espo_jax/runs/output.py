@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -112,7 +113,11 @@ def clean(text: str) -> str:
         text = f"{text[: _MOST_CHARACTERS // 2]} [...] {text[-_MOST_CHARACTERS // 2 :]}"
     if text.isprintable():
         return text
-    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if _prints(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _prints(c: str) -> bool:
+    return c == "\n" or c.isprintable() or unicodedata.category(c) == "Zs"  # such as the space of Japanese
 
 
 def _encodable(text: str, encoding: str) -> str:

@@ -18,6 +18,7 @@ from espo_jax.runs.checkpoints import Checkpoints, Restored, Schedule
 from espo_jax.runs.files import DamagedError, read_json
 from espo_jax.runs.loggers import open_loggers, parse_names
 from espo_jax.runs.options import RunOptions
+from espo_jax.runs.place import default_path
 from espo_jax.runs.restore import restore
 from espo_jax.runs.run_config import RunConfig
 from espo_jax.runs.run_directory import (
@@ -29,7 +30,6 @@ from espo_jax.runs.run_directory import (
     RESULT,
     RunDirectory,
     create_numbered,
-    default_path,
 )
 from espo_jax.runs.surroundings import surroundings
 

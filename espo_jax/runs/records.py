@@ -1,5 +1,7 @@
 """The lines of metrics.jsonl and evaluations.jsonl: one JSON object for each iteration or evaluation."""
 
+import bisect
+import collections
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +15,14 @@ from espo_jax.algorithms.metrics import Metrics
 from espo_jax.runs import files
 from espo_jax.settings import MOST_CONSTRAINTS
 
-MAX_BYTES, MAX_LINE_BYTES = 2**30, 2**20  # a line has about 1 kB
-_MOST_OTHERS = 1000  # lines that are no JSON object; a file of nothing but newlines would take a hundred times its size
+MAX_BYTES, MAX_LINE_BYTES = 2**28, 2**20  # a line has about 1 kB; in memory it takes some ten times that
+_MOST_OTHERS = 1000  # a file of nothing but newlines would take a hundred times its size
 # Fields that every version wrote, and that readers rely on. All other fields may be absent, and unknown ones are kept.
 REQUIRED = (
     "env_steps", "sample_size", "episode_reward", "episode_cost", "episodes_finished", "cost_limit", "slack_positive",
     "slack_negative", "conflict_angle", "steps_per_second",
 )  # fmt: skip
+_EVALUATION = {"iteration", "env_steps", "reward", "cost"}
 _PER_CONSTRAINT = ("episode_cost", "cost_limit", "slack_positive", "slack_negative")
 _SCALAR = ("env_steps", "sample_size", "episode_reward", "episodes_finished", "conflict_angle", "steps_per_second")
 _FINITE = ("env_steps", "sample_size", "episode_reward", "episode_cost", "episodes_finished", "steps_per_second")
@@ -59,26 +62,28 @@ class Line(NamedTuple):
 
 
 def read_metrics(path: Path) -> list[Line]:
-    """The lines of a metrics.jsonl. Only records in the order of their iterations count as readable.
+    """The lines of a metrics.jsonl.
+
+    Records have as many constraints as most of them, and their iterations increase: of lines that contradict each
+    other as few as possible count as not readable.
 
     Raises:
-      DamagedError: the file cannot be read.
+      DamagedError: the file cannot be read, or more than 1,000 of its lines.
     """
-    lines: list[Line] = []
-    first, iteration = None, 0
-    for text, content in _read_lines(path):
-        is_next = content is not None and _is_record(content, first or content) and content["iteration"] > iteration
-        if content is not None and is_next:
-            first, iteration = first or content, content["iteration"]
-        lines.append(Line(text, content if is_next else None))
-    return lines
+    lines = [Line(text, content if content and _is_record(content) else None) for text, content in _read_lines(path)]
+    sizes = collections.Counter(_size(record["cost_limit"]) for record in readable(lines))
+    usual = sizes.most_common(1)[0][0] if sizes else None
+    places = [n for n, line in enumerate(lines) if line.content and _size(line.content["cost_limit"]) == usual]
+    kept = _longest_increasing([readable([lines[n]])[0]["iteration"] for n in places])
+    chosen = {places[k] for k in kept}
+    return _bounded(path, [line if n in chosen else Line(line.text, None) for n, line in enumerate(lines)])
 
 
 def read_evaluations(path: Path) -> list[Line]:
     """The lines of an evaluations.jsonl. Reward and cost may be None, which stands for nan.
 
     Raises:
-      DamagedError: the file cannot be read.
+      DamagedError: the file cannot be read, or more than 1,000 of its lines.
     """
     lines: list[Line] = []
     costs = None
@@ -88,7 +93,7 @@ def read_evaluations(path: Path) -> list[Line]:
             lines.append(Line(text, content))
         else:
             lines.append(Line(text, None))
-    return lines
+    return _bounded(path, lines)
 
 
 def readable(lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -126,21 +131,47 @@ def _read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
             with contextlib.suppress(files.DamagedError):
                 if len(text) <= MAX_LINE_BYTES and text.endswith(b"\n"):
                     content = files.infinities(files.parse_json(text, path.name))
-            others += content is None
+            others += content is None or len(content) < len(_EVALUATION)
             if others > _MOST_OTHERS:
-                raise files.DamagedError(f"{path} is damaged: over {_MOST_OTHERS} of its lines hold no JSON object")
+                raise _too_many(path)
             yield text, content
 
 
-def _is_record(line: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
-    """Whether a line has the fields that every version wrote, with as many values as in the first line."""
+def _bounded(path: Path, lines: list[Line]) -> list[Line]:
+    if len(unreadable(lines)) > _MOST_OTHERS:
+        raise _too_many(path)
+    return lines
+
+
+def _too_many(path: Path) -> files.DamagedError:
+    return files.DamagedError(f"{path} is damaged: over {_MOST_OTHERS} of its lines cannot be read")
+
+
+def _longest_increasing(values: Sequence[int]) -> list[int]:
+    """Places of a longest increasing subsequence."""
+    ends: list[int] = []  # ends[k]: place of the smallest value that ends a subsequence of k + 1 values
+    before: list[int] = []
+    for n, value in enumerate(values):
+        k = bisect.bisect_left(ends, value, key=lambda place: values[place])
+        before.append(ends[k - 1] if k else -1)
+        ends[k:] = [n, *ends[k + 1 :]]
+    found = []
+    place = ends[-1] if ends else -1
+    while place >= 0:
+        found.append(place)
+        place = before[place]
+    return found[::-1]
+
+
+def _is_record(line: Mapping[str, Any]) -> bool:
+    """Whether a line has the fields that every version wrote, and a value for each constraint where there are such."""
     counts = line.get("mode_counts")
     return (
         _is_count(line.get("iteration"))
         and line.get("mode") in modes.MODE_NAMES
         and isinstance(counts, dict)
         and all(_size(counts.get(name)) == 0 for name in modes.MODE_NAMES)
-        and all(_size(line.get(name)) is not None and _size(line[name]) == _size(first.get(name)) for name in REQUIRED)
+        and all(_size(line.get(name)) is not None for name in REQUIRED)
         and all(_size(line[name]) == 0 for name in _SCALAR)
         and len({_size(line[name]) for name in _PER_CONSTRAINT}) == 1
         and all(np.isfinite(line[name]).all() for name in _FINITE)
@@ -153,7 +184,7 @@ def _is_evaluation(line: Mapping[str, Any], costs: int | None) -> bool:
     cost: Any = line.get("cost")
     sizes = [_size(x) for x in (line.get("env_steps"), _nan(line.get("reward")), _nan(cost))]
     return (
-        {"reward", "cost"} <= line.keys()
+        line.keys() >= _EVALUATION
         and _is_count(line.get("iteration"))
         and sizes[:2] == [0, 0]
         and sizes[2] is not None

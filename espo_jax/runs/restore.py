@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from espo_jax.runs import earlier, files
-from espo_jax.runs.checkpoints import FORMAT, BestSafe, Restored, is_key, place, plain, signature, versions
+from espo_jax.runs.checkpoints import FORMAT, BestSafe, Restored, is_key, metadata_digest, place, plain, versions
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.run_config import EARLIER
 from espo_jax.settings import shown
@@ -152,7 +152,7 @@ def _read_array(folder: Path, dtype: str, size: int) -> np.ndarray:
 
 def _check_settings(folder: Path, metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     number = metadata.get("format")
-    if metadata.get("signature", signature(metadata)) != signature(metadata):
+    if metadata.get("metadata_digest", metadata_digest(metadata)) != metadata_digest(metadata):
         raise DamagedError("its metadata are not what was saved")
     if type(number) is int and number not in (2, FORMAT):
         raise ValueError(f"checkpoint {folder} has format {number}: this version reads 2 and {FORMAT}")

@@ -83,10 +83,10 @@ def execute(run: PreparedRun, console: Console, stop: Stop | None = None) -> dic
             best_safe=checkpoints.best._asdict() if checkpoints.best else None,
             evaluation=outcome.evaluation,
         )
+        directory.write_json(RESULT, found)
         if directory.records:
             size = run.algorithm.config.base_sample_size
             curves.draw(directory.records, directory.path / CURVES, base_sample_size=size, title=run.config.title)
-        directory.write_json(RESULT, found)
     return found
 
 

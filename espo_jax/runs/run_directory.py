@@ -1,14 +1,11 @@
 """The folder of a run: config.json, metrics.jsonl, policy.npz, checkpoints/, result.json, curves.png (see `files`)."""
 
 import contextlib
-import errno
 import itertools
 import os
-import re
 import shutil
-import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,14 +13,10 @@ import flax.serialization
 import flax.traverse_util
 import numpy as np
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock
-    fcntl = None  # type: ignore[assignment]
-
 from espo_jax.runs import files, output
 from espo_jax.runs.loggers import Logger, scalars
-from espo_jax.runs.records import as_line, read_evaluations, read_metrics, readable, up_to
+from espo_jax.runs.place import MovedError, TakenError, lock, rename_to_unused, usable
+from espo_jax.runs.records import Line, as_line, read_evaluations, read_metrics, readable, up_to
 
 CONFIG, METRICS, POLICY, BEST_POLICY = "config.json", "metrics.jsonl", "policy.npz", "policy_best_safe.npz"
 EVALUATIONS, RESULT, CURVES, CHECKPOINTS = "evaluations.jsonl", "result.json", "curves.png", "checkpoints"
@@ -61,7 +54,7 @@ class RunDirectory:
           ValueError: orbax cannot write below the path.
           OSError: the folder cannot be made or written to.
         """
-        path = _usable(Path(path))
+        path = usable(Path(path))
         building = path.parent / f".espo-{uuid.uuid4().hex[:12]}"
         directory = cls(building, None)
         try:
@@ -69,18 +62,13 @@ class RunDirectory:
             files.write_json(building / CONFIG, config)
             if metrics:
                 directory._metrics = (building / METRICS).open("xb")
-                _lock(directory._metrics, path)
-            if os.path.lexists(path):
-                raise FileExistsError(errno.EEXIST, "it exists")
-            building.rename(path)
-        except OSError as error:
+                lock(directory._metrics, path)
+            rename_to_unused(building, path)
+        except BaseException as error:
             directory.close()
             shutil.rmtree(building, ignore_errors=True)
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-                raise FileExistsError(
-                    f"run directory {path} already exists and is never overwritten; choose another with --run-dir, "
-                    "or go on with --resume"
-                ) from None
+            if isinstance(error, TakenError) or not isinstance(error, OSError):
+                raise
             why = error.strerror or error
             raise OSError(f"cannot write to run directory {path} ({why}); choose another with --run-dir") from None
         directory.path = path
@@ -94,16 +82,16 @@ class RunDirectory:
           OSError: the folder cannot be written to, or another process writes to it.
           DamagedError: the folder has something else than files and folders in it, or metrics.jsonl cannot be read.
         """
-        path = _usable(Path(path))
+        path = usable(Path(path))
         files.refuse_special(path)
         try:
             directory = cls(path, (path / METRICS).open("ab"))  # it is made if it was deleted
         except OSError as error:
             raise OSError(f"cannot write to run directory {path} ({error.strerror})") from None
         try:
-            _lock(directory._metrics, path)
+            lock(directory._metrics, path)
             directory.check_place()
-            directory.records = readable(read_metrics(path / METRICS))
+            directory.records = readable(_read(read_metrics, path / METRICS))
         except BaseException:
             directory.close()
             raise
@@ -140,7 +128,7 @@ class RunDirectory:
             os.fsync(self._metrics.fileno())
 
     def check_place(self) -> None:
-        """Raise an OSError if the folder was renamed or deleted, so that nothing is written to another one."""
+        """Raise a MovedError if the folder was renamed or deleted, so that nothing is written to another one."""
         if not self._metrics:
             return
         try:
@@ -148,7 +136,7 @@ class RunDirectory:
         except FileNotFoundError:
             is_here = False
         if not is_here:
-            raise OSError(f"run directory {self.path} was renamed or deleted while the run wrote to it")
+            raise MovedError(f"run directory {self.path} was renamed or deleted while the run wrote to it")
 
     def go_back_to(self, iteration: int) -> list[str]:
         """Remove the records of later iterations, since the run goes on from this one and writes them again.
@@ -159,7 +147,7 @@ class RunDirectory:
         Returns:
           A note if iterations are missing.
         """
-        lines, notes = read_metrics(self.path / METRICS), []
+        lines, notes = self._read_or_set_aside(read_metrics, METRICS), []
         self.records = [record for record in readable(lines) if record["iteration"] <= iteration]
         if missing := iteration - len(self.records):
             self._keep(line.text for line in lines if line.content is None)
@@ -168,10 +156,19 @@ class RunDirectory:
         if self._metrics:
             self._metrics.close()
         self._metrics = (self.path / METRICS).open("ab")
-        _lock(self._metrics, self.path)
-        if (path := self.path / EVALUATIONS).exists():
-            files.write(path, up_to(read_evaluations(path), iteration))
+        lock(self._metrics, self.path)
+        if (self.path / EVALUATIONS).exists():
+            evaluations = self._read_or_set_aside(read_evaluations, EVALUATIONS)
+            files.write(self.path / EVALUATIONS, up_to(evaluations, iteration))
         return notes
+
+    def _read_or_set_aside(self, read: Callable[[Path], list[Line]], name: str) -> list[Line]:
+        """The lines of a log; one that cannot be read at all gets another name."""
+        try:
+            return read(self.path / name)
+        except files.DamagedError:
+            files.set_aside(self.path / name)
+            return []
 
     def _keep(self, unreadable: Iterable[bytes]) -> None:
         """Copy metrics.jsonl aside, unless an earlier copy has all of its unreadable lines."""
@@ -210,32 +207,14 @@ def create_numbered(path: Path, config: Mapping[str, Any], *, metrics: bool = Tr
     """Create a folder by its default name or, if another run took it, the name with -2, -3, ...; see `create`."""
     for number in itertools.count(1):
         numbered = path if number == 1 else path.with_name(f"{path.name}-{number}")
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(TakenError):
             return RunDirectory.create(numbered, config, metrics=metrics)
     raise AssertionError("a number is free")
 
 
-def default_path(task: str, algorithm: str, seed: int) -> Path:
-    """runs/<task>-<algorithm>-seed<seed>-<local time>."""
-    return Path("runs") / f"{task}-{algorithm}-seed{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _usable(path: Path) -> Path:
-    """The path, if orbax can write checkpoints below it."""
-    whole = str(path.absolute())
-    if re.match(r"[a-z0-9]+:/", str(path)):
-        raise ValueError(f"run directory {path} is a URL: it must be a folder of this machine")
-    if "\\" in whole and os.sep != "\\":
-        raise ValueError(f"run directory {whole} has a backslash: orbax takes it for a separator and writes elsewhere")
-    if any(0xD800 <= ord(c) < 0xE000 for c in whole):  # as Python gives a byte that is not UTF-8
-        raise ValueError(f"run directory {whole} is not UTF-8, which orbax needs")
-    return path
-
-
-def _lock(file: BinaryIO | None, path: Path) -> None:
-    """Lock an open file for this process; the lock ends with the process."""
+def _read(read: Callable[[Path], list[Line]], path: Path) -> list[Line]:
+    """The lines of a log; none of one that cannot be read at all."""
     try:
-        if fcntl and file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise OSError(f"run directory {path} is in use by another process") from None
+        return read(path)
+    except files.DamagedError:
+        return []

@@ -47,9 +47,9 @@ _outer: list[Stop] = []
 def finish_first() -> Iterator[Stop]:
     """Within this context the first signal is recorded in the yielded object; a second one ends the process.
 
-    A second SIGHUP does not, since a terminal that closes sends several. A SIGHUP that is ignored, as after nohup,
-    stays ignored. Within another such context the object is that of the outer one. In another thread than the main one
-    nothing is recorded, since Python has no handlers there.
+    A second SIGHUP does not, since a terminal that closes sends several. A signal that is ignored, as SIGHUP after
+    nohup, stays ignored. Within another such context the object is that of the outer one. In another thread than the
+    main one nothing is recorded, since Python has no handlers there.
     """
     if _outer:
         yield _outer[-1]
@@ -68,7 +68,7 @@ def finish_first() -> Iterator[Stop]:
             stop.check()
 
     for each in SIGNALS if threading.current_thread() is threading.main_thread() else ():
-        if each.name != "SIGHUP" or signal.getsignal(each) is not signal.SIG_IGN:
+        if signal.getsignal(each) is not signal.SIG_IGN:
             before[each] = signal.signal(each, note)
     _outer.append(stop)
     try:

@@ -33,13 +33,13 @@ def claim(name, value):
 
 
 def about(name, value, *, signed=False):
-    """Changes what a checkpoint says of itself; it then has no signature, as of earlier versions, unless `signed`."""
+    """Changes what a checkpoint says of itself; it then has no digest, as of earlier versions, unless `signed`."""
 
     def damage(path):
         file = path / "checkpoints" / "4" / "about" / "metadata"
         content = {**json.loads(file.read_text()), name: value}
         if not signed:
-            del content["signature"]
+            del content["metadata_digest"]
         file.write_text(json.dumps(content))
 
     return damage
@@ -118,7 +118,7 @@ def test_another_version_is_said(victim, monkeypatch):
     file = victim / "checkpoints" / "4" / "about" / "metadata"
     content = json.loads(file.read_text())
     content["versions"]["jax"] = "0.1"
-    del content["signature"]
+    del content["metadata_digest"]
     file.write_text(json.dumps(content))
     assert "written with jax 0.1, this is" in attempt(monkeypatch, victim, PointEnv()).restored.notes[0]
 

@@ -106,6 +106,32 @@ def test_a_whole_line_that_is_no_record_stays_where_it_is(name, value, victim, m
     assert len(copies(victim)) == 1, "once is enough"
 
 
+@pytest.mark.parametrize("content", [b"\n" * 5000, b"{}\n" * 5000, os.urandom(2**20)])
+def test_a_log_that_cannot_be_read_at_all_is_set_aside_and_the_checkpoint_used(content, victim, monkeypatch):
+    (victim / "metrics.jsonl").write_bytes(content)
+    (victim / "evaluations.jsonl").write_bytes(content)
+    assert attempt(monkeypatch, victim, PointEnv()).restored.iteration == 4
+    for name in ("metrics", "evaluations"):
+        assert [path.read_bytes() for path in victim.glob(f"damaged-{name}*")] == [content]
+        assert (victim / f"{name}.jsonl").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "value"), [(1, "iteration", 1005), (0, "iteration", 4), (2, "iteration", 1)]
+)
+def test_one_wrong_number_hides_one_line(number, name, value, victim, monkeypatch):
+    line(number, name, value)(victim)
+    assert iterations(victim) == [n for n in (1, 2, 3, 4) if n != number + 1]
+    attempt(monkeypatch, victim, PointEnv())
+    assert iterations(victim) == [n for n in (1, 2, 3, 4) if n != number + 1]
+
+
+def test_one_line_of_another_number_of_constraints_hides_itself(victim):
+    for name in ("episode_cost", "cost_limit", "slack_positive", "slack_negative"):
+        line(0, name, [1.0, 1.0])(victim)
+    assert iterations(victim) == [2, 3, 4]
+
+
 def test_three_costs_against_one_limit_are_no_record(victim):
     for number in range(4):
         line(number, "episode_cost", [1.0, 2.0, 3.0])(victim)
@@ -116,7 +142,7 @@ def test_three_costs_against_one_limit_are_no_record(victim):
 def test_a_file_of_nothing_but_newlines_is_one_error(victim):
     (victim / "metrics.jsonl").write_bytes(b"\n" * 2**24)
     before = most_memory()
-    with pytest.raises(DamagedError, match="over 1000 of its lines hold no JSON object"):
+    with pytest.raises(DamagedError, match="over 1000 of its lines cannot be read"):
         read_run(victim)
     assert most_memory() - before < 2**26
 

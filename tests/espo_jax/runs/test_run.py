@@ -123,7 +123,7 @@ def test_a_run_directory_that_goes_ends_the_run_and_nothing_is_written_elsewhere
     monkeypatch.setattr(run, "iterate", iterate)
     assert train_command.execute(prepared(path, settings={"num_iterations": 6}), Stop()) == 4
     said = capsys.readouterr().err
-    assert f"espo: run directory {path} was renamed or deleted while the run wrote to it; what was" in said
+    assert f"espo: run directory {path} was renamed or deleted while the run wrote to it; where it is now, it" in said
     assert not path.exists()
     monkeypatch.undo()
     if change == "renamed":

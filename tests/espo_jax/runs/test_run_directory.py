@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from espo_jax.runs import run_directory
+from espo_jax.runs import place, run_directory
 from espo_jax.runs.run_directory import RunDirectory
 from tests.tiny_runs import strict_loads
 
@@ -36,7 +36,7 @@ def test_infinities_survive_json_and_nan_becomes_null(tmp_path):
 
 
 def test_default_path_names_the_run():
-    path = run_directory.default_path("safety_reacher", "espo", 3)
+    path = place.default_path("safety_reacher", "espo", 3)
     assert path.parent.name == "runs"
     assert path.name.startswith("safety_reacher-espo-seed3-2")
 
@@ -46,6 +46,23 @@ def test_an_empty_folder_is_refused_too(tmp_path):
     with pytest.raises(FileExistsError):
         RunDirectory.create(tmp_path / "mine", {})
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_parent_that_is_a_link_to_nowhere_is_one_error(tmp_path):
+    """As where a disk is not mounted; it must not be taken for a name that other runs have."""
+    (tmp_path / "runs").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OSError, match=r"cannot write to run directory .*runs/a \(File exists\)"):
+        run_directory.create_numbered(tmp_path / "runs" / "a", {})
+
+
+def test_an_interrupted_creation_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_directory.files, "write_json", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        RunDirectory.create(tmp_path / "run", {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_default_name_that_is_taken_gets_a_number(tmp_path):
