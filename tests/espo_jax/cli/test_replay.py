@@ -36,6 +36,15 @@ def test_a_run_repeats_to_the_bit_and_nothing_is_written(run_dir, capsys):
     assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
 
 
+def test_lines_that_cannot_be_read_are_no_agreement(run_dir, tmp_path):
+    path = changed(copied(run_dir, tmp_path / "run"), 1, mode="later")
+    with (
+        pytest.warns(UserWarning, match="1 of 4 lines"),
+        pytest.raises(BadInputError, match="no line of the first 1 it"),
+    ):
+        replay(ReplayOptions(str(path), num_iterations=1), PointEnv())
+
+
 def test_what_differs_is_named(run_dir, tmp_path, capsys):
     ran = readable(read_metrics(run_dir / "metrics.jsonl"))[2]["mode"]
     another = next(mode for mode in MODE_NAMES if mode != ran)
