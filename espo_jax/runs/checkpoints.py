@@ -159,11 +159,13 @@ class Checkpoints:
 
     def __exit__(self, kind: type | None, *error: object) -> None:
         """Wait for the last checkpoint, and end the threads of orbax. An error that is on its way is not replaced."""
+        if kind is not None:
+            for end in (self.wait, self._manager.close):
+                with contextlib.suppress(Exception):
+                    end()
+            return
         try:
             self.wait()
-        except CheckpointError:
-            if kind is None:
-                raise
         finally:
             self._manager.close()
 
