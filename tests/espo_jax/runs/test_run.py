@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,8 @@ def test_a_run_directory_that_goes_ends_the_run_and_nothing_is_written_elsewhere
     def iterate(*args):
         for iteration in plain(*args):
             if int(iteration.metrics.iteration) == 3:
+                while any(path.glob("checkpoints/*tmp*")) or not (path / "checkpoints" / "2").exists():
+                    time.sleep(0.01)  # what orbax is writing just then it would write to the old place
                 path.rename(tmp_path / "moved")
                 if change == "deleted":  # orbax may be writing to it
                     shutil.rmtree(tmp_path / "moved", ignore_errors=True)
