@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class Soak:
         self.hits: list[Hit] = []
         self.problems: list[str] = []
         self.reading: list[tuple[str, subprocess.Popen]] = []
-        self.num_reads = 0
+        self.num_rounds = self.num_reads = 0
         self.durations: dict[str, float] = {}
         self.reference: dict[str, Any] = {}
 
@@ -107,7 +107,8 @@ class Soak:
 
     def round(self, names: Sequence[str]) -> None:
         """One run: it is disturbed several times and then left to finish."""
-        run_dir = self.folder / f"round-{len(self.hits)}" / "run"
+        self.num_rounds += 1
+        run_dir = self.folder / f"round-{self.num_rounds}" / "run"
         run_dir.parent.mkdir()
         num_hits, num_problems = len(self.hits), len(self.problems)
         for name in names:
@@ -223,6 +224,12 @@ class Soak:
         return [*lines, "", f"{self.num_reads} commands read the folder of a run beside it."]
 
 
+def in_turn(names: Sequence[str], rng: random.Random) -> Iterator[str]:
+    """The names again and again, in another order each time."""
+    while True:
+        yield from rng.sample(names, len(names))
+
+
 def wait(process: subprocess.Popen, passed: Callable[[], bool]) -> None:
     """Wait until something is so, or the process has ended."""
     while process.poll() is None and not passed():
@@ -254,7 +261,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="espo-soak-"))
     processes = Processes(folder)
     soak = Soak(folder, processes, options.seed)
-    names = itertools.cycle(options.attacks.split(","))
+    names = in_turn(options.attacks.split(","), soak.rng)
     try:
         soak.leave_alone()
         companion, end = Companion(processes, folder / "companion"), time.monotonic() + 60 * options.minutes
