@@ -256,6 +256,7 @@ def flags() -> argparse.Namespace:
 
 def main() -> int:
     options = flags()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit("ended by a signal"))
     folder = Path(tempfile.mkdtemp(prefix="espo-soak-"))
