@@ -277,6 +277,8 @@ def main() -> int:
         if options.output:
             options.output.write_text(report + "\n")
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second signal must not leave processes and folders behind
         processes.end_all()
         remove(folder, keep_rounds=bool(soak.problems))
     return int(bool(soak.problems))
