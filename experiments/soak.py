@@ -110,18 +110,20 @@ class Soak:
         self.num_rounds += 1
         run_dir = self.folder / f"round-{self.num_rounds}" / "run"
         run_dir.parent.mkdir()
-        num_hits, num_problems = len(self.hits), len(self.problems)
+        hits: list[Hit] = []
+        num_problems = len(self.problems)
         for name in names:
             if ATTACKS[name].in_resume and not run_dir.exists():
-                self.attack("kill", run_dir, TRAINING)  # there must be something to resume
-            self.attack(name, run_dir, self.rng.choice((STARTING, COMPILING, COMPILING, *4 * (TRAINING,))))
-        self.complete(run_dir, self.hits[num_hits:])
+                hits += self.attack("kill", run_dir, TRAINING)  # there must be something to resume
+            hits += self.attack(name, run_dir, self.rng.choice((STARTING, COMPILING, COMPILING, *4 * (TRAINING,))))
+        self.complete(run_dir, hits)
         self.check_readers()
+        self.hits += hits  # those of a round that Ctrl-C ends are not counted
         if len(self.problems) == num_problems:
             shutil.rmtree(run_dir.parent)
 
-    def attack(self, name: str, run_dir: Path, moment: str) -> None:
-        """Begin a run or go on with it, and disturb it."""
+    def attack(self, name: str, run_dir: Path, moment: str) -> list[Hit]:
+        """Begin a run or go on with it, and disturb it; nothing is hit if the run had ended before."""
         attack, run = ATTACKS[name], Run(run_dir)
         stdout, reader = self.processes.stdout_of(attack.stdout)
         process = self.processes.train(run_dir, stdout)
@@ -135,8 +137,6 @@ class Soak:
         code, errors = finish(process)
         what = f"{name} while {phase}" if in_time else f"{name} that came too late"
         print(f"{what}: exit code {code}, {run.lines()} iterations", flush=True)
-        if in_time:
-            self.hits.append(Hit(name, phase, code))
         if code not in (attack.codes(phase) if in_time else {0}) or (phase == TRAINING and "Traceback" in errors):
             self.note(run_dir, f"{what}: exit code {code}: {errors[-2000:]}")
         if (
@@ -150,6 +150,7 @@ class Soak:
         for stray in set(run_dir.parent.iterdir()) - {run_dir}:
             if not stray.name.startswith(".espo-"):
                 self.note(run_dir, f"{what}: {stray} is left")
+        return [Hit(name, phase, code)] if in_time else []
 
     def wait_for(self, moment: str, process: subprocess.Popen, run: Run, attack: Attack) -> None:
         """Wait for a random time within what the run does at that moment."""

@@ -151,7 +151,8 @@ class Processes:
     ) -> subprocess.Popen:
         """Start a command; its errors are kept."""
         streams: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": subprocess.PIPE, "text": True}
-        process = subprocess.Popen([*map(str, command)], env=self._environment, **streams)
+        # A session of its own, since Ctrl-C in the terminal of the soak should reach the soak alone.
+        process = subprocess.Popen([*map(str, command)], env=self._environment, start_new_session=True, **streams)
         self._all = [*(each for each in self._all if each.poll() is None), process]
         return process
 
