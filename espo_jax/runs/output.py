@@ -66,15 +66,17 @@ class GuardedStream:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Within this context printing never raises, and a Python warning is one line."""
+    """Within this context printing never raises, and a warning, or an error that Python cannot raise, is one line."""
     _occupy_standard_descriptors()
-    plain = sys.stdout, sys.stderr
+    plain, hook = (sys.stdout, sys.stderr), sys.unraisablehook
     sys.stdout, sys.stderr = guards = GuardedStream(plain[0]), GuardedStream(plain[1])
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: warn(str(message))
+            sys.unraisablehook = _report_unraisable
             yield
     finally:
+        sys.unraisablehook = hook
         for guard in guards:
             guard.flush()
         sys.stdout, sys.stderr = plain
@@ -114,6 +116,12 @@ def clean(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if _prints(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _report_unraisable(error: Any) -> None:
+    # After a save that failed, and that `Checkpoints` reports, threads of TensorStore still call orbax's closed loop.
+    if str(error.exc_value) != "Event loop is closed":
+        warn(f"{error.exc_type.__name__}: {error.exc_value}")
 
 
 def _prints(c: str) -> bool:

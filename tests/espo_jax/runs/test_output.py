@@ -90,6 +90,23 @@ def test_a_warning_is_one_line(capsys):
     assert capsys.readouterr().err == "espo: warning: line 3 of \\x1b\n"
 
 
+class FailsAtItsEnd:
+    """An object whose end raises an error, which Python cannot pass on."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __del__(self):
+        raise self.error
+
+
+def test_an_error_that_cannot_be_raised_is_one_line(capsys):
+    with output.guarded():
+        FailsAtItsEnd(OSError("line 3 of \x1b"))
+        FailsAtItsEnd(RuntimeError("Event loop is closed"))
+    assert capsys.readouterr().err == "espo: warning: OSError: line 3 of \\x1b\n"
+
+
 SCRIPT = """
 import os, sys
 from espo_jax.runs import output
