@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
+from mujoco.batch import MODEL_FIELDS
 
 
 @flax.struct.dataclass
@@ -29,10 +30,10 @@ class EngineSystem:
         """The system with other values of some fields.
 
         Raises:
-          ValueError: the model has no such field.
+          ValueError: the model has no such field, or it cannot differ between simulations.
         """
         for name in params:
-            if not isinstance(model_field(self.model, name), np.ndarray):
+            if name not in MODEL_FIELDS or not isinstance(model_field(self.model, name), np.ndarray):
                 raise ValueError(f"MuJoCo's model has no array field {name!r} to change")
         return self.replace(changes={**self.changes, **params})
 

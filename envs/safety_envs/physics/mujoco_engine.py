@@ -4,13 +4,10 @@ The engine computes in float64. Its state crosses the jitted program, which has 
 uint32. So a trajectory is bitwise the one that Gymnasium gives, and nothing is kept on the host between calls.
 """
 
-import concurrent.futures
-import contextlib
 import copy
 import functools
 import itertools
-import os
-from collections.abc import Iterator
+import math
 
 import flax.struct
 import jax
@@ -18,16 +15,15 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from safety_envs.physics.engine_system import EngineSystem, model_field
+from safety_envs.physics.engine_batch import STATE, EngineBatch
+from safety_envs.physics.engine_system import EngineSystem
 from safety_envs.physics.host_call import HostFunction, host_call
 from safety_envs.physics.models import gymnasium_model
 from safety_envs.physics.types import PhysicsState
 from safety_envs.task import Readings, Task
 
-# The integration state but for what the tasks never set (applied forces, mocap bodies, equality switches).
-_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS | mujoco.mjtState.mjSTATE_WARMSTART
-_STATE_AND_CONTROL = _STATE | mujoco.mjtState.mjSTATE_CTRL
-_BEHIND_CONTROL = _STATE & ~(2 * mujoco.mjtState.mjSTATE_CTRL - 1)
+_MOST_BATCHES = 16  # kept for each engine; every number of environments and set of changed fields has its own
+_MOST_PERSISTENT = 64  # rows of a batch that keeps an MjData (0.5 MB and more) for each
 
 
 @flax.struct.dataclass
@@ -46,13 +42,8 @@ class MujocoEngine:
         model = copy.copy(gymnasium_model(task.model))
         model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._model = model
-        self._frame_skip = task.frame_skip
-        self._bodies = [model.body(name).id for name in task.bodies]
-        self._fields = task.fields
-        self._point = task.point
-        # Not one per thread: Python forgets the state of a thread that XLA calls back from after every call.
-        # By the fields that were changed in the model: changes of other fields would stay behind.
-        self._idle: dict[tuple[str, ...], list[tuple[mujoco.MjModel, mujoco.MjData]]] = {}
+        self._task = task
+        self._batch = functools.lru_cache(maxsize=_MOST_BATCHES)(self._new_batch)
 
         self.system = EngineSystem(changes={}, model=model)
         self.q0 = jnp.asarray(model.qpos0, jnp.float32)
@@ -79,11 +70,7 @@ class MujocoEngine:
         ends = list(itertools.accumulate(sizes))
         self._slices = {name: slice(end - size, end) for name, size, end in zip(self._shapes, sizes, ends, strict=True)}
         self._readings_size = sum(sizes)
-        self._physics_size = mujoco.mj_stateSize(model, int(_STATE))
-        self._state_size = self._physics_size + point_size
-        self._q_start = mujoco.mj_stateSize(model, int(mujoco.mjtState.mjSTATE_TIME))
-        # A control is appended to a state's numbers, so what MuJoCo puts behind the control must be empty.
-        assert mujoco.mj_stateSize(model, int(_BEHIND_CONTROL)) == 0, task.model
+        self._state_size = mujoco.mj_stateSize(model, int(STATE)) + point_size
 
     def init(self, system: EngineSystem, q: jax.Array, qd: jax.Array) -> PhysicsState:
         """The state at q [nq], qd [nv], as after Gymnasium's `set_state` on a fresh `MjData`."""
@@ -112,131 +99,24 @@ class MujocoEngine:
 
     def host_init(self, q_qd: np.ndarray, changes: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         """[..., nq + nv] float32 -> the state's bits and the readings."""
-        rows = q_qd.reshape(-1, q_qd.shape[-1]).astype(np.float64)
-        nq = self._model.nq
-
-        def start(model, data, row):
-            mujoco.mj_resetData(model, data)
-            data.qpos[:] = row[:nq]
-            data.qvel[:] = row[nq:]
-            mujoco.mj_forward(model, data)
-
-        return self._run(start, rows, None, changes, q_qd.shape[:-1])
+        return self._run("start", q_qd.shape[:-1], changes, q_qd)
 
     def host_step(self, bits: np.ndarray, action: np.ndarray, changes: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         """[..., 2 S] uint32, [..., A] float32 -> the next state's bits and the readings."""
-        states = np.ascontiguousarray(bits).view(np.float64).reshape(-1, self._state_size)
-        actions = action.reshape(-1, self.action_size)
-        rows = np.concatenate([states[:, : self._physics_size], actions], axis=1)
-        frame_skip, post_constraint = self._frame_skip, "contact_force" in self._fields
-        spec, set_state, step = int(_STATE_AND_CONTROL), mujoco.mj_setState, mujoco.mj_step
+        return self._run("step", bits.shape[:-1], changes, np.ascontiguousarray(bits).view(np.float64), action)
 
-        def advance(model, data, row):
-            set_state(model, data, row, spec)
-            step(model, data, frame_skip)
-            if post_constraint:  # as Gymnasium does; a reset leaves cfrc_ext zero
-                mujoco.mj_rnePostConstraint(model, data)
+    def _run(self, name: str, shape: tuple[int, ...], changes: dict[str, np.ndarray], *inputs: np.ndarray) -> tuple:
+        """A method of `EngineBatch` on all simulations of a shape; those that keep much memory are done in parts."""
+        count = math.prod(shape)
+        states, readings = np.empty((count, self._state_size)), np.empty((count, self._readings_size), np.float32)
+        arrays = [array.reshape(count, *array.shape[len(shape) :]) for array in (*changes.values(), *inputs)]
+        most = _MOST_PERSISTENT if "contact_force" in self._task.fields else count
+        for begin in range(0, count, most):
+            part = slice(begin, min(begin + most, count))
+            batch = self._batch(part.stop - begin, tuple(changes))
+            parts = [array[part] for array in arrays]
+            getattr(batch, name)(parts[: len(changes)], *parts[len(changes) :], states[part], readings[part])
+        return states.view(np.uint32).reshape(*shape, -1), readings.reshape(*shape, -1)
 
-        next_bits, readings = self._run(advance, rows, states[:, self._physics_size :], changes, bits.shape[:-1])
-        # MuJoCo takes a control that is not finite for zero; here it is the policy's error, to be seen from now on.
-        broken = ~np.isfinite(actions).all(axis=1).reshape(bits.shape[:-1])
-        next_bits.view(np.float64)[broken] = np.nan
-        readings[broken] = np.nan
-        return next_bits, readings
-
-    def _run(self, advance, rows, point_before, changes, batch_shape) -> tuple[np.ndarray, ...]:
-        """Advances every row on the thread pool, and packs what comes out."""
-        count = len(rows)
-        states = np.empty((count, self._state_size))
-        raw = {"x": np.empty((count, self._model.nbody, 3))} if self._point != "x" or self._bodies else {}
-        for name in self._fields:
-            raw[name] = np.empty((count, *self._shapes[name]))
-        flat_changes = {k: v.reshape(count, *v.shape[len(batch_shape) :]) for k, v in changes.items()}
-        # Threads take the next row as they get free: some take longer. An iterator's next is atomic.
-        workers = min(_num_threads(), count)
-        turns = iter(range(count))
-        # Views made all at once: made one by one they take as long as MuJoCo's call.
-        views = list(rows), list(states[:, : self._physics_size])
-        work = functools.partial(self._run_rows, advance, *views, raw, flat_changes, turns)
-        others = [_pool().submit(work) for _ in range(workers - 1)]
-        try:
-            work()
-        finally:  # the arguments are XLA's, and gone when this function returns
-            concurrent.futures.wait(others)
-        for other in others:
-            other.result()
-        readings = self._pack(states, raw, point_before)
-        return (
-            states.view(np.uint32).reshape(*batch_shape, 2 * self._state_size),
-            readings.reshape(*batch_shape, self._readings_size),
-        )
-
-    def _run_rows(self, advance, rows, states, raw, changes, turns) -> None:
-        spec, get_state = int(_STATE), mujoco.mj_getState
-        with self._model_and_data(tuple(changes)) as (model, data):
-            copies = [(raw[name], getattr(data, _DATA_FIELDS[name])) for name in self._fields]
-            if "x" in raw:
-                copies.append((raw["x"], data.xipos if self._point == "center_of_mass" else data.xpos))
-            for i in turns:
-                for name, values in changes.items():
-                    model_field(model, name)[...] = values[i]
-                advance(model, data, rows[i])
-                get_state(model, data, states[i], spec)
-                for out, value in copies:
-                    out[i] = value
-
-    def _pack(self, states, raw, point_before) -> np.ndarray:
-        """The readings in float32 [B, R]; writes the point's position behind each state."""
-        model, q = self._model, self._q_start
-        if self._point == "x":
-            point = states[:, q : q + 1]
-        elif self._point == "center_of_mass":
-            point = np.einsum("b,nbj->nj", model.body_mass, raw["x"])[:, :2] / model.body_mass.sum()
-        else:
-            point = raw["x"][:, model.body(self._point).id, :2]
-        states[:, self._physics_size :] = point
-        velocity = np.zeros_like(point) if point_before is None else (point - point_before) / self.dt
-        fields = {
-            "q": states[:, q : q + model.nq],
-            "qd": states[:, q + model.nq : q + model.nq + model.nv],
-            "point": point,
-            "velocity": velocity,
-            **({"bodies": raw["x"][:, self._bodies]} if self._bodies else {}),
-            **{name: raw[name] for name in self._fields},
-        }
-        readings = np.empty((len(states), self._readings_size), np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for name, where in self._slices.items():
-                readings[:, where] = fields[name].reshape(len(states), -1)
-        return readings
-
-    @contextlib.contextmanager
-    def _model_and_data(self, changed: tuple[str, ...]) -> Iterator[tuple[mujoco.MjModel, mujoco.MjData]]:
-        """A model and an `MjData` that no other thread uses; a model that will be changed is a copy."""
-        idle = self._idle.setdefault(changed, [])
-        try:
-            taken = idle.pop()
-        except IndexError:
-            model = copy.copy(self._model) if changed else self._model
-            taken = model, mujoco.MjData(model)
-        try:
-            yield taken
-        finally:
-            idle.append(taken)
-
-
-_DATA_FIELDS = {
-    "com_inertia": "cinert",
-    "com_velocity": "cvel",
-    "actuator_force": "qfrc_actuator",
-    "contact_force": "cfrc_ext",
-}
-
-
-def _num_threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@functools.cache
-def _pool() -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(max_workers=_num_threads(), thread_name_prefix="mujoco")
+    def _new_batch(self, count: int, changed: tuple[str, ...]) -> EngineBatch:
+        return EngineBatch(self._model, self._task, self._slices, count, changed)
