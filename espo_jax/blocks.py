@@ -71,7 +71,8 @@ class Blocks:
         def add(index: jax.Array, total: Tree) -> Tree:
             return jax.tree.map(jnp.add, total, fn(self._block(data, index)))
 
-        return jax.lax.fori_loop(0, self.count, add, zeros)
+        with jax.named_scope("blocks"):
+            return jax.lax.fori_loop(0, self.count, add, zeros)
 
     def map(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
         """Results of fn for every block in use, joined along time, and zeros for the others; differentiable."""

@@ -37,6 +37,12 @@ class Config:
     action_repeat: int = setting(
         1, "number of control steps for which an action is held; their rewards and costs are summed"
     )
+    reset_pool_size: int = setting(
+        1,
+        "number of resets that are drawn ahead for each environment, all together when one environment needs more; "
+        "each takes the memory of a state of the environment",
+        earlier=4,
+    )
     time_limit: str = setting(
         "truncation",
         "how the advantages treat the time limit of an episode: a truncation bootstraps from the last state, which is "

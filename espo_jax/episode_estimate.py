@@ -58,6 +58,7 @@ def no_episodes(episode_length: int, num_constraints: int) -> tuple[EpisodeEstim
     return estimate, LifeTable(jnp.zeros(episode_length), jnp.zeros(episode_length), jnp.zeros(3))
 
 
+@jax.named_scope("estimate_episodes")
 def estimate_episodes(
     rollout: Rollout, table: LifeTable, length: jax.Array | float
 ) -> tuple[EpisodeEstimate, LifeTable]:

@@ -61,6 +61,24 @@ def gae(
     return advantage
 
 
+def next_values(value: jax.Array, final_value: jax.Array, truncated: jax.Array, mask: jax.Array) -> jax.Array:
+    """V(s'_t) of every sample: the value at the next time step, but for truncations and the last samples.
+
+    Args:
+      value: [T, N] V(s_t).
+      final_value: [E + 1, N] values of `Rollout.final_observation`.
+      truncated: [T, N] bool.
+      mask: [T, N] bool, the samples in use.
+
+    Returns:
+      [T, N] values. After a termination it is the value of a new episode's state, which `gae` does not read.
+    """
+    continues = jnp.concatenate([mask[1:], jnp.zeros_like(mask[:1])])
+    following = jnp.where(continues, jnp.roll(value, -1, axis=0), final_value[-1])
+    row = jnp.cumsum(truncated, axis=0) - 1
+    return jnp.where(truncated, jnp.take_along_axis(final_value, row, axis=0, mode="clip"), following)
+
+
 def truncation(terminated: jax.Array, truncated: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The time limit only cuts the episode: its last step bootstraps from the state that it led to."""
     return terminated, truncated

@@ -59,21 +59,20 @@ def fit_lbfgs(
     """
     fresh = jax.vmap(_OPTIMIZER.init)(params)
     loss, gradient = loss_fn(params)
-    update, memory = _direction(params, gradient, fresh, fresh)
+    update, memory = _direction(params, gradient, fresh)
     zeros = jnp.zeros(loss.shape, jnp.int32)
     active = (dot(gradient, update) > 0) & (num_iterations > 0)
     start = _Fit(active, zeros, zeros, jnp.ones_like(loss), params, loss, gradient, update, memory)
-    end = jax.lax.while_loop(
-        lambda fit: lanes_max(fit.active.any()),
-        lambda fit: _trial(fit, loss_fn, fresh, num_iterations, max_halvings, sufficient_decrease),
-        start,
-    )
+    with jax.named_scope("trials"):
+        end = jax.lax.while_loop(
+            lambda fit: lanes_max(fit.active.any()),
+            lambda fit: _trial(fit, loss_fn, num_iterations, max_halvings, sufficient_decrease),
+            start,
+        )
     return end.params, end.loss
 
 
-def _trial(
-    fit: _Fit, loss_fn: LossFn, fresh: Any, num_iterations: int, max_halvings: int, sufficient_decrease: float
-) -> _Fit:
+def _trial(fit: _Fit, loss_fn: LossFn, num_iterations: int, max_halvings: int, sufficient_decrease: float) -> _Fit:
     """Try one point of every fit: if it is accepted the next iteration begins, else the step is halved."""
     slope = -dot(fit.gradient, fit.update)
     candidate = fit.params - fit.size[:, None] * fit.update
@@ -81,7 +80,7 @@ def _trial(
     good = fit.active & (loss <= fit.loss + sufficient_decrease * fit.size * slope)
     lowered = fit.loss - loss > jnp.finfo(loss.dtype).eps * jnp.abs(fit.loss)
     params, loss, gradient = _select(good, (candidate, loss, gradient), (fit.params, fit.loss, fit.gradient))
-    following = _direction(params, gradient, fit.memory, fresh)
+    following = _direction(params, gradient, fit.memory)
     update, memory = _select(good, following, (fit.update, fit.memory))
     iteration = fit.iteration + good
     halvings = jnp.where(good, 0, fit.halvings + 1)
@@ -92,11 +91,16 @@ def _trial(
     return _Fit(active, iteration, halvings, size, params, loss, gradient, update, memory)
 
 
-def _direction(params: jax.Array, gradient: jax.Array, memory: Any, fresh: Any) -> tuple[jax.Array, Any]:
-    """The next direction, to be subtracted. If the one from memory does not descend, it is steepest descent."""
-    first = jax.vmap(_OPTIMIZER.update)(gradient, fresh, params)
+def _direction(params: jax.Array, gradient: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
+    """The next direction, to be subtracted. If the one from memory does not descend, it is steepest descent.
+
+    Steepest descent is what optax's update gives for an empty memory, as long as 1 at most.
+    """
     update, memory = jax.vmap(_OPTIMIZER.update)(gradient, memory, params)
-    return _select(dot(gradient, update) > 0, (update, memory), first)
+    steepest = gradient * jnp.minimum(1.0, 1.0 / jnp.linalg.norm(gradient, axis=-1, keepdims=True))
+    empty = jax.tree.map(jnp.zeros_like, memory)
+    restarted = empty._replace(count=empty.count + 1, params=params, updates=gradient)
+    return _select(dot(gradient, update) > 0, (update, memory), (steepest, restarted))
 
 
 def _select(keep: jax.Array, new: Any, old: Any) -> Any:

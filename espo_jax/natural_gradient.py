@@ -169,4 +169,5 @@ def line_search(
     # A step with no expected improvement (zero gradient, nan) is settled at once: its fraction is 0.
     hopeless = ~(expected > 0)
     start = (jnp.int32(0), jnp.ones_like(expected), hopeless, LineSearch(zeros, zeros, zeros))
-    return jax.lax.while_loop(cond, body, start)[-1]
+    with jax.named_scope("halvings"):
+        return jax.lax.while_loop(cond, body, start)[-1]

@@ -34,6 +34,13 @@ class Networks(NamedTuple):
     unravel_critic: Callable[[jax.Array], Any]
     num_constraints: int
 
+    def after(self, whiten: Callable[[jax.Array], jax.Array]) -> "Networks":
+        """Networks of raw observations [..., O], which are whitened first."""
+        return self._replace(
+            policy=lambda params, observation: self.policy(params, whiten(observation)),
+            critic=lambda params, observation: self.critic(params, whiten(observation)),
+        )
+
 
 def make_networks(observation_size: int, action_size: int, num_constraints: int, config: Config) -> Networks:
     """Build the networks; they hold no parameters yet.

@@ -20,13 +20,16 @@ class Rollout(NamedTuple):
       log_prob: [T, N] log density of the action under the policy that took it.
       reward: [T, N] reward.
       cost: [T, N, K] costs.
-      next_observation: [T, N, O] observation that the step led to, before any reset.
       terminated: [T, N] bool, the task ended with the step.
       truncated: [T, N] bool, the time limit cut the episode after the step.
       finished: [T, N] bool, a whole episode ended: one that began with a reset and not, by `stagger`, at a later age.
       age: [T, N] int32 number of agent steps of the episode before this one.
       mask: [T, N] bool, True for the samples in use. They fill the leading time steps; in the last of these, only some
         environments may have a sample. Elsewhere all fields are 0.
+      final_observation: [E + 1, N, O] what the next samples do not observe: row j is where the j-th truncation of an
+        environment led to, before the reset, and the last row is what the environment observes after its last sample.
+        E is the largest number of truncations in T time steps. Unused rows are 0.
+      finite: [T, N] bool, whether the observation that the step led to, before any reset, is finite.
     """
 
     observation: jax.Array
@@ -34,12 +37,13 @@ class Rollout(NamedTuple):
     log_prob: jax.Array
     reward: jax.Array
     cost: jax.Array
-    next_observation: jax.Array
     terminated: jax.Array
     truncated: jax.Array
     finished: jax.Array
     age: jax.Array
     mask: jax.Array
+    final_observation: jax.Array
+    finite: jax.Array
 
     @property
     def num_steps(self) -> jax.Array:
@@ -76,7 +80,8 @@ def collect(
 
     Args:
       env: vectorised environment that resets automatically, from `safety_envs.wrap`. Its info has "cost", "truncation",
-        "whole_episode" and "final_observation"; `age` gives the age of the episodes, and `hold` undoes a step.
+        "whole_episode" and "final_observation"; `age` gives the age of the episodes, and `hold` undoes a step. It
+        truncates an episode after `episode_length // action_repeat` steps only.
       policy: (observation [N, O], key) -> (action [N, A], log_prob [N]).
       env_state: state of the N environments.
       key: key for the actions.
@@ -90,6 +95,7 @@ def collect(
     num_envs = env_state.done.shape[-1]
     num_steps = (sample_size + num_envs - 1) // num_envs
     place = (_order(num_envs) - turn) % num_envs
+    most_truncations = -(-capacity // (env.episode_length // env.action_repeat))
 
     def step(state: Any, time: jax.Array) -> tuple[Any, Rollout]:
         action, log_prob = policy(state.obs, jax.random.fold_in(key, time))
@@ -97,19 +103,27 @@ def collect(
         return next_state, _transition(env, state, action, log_prob, next_state)
 
     def body(carry: tuple) -> tuple:
-        time, state, buffer = carry
+        time, state, buffer, final, truncations = carry
         next_state, transition = step(state, time)
         # Under vmap this is also False for a lane that needs fewer time steps than the longest one.
         stepped = time * num_envs + place < sample_size
         transition = jax.tree.map(lambda x: where_env(stepped, x, jnp.zeros_like(x)), transition)
         buffer = jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, time, 0), buffer, transition)
-        return time + 1, env.hold(state, next_state, ~stepped), buffer
+        truncated = transition.truncated
+        row = jnp.where(truncated, truncations, most_truncations)
+        final = final.at[row, jnp.arange(num_envs)].set(
+            next_state.info["final_observation"], mode="drop", unique_indices=True
+        )
+        return time + 1, env.hold(state, next_state, ~stepped), buffer, final, truncations + truncated
 
     shapes = jax.eval_shape(step, env_state, jnp.int32(0))[1]
     buffer = jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), shapes)
+    final = jnp.zeros((most_truncations, *env_state.obs.shape), env_state.obs.dtype)
     last = lanes_max(num_steps)
-    _, env_state, buffer = jax.lax.while_loop(lambda carry: carry[0] < last, body, (jnp.int32(0), env_state, buffer))
-    return env_state, buffer
+    start = (jnp.int32(0), env_state, buffer, final, jnp.zeros(num_envs, jnp.int32))
+    with jax.named_scope("time_steps"):
+        _, env_state, buffer, final, _ = jax.lax.while_loop(lambda carry: carry[0] < last, body, start)
+    return env_state, buffer._replace(final_observation=jnp.concatenate([final, env_state.obs[None]]))
 
 
 def _transition(env: Any, state: Any, action: jax.Array, log_prob: jax.Array, next_state: Any) -> Rollout:
@@ -121,12 +135,13 @@ def _transition(env: Any, state: Any, action: jax.Array, log_prob: jax.Array, ne
         log_prob=log_prob,
         reward=next_state.reward,
         cost=next_state.info["cost"].reshape(len(truncated), -1),
-        next_observation=next_state.info["final_observation"],
         terminated=(next_state.done > 0) & ~truncated,
         truncated=truncated,
         finished=(next_state.done > 0) & next_state.info["whole_episode"],
         age=env.age(state).astype(jnp.int32),
         mask=jnp.ones_like(truncated),
+        final_observation=(),  # type: ignore[arg-type]  # not a row of the buffer
+        finite=jnp.all(jnp.isfinite(next_state.info["final_observation"]), axis=-1),
     )
 
 

@@ -35,7 +35,7 @@ class AutoResetWrapper(Wrapper):
     The state returned has the new episode's physics and observation, and the old one's reward, done, metrics
     and cost. Other entries that the environment itself keeps in `info` are reset with it.
 
-    Resets come from a pool drawn ahead; when one environment has used up its own, all are topped up together.
+    Resets come from a pool drawn ahead; when one environment needs more than its own, all are topped up together.
     What an environment gets does not depend on when that happens, so neither the other environments nor other
     lanes of a vmap can change it.
 
@@ -69,13 +69,13 @@ class AutoResetWrapper(Wrapper):
 
     def step(self, state: State, action: jax.Array) -> State:
         """Steps N environments and resets those that are done; action: [N, A]."""
-        # Before it is read: XLA would copy the whole pool at every step if it could change after that.
-        pool = self._top_up(state.info["reset_pool"])
         # The pool's leading axis is not N, so the vectorised environment must not see it.
         info = {k: v for k, v in state.info.items() if k not in ("reset_pool", "final_observation")}
         next_state = strongly_typed(self.env.step(state.replace(info=info), action))
 
         done = next_state.done.astype(bool)
+        # Before it is read: XLA would copy the whole pool at every step if it could change after that.
+        pool = self._top_up(state.info["reset_pool"], done)
         environments = jnp.arange(done.shape[0])
         fresh = jax.tree.map(lambda x: x[pool.used, environments], pool.starts)
         start = jax.tree.map(lambda new, old: where_env(done, new, old), fresh, _start_of(next_state))
@@ -106,7 +106,7 @@ class AutoResetWrapper(Wrapper):
         kept = choose(old, new)
         return kept.replace(info={**kept.info, "reset_pool": pool})
 
-    def _top_up(self, pool: ResetPool) -> ResetPool:
+    def _top_up(self, pool: ResetPool, done: jax.Array) -> ResetPool:
         def redraw(carry):
             _, pool = carry
             first = pool.first + pool.used
@@ -114,9 +114,10 @@ class AutoResetWrapper(Wrapper):
             pool = pool._replace(starts=starts, used=jnp.zeros_like(pool.used), first=first)
             return jnp.zeros((), bool), pool
 
-        needed = lanes_max(jnp.any(pool.used == self.pool_size))
+        needed = lanes_max(jnp.any(done & (pool.used == self.pool_size)))
         # A loop of no or one turn: a lax.cond would copy the whole pool too.
-        return jax.lax.while_loop(lambda carry: carry[0], redraw, (needed, pool))[1]
+        with jax.named_scope("draw_resets"):
+            return jax.lax.while_loop(lambda carry: carry[0], redraw, (needed, pool))[1]
 
     def _draw(self, key: jax.Array, first: jax.Array, count: int) -> State:
         """Resets number first to first + count - 1 of every environment: [count, N, ...]."""

@@ -1,4 +1,4 @@
-"""The Batch that update rules get, from a rollout: whitened observations, distributions, advantages."""
+"""The Batch that update rules get, from a rollout: distributions, values, advantages."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from espo_jax import normalize
 from espo_jax.algorithms.types import Batch, TrainState
 from espo_jax.blocks import Blocks
 from espo_jax.config import Config
-from espo_jax.gae import ADVANTAGE_SCALINGS, TIME_LIMITS, gae, standardize
+from espo_jax.gae import ADVANTAGE_SCALINGS, TIME_LIMITS, gae, next_values, standardize
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.networks import Networks
 from espo_jax.rollout import Rollout
@@ -22,10 +22,18 @@ def whiten(config: Config, normalizer: Any, observation: jax.Array) -> jax.Array
     return normalize.normalize(normalizer, observation, config.observation_clip)
 
 
+@jax.named_scope("prepare_batch")
 def prepare_batch(
     networks: Networks, config: Config, state: TrainState, rollout: Rollout, hyperparams: Hyperparams
 ) -> tuple[Batch, jax.Array]:
     """Evaluate policy and critics on a rollout and estimate its advantages.
+
+    Args:
+      networks: networks of raw observations (`Networks.after`).
+      config: static settings.
+      state: the policy and critics of the rollout.
+      rollout: samples.
+      hyperparams: hyperparameters.
 
     Returns:
       The Batch, and the targets of the critics [T, N, 1 + K].
@@ -33,16 +41,15 @@ def prepare_batch(
     hp, num_constraints = hyperparams, networks.num_constraints
     terminated, truncated = TIME_LIMITS[config.time_limit](rollout.terminated, rollout.truncated)
     blocks = Blocks.covering(rollout.num_steps, config.steps_per_block)
-    observation = whiten(config, state.normalizer, rollout.observation)
-    next_observation = whiten(config, state.normalizer, rollout.next_observation)
+    values = jax.vmap(networks.critic, in_axes=(0, None), out_axes=-1)
 
-    def evaluate(block: tuple) -> tuple:
-        observation, next_observation = block
-        values = jax.vmap(networks.critic, in_axes=(0, None), out_axes=-1)
-        distribution = networks.policy(state.policy, observation)
-        return distribution, values(state.critics, observation), values(state.critics, next_observation)
+    def evaluate(observation: jax.Array) -> tuple:
+        return networks.policy(state.policy, observation), values(state.critics, observation)
 
-    distribution, value, next_value = blocks.map(evaluate, (observation, next_observation))
+    distribution, value = blocks.map(evaluate, rollout.observation)
+    next_value = jax.vmap(next_values, in_axes=(-1, -1, None, None), out_axes=-1)(
+        value, values(state.critics, rollout.final_observation), rollout.truncated, rollout.mask
+    )
 
     def advantages(signal: jax.Array, value: jax.Array, next_value: jax.Array, discount: jax.Array, lam: jax.Array):
         def one_env(*args: jax.Array) -> jax.Array:
@@ -67,7 +74,7 @@ def prepare_batch(
         scale = jnp.concatenate([reward_scale[None], cost_scale])
     more_is_better = jnp.array([1.0] + [-1.0] * num_constraints)
     batch = Batch(
-        observation=observation,
+        observation=rollout.observation,
         action=rollout.action,
         log_prob=rollout.log_prob,
         distribution=distribution,

@@ -5,6 +5,7 @@ iteration = roll out, estimate V_r and V_c, advantages, update rule, critics, ne
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
@@ -73,7 +74,12 @@ def make(env: Any, config: Config, update_rule: UpdateRule, sample_size_rule: Ru
     if jax.config.read("jax_enable_x64"):
         raise ValueError("jax_enable_x64 is True: algorithms compute in float32; use them within jax.enable_x64(False)")
     config, rule = settle(config, update_rule, sample_size_rule)
-    wrapped = safety_envs.wrap(env, episode_length=config.episode_length, action_repeat=config.action_repeat)
+    wrapped = safety_envs.wrap(
+        env,
+        episode_length=config.episode_length,
+        action_repeat=config.action_repeat,
+        pool_size=config.reset_pool_size,
+    )
     num_constraints = jax.eval_shape(env.reset, jax.random.key(0)).info["cost"].size
     if num_constraints == 0:
         raise ValueError('the environment reports info["cost"] without a value: it must have one for each constraint')
@@ -126,17 +132,21 @@ def _init(parts: _Parts, key: jax.Array, hyperparams: Hyperparams) -> TrainState
 
 def _step(parts: _Parts, state: TrainState, hyperparams: Hyperparams) -> tuple[TrainState, Metrics]:
     """One iteration."""
-    config, networks = parts.config, parts.networks
+    config = parts.config
+    # Whitening where observations are read costs little; a whitened copy of the rollout would take its memory again.
+    networks = parts.networks.after(partial(whiten, config, state.normalizer))
     key, reset_key, rollout_key, critic_key, update_key = jax.random.split(state.key, 5)
-    env_state, rollout = _roll_out(parts, state, reset_key, rollout_key)
+    env_state, rollout = _roll_out(parts, networks, state, reset_key, rollout_key)
     episode, life_table = estimate_episodes(rollout, state.life_table, state.episode.length)
     batch, target = prepare_batch(networks, config, state, rollout, hyperparams)
     problem = pose(networks, config, state, batch, episode, update_key, hyperparams)
-    update = parts.update_rule.update(problem, state.rule_state)
-    critics, critic_state, critic_loss = critic.OPTIMIZERS[config.critic_optimizer].fit(
-        networks.critic, state.critics, state.critic_optimizer, critic_key,
-        critic.Samples(batch.observation, target, batch.mask, batch.blocks), critic_settings(config, hyperparams),
-    )  # fmt: skip
+    with jax.named_scope("update_policy"):
+        update = parts.update_rule.update(problem, state.rule_state)
+    with jax.named_scope("fit_critics"):
+        critics, critic_state, critic_loss = critic.OPTIMIZERS[config.critic_optimizer].fit(
+            networks.critic, state.critics, state.critic_optimizer, critic_key,
+            critic.Samples(batch.observation, target, batch.mask, batch.blocks), critic_settings(config, hyperparams),
+        )  # fmt: skip
     mode = modes.mode_of(update.active, conflict.in_conflict(update.gram, update.active))
     learned = TrainState(
         key=key,
@@ -168,13 +178,16 @@ def _restart(parts: _Parts, key: jax.Array) -> Any:
     return state if parts.config.reset_each_iteration else parts.env.stagger(state)
 
 
-def _roll_out(parts: _Parts, state: TrainState, reset_key: jax.Array, rollout_key: jax.Array) -> tuple[Any, Rollout]:
+@jax.named_scope("roll_out")
+def _roll_out(
+    parts: _Parts, networks: Networks, state: TrainState, reset_key: jax.Array, rollout_key: jax.Array
+) -> tuple[Any, Rollout]:
     """Take the samples of the iteration with the current policy."""
-    config, networks = parts.config, parts.networks
+    config = parts.config
     env_state = _restart(parts, reset_key) if config.reset_each_iteration else state.env_state
 
     def act(observation: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        distribution = networks.policy(state.policy, whiten(config, state.normalizer, observation))
+        distribution = networks.policy(state.policy, observation)
         action = policy.sample(key, distribution)
         return action, policy.log_prob(distribution, action)
 
@@ -222,6 +235,7 @@ def critic_settings(config: Config, hyperparams: Hyperparams) -> critic.CriticSe
     )
 
 
+@jax.named_scope("next_sample_size")
 def next_sample_size(rule: SampleSizeRule, problem: Problem, update: Update, iteration: jax.Array) -> jax.Array:
     """Number of samples of the next iteration by a sample-size rule: [] int32."""
     config, hp, choice, batch = problem.config, problem.hyperparams, problem.choice, problem.batch

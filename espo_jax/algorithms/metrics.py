@@ -91,7 +91,7 @@ def find_nonfinite(
     mask = rollout.mask[..., None]
     outcome = jnp.concatenate([jnp.stack([update.kl, update.cg_residual]), update.gram.ravel(), update.multiplier])
     quantities = {
-        "observation": jnp.where(mask, rollout.next_observation, 0.0),
+        "observation": jnp.where(rollout.mask & ~rollout.finite, jnp.nan, 0.0),
         "action": jnp.where(mask, rollout.action, 0.0),
         "reward": jnp.where(mask, rollout.reward[..., None], 0.0),
         "cost": jnp.where(mask, rollout.cost, 0.0),

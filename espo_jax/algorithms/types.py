@@ -57,7 +57,7 @@ class Batch(NamedTuple):
     """The samples that an update rule gets.
 
     Args:
-      observation: [T, N, O] whitened observations.
+      observation: [T, N, O] observations, not whitened.
       action: [T, N, A] actions.
       log_prob: [T, N] log density of the actions under the current policy.
       distribution: Gaussians of the current policy, [T, N, A].
@@ -81,7 +81,7 @@ class Problem(NamedTuple):
     """What an update rule gets.
 
     Args:
-      networks: policy and critics as functions of flat parameters.
+      networks: policy and critics as functions of flat parameters and of observations that are not whitened.
       params: [P] parameters of the policy.
       batch: samples.
       episode: estimates of V_r, V_c and the length of an episode.

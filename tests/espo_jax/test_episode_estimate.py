@@ -149,7 +149,8 @@ def rollout_of(ages, costs, terminated):
     zeros = jnp.zeros((*ages.shape, 1))
     return Rollout(
         observation=zeros, action=zeros, log_prob=zeros[..., 0], reward=2 * costs, cost=costs[..., None],
-        next_observation=zeros, terminated=terminated, truncated=jnp.zeros_like(terminated), finished=terminated,
+        final_observation=zeros, finite=jnp.ones_like(terminated),
+        terminated=terminated, truncated=jnp.zeros_like(terminated), finished=terminated,
         age=ages,
         mask=jnp.ones_like(terminated),
     )  # fmt: skip

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import safety_envs
 
+from espo_jax.gae import next_values
 from espo_jax.rollout import collect
 from tests.probe_envs import CountingEnv, TugOfWar
 
@@ -45,13 +46,36 @@ def test_holds_what_happened_for_any_size(counted, sample_size):
         assert rollout.mask[:length, env].all()
         np.testing.assert_array_equal(rollout.observation[:length, env, 1], age)
         np.testing.assert_array_equal(rollout.age[:length, env], age)
-        # the observation a step led to, before any reset: 5 where the episode ended, never 0
-        np.testing.assert_array_equal(rollout.next_observation[:length, env, 1], age + 1)
         np.testing.assert_array_equal(rollout.terminated[:length, env], age == 4)
         np.testing.assert_array_equal(rollout.cost[:length, env], np.full((length, 1), 2.0))
         assert int(state.info["steps"][env]) == ((length - 1) % 5 + 1 if length else 0)
     assert not rollout.truncated.any()
+    np.testing.assert_array_equal(rollout.finite, rollout.mask)
+    np.testing.assert_array_equal(rollout.final_observation[-1], state.obs)
     assert float(rollout.episodes_finished) == sum(length // 5 for length in lengths)
+
+
+@pytest.mark.parametrize("sample_size", [0, 2, 15, 38, 3 * CAPACITY])
+def test_every_sample_has_the_value_of_where_it_led(sample_size):
+    """With the age as the value: 5 at the time limit, before the reset, and never 0."""
+    wrapped, state = start(CountingEnv(lifetime=100, episode_length=5))
+    _, rollout = collect(wrapped, counting_action, state, jax.random.key(0), jnp.int32(sample_size), CAPACITY)
+    age, final = rollout.observation[..., 1], rollout.final_observation[..., 1]
+    chex.assert_shape(final, (-(-CAPACITY // 5) + 1, 3))
+    value = next_values(age, final, rollout.truncated, rollout.mask)
+    np.testing.assert_array_equal(np.where(rollout.mask, value, 0), np.where(rollout.mask, age + 1, 0))
+    assert int(rollout.truncated.sum()) == sum(int(n) // 5 for n in rollout.mask.sum(axis=0))
+
+
+def test_an_observation_that_is_not_finite_is_noted_where_the_episode_ends_with_it():
+    class Breaks(CountingEnv):
+        def step(self, state, action):
+            state = super().step(state, action)
+            return state.replace(obs=jnp.where(state.done, jnp.nan, state.obs))
+
+    wrapped, state = start(Breaks(lifetime=5, episode_length=100))
+    _, rollout = collect(wrapped, counting_action, state, jax.random.key(0), jnp.int32(21), CAPACITY)
+    np.testing.assert_array_equal(rollout.finite, rollout.mask & ~rollout.terminated)
 
 
 def test_one_compile_for_every_size():
@@ -155,7 +179,7 @@ def test_unused_entries_are_zero_also_in_lanes_that_wait():
     wrapped, state = start(TugOfWar())
     run = lambda n: collect(wrapped, acting, state, jax.random.key(0), n, CAPACITY)[1]  # noqa: E731
     rollout = jax.vmap(run)(jnp.array([10, 60], jnp.int32))
-    for leaf in rollout:
+    for leaf in rollout._replace(final_observation=rollout.mask):
         unused = ~np.asarray(rollout.mask)
         assert not np.asarray(leaf)[unused].any()
 

@@ -1,0 +1,177 @@
+"""How many kernels one iteration runs in sequence, and how much memory it takes: counted, not timed.
+
+    python experiments/benchmarks/launches.py
+    python experiments/benchmarks/launches.py --algorithms espo cup --samples 1048576 --num-envs 4096 --accelerator
+
+The iteration is compiled, not run. Every operation of the compiled program that does work counts as a kernel, times the
+trip counts of the loops around it. XLA knows the trip count of most loops; of those that depend on data it is taken for
+a typical iteration: all X samples, a line search that accepts its first step, L-BFGS that accepts every step, no reset
+drawn. An accelerator fuses other operations than a CPU does, so read the numbers against each other.
+"""
+
+import collections
+import math
+import os
+import re
+from dataclasses import dataclass
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"  # same operations
+
+import common
+import jax
+import tyro
+
+from espo_jax.config import Config
+
+_FREE = {
+    "after-all", "bitcast", "call", "conditional", "constant", "get-tuple-element", "opt-barrier", "parameter", "tuple",
+    "while",
+}  # fmt: skip
+PARTS = ("roll_out", "estimate_episodes", "prepare_batch", "update_policy", "fit_critics", "next_sample_size")
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
+_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = .*? ([a-z][\w\-]*)\(")
+
+
+@dataclass(frozen=True)
+class Args:
+    """Count the kernels and the memory of an iteration.
+
+    Attributes:
+      algorithms: algorithms.
+      task: task name.
+      backend: physics.
+      samples: numbers of samples X.
+      num_envs: numbers of parallel environments.
+    """
+
+    algorithms: tuple[str, ...] = ("espo",)
+    task: str = "safety_reacher"
+    backend: str = "spring"
+    samples: tuple[int, ...] = (2**14, 2**17, 2**20)
+    num_envs: tuple[int, ...] = (256, 1024, 4096, 16384)
+
+
+def trips_of_loops(config: Config) -> dict[str, float]:
+    """Trip counts of the loops that depend on data, by the named scope that they stand in."""
+    samples = config.base_sample_size
+    steps = math.ceil(samples / config.num_envs)
+    sizes = {"fit_critics": config.critic_minibatch_size, "update_policy": config.policy_minibatch_size}
+    passes = {"fit_critics": config.critic_passes, "update_policy": config.policy_passes}
+    return {
+        "time_steps": steps,
+        "draw_resets": 0,
+        "blocks": math.ceil(steps / config.steps_per_block),
+        "trials": config.lbfgs_iterations,
+        "halvings": 1,
+        **{f"{part}/passes": n for part, n in passes.items()},
+        **{f"{part}/minibatches": math.ceil(samples / n) for part, n in sizes.items()},
+    }
+
+
+def kernels(program: str, trips: dict[str, float]) -> collections.Counter[str]:
+    """Number of kernels by part of the iteration.
+
+    Args:
+      program: text of the compiled program.
+      trips: trip counts of the loops whose count the program does not have, by named scope.
+    """
+    bodies: dict[str, list[str]] = collections.defaultdict(list)
+    name = entry = ""
+    for line in program.splitlines():
+        if match := _COMPUTATION.match(line):
+            name = match[1]
+            entry = name if line.startswith("ENTRY") else entry
+        elif name:
+            bodies[name].append(line)
+
+    def count(name: str) -> collections.Counter[str]:
+        total: collections.Counter[str] = collections.Counter()
+        for line in bodies[name]:
+            match = _INSTRUCTION.match(line)
+            if match is None:
+                continue
+            if match[1] == "while":
+                for part, number in (count(_called(line, "body")) + count(_called(line, "condition"))).items():
+                    total[part] += number * _trip_count(line, trips)
+            elif match[1] == "call":
+                total += count(_called(line, "to_apply"))
+            elif match[1] == "conditional":
+                branches = re.findall(
+                    r"(?:branch_computations=\{|(?:true|false)_computation=)([^},]+(?:, [^}]+)?)", line
+                )
+                total += max((count(b.strip(" %")) for group in branches for b in group.split(",")), key=sum_of)
+            elif match[1] not in _FREE:
+                total[_part(line)] += 1
+        return total
+
+    return count(entry)
+
+
+def sum_of(counts: collections.Counter[str]) -> float:
+    return sum(counts.values())
+
+
+def _called(line: str, role: str) -> str:
+    found = re.search(rf"{role}=%?([\w.\-]+)", line)
+    assert found is not None, line
+    return found[1]
+
+
+def _scope(line: str) -> str:
+    found = re.search(r'op_name="([^"]*)"', line)
+    return found[1] if found else ""
+
+
+def _part(line: str) -> str:
+    return next((part for part in PARTS if f"/{part}/" in _scope(line)), "rest")
+
+
+def _trip_count(line: str, trips: dict[str, float]) -> float:
+    """What the program says, or the count of the innermost named scope around the loop."""
+    if known := re.search(r'known_trip_count":\{"n":"(\d+)"', line):
+        return int(known[1])
+    scope = _scope(line)
+    around = scope.split("/while")
+    for name, number in trips.items():
+        part, _, loop = name.rpartition("/")
+        if around[-2].endswith(f"/{loop}") and part in scope:
+            return number
+    raise SystemExit(f"no trip count for the loop {scope!r}")
+
+
+def row(args: Args, name: str, samples: int, num_envs: int) -> list[str]:
+    """One compiled iteration: kernels by part, and bytes."""
+    settings = {"num_envs": num_envs, "base_sample_size": samples}
+    _, algorithm, hp = common.make(args.task, args.backend, algorithm=name, **settings)
+    state = jax.eval_shape(lambda key: algorithm.init(key, hp), jax.random.key(0))
+    compiled = jax.jit(algorithm.step, donate_argnums=0).lower(state, hp).compile()
+    counts = kernels(compiled.as_text(), trips_of_loops(algorithm.config))
+    memory = compiled.memory_analysis()
+    total = (
+        memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+        - memory.alias_size_in_bytes
+    )  # fmt: skip
+    numbers = [counts[part] for part in (*PARTS, "rest")]
+    return [
+        name,
+        f"{samples:,}",
+        f"{num_envs:,}",
+        *(f"{n:,.0f}" for n in (*numbers, sum(numbers))),
+        f"{total / 1e6:,.0f}",
+    ]
+
+
+def main(args: Args) -> None:
+    print(common.machine())
+    print(f"{args.task} on {args.backend}; kernels of one iteration in sequence, and MB\n")
+    head = ["algorithm", "X", "environments", *PARTS, "rest", "all", "MB"]
+    print(common.table(head, []), flush=True)
+    for name in args.algorithms:
+        for samples in args.samples:
+            for num_envs in args.num_envs:
+                if num_envs <= samples:
+                    print("| " + " | ".join(row(args, name, samples, num_envs)) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
