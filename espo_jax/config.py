@@ -6,6 +6,8 @@ import math
 from espo_jax import conflict, critic, gae, multiplier, policy, sample_size
 from espo_jax.settings import check_settings, documented, setting
 
+CPU_BLOCK_SIZE = 1600  # samples; their activations fit into the cache
+
 
 @documented
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +28,11 @@ class Config:
         range="[0, inf)",
         none="zeta_positive",
     )
-    block_size: int = setting(
-        1_600,
+    block_size: int | None = setting(
+        None,
         "number of samples that each pass over the rollout handles at once; the work is proportional to the number of "
         "blocks in use",
+        none="1,600 on a CPU, which its cache holds; on an accelerator as many as take 1 GiB",
     )
     episode_length: int | None = setting(
         None, "time limit of an episode in control steps", none="the environment's own"
@@ -134,7 +137,7 @@ class Config:
     @property
     def steps_per_block(self) -> int:
         """Number of time steps of a block; all environments of a time step stay together."""
-        return max(1, min(self.block_size, self.base_sample_size) // self.num_envs)
+        return max(1, min(self.block_size or CPU_BLOCK_SIZE, self.max_sample_size) // self.num_envs)
 
     @property
     def max_sample_size(self) -> int:

@@ -1,6 +1,7 @@
 """Checks of the static settings, the rules and the hyperparameters against each other and the environment."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
@@ -12,6 +13,8 @@ from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.sample_size import Evidence, SampleSizeRule
 from espo_jax.settings import choose
+
+_BLOCK_BYTES = 2**30  # of memory for a block on an accelerator
 
 # A rule for the sample size: a name, a function from the evidence of an iteration to a size, or a SampleSizeRule.
 Rule = SampleSizeRule | Callable[[Evidence], jax.Array] | str
@@ -47,9 +50,35 @@ def settle(
     if blocks < rule.min_blocks:
         raise ValueError(
             f"sample_size_rule is {name!r}: it needs {rule.min_blocks} blocks of samples to compare, "
-            f"and block_size {config.block_size} makes {blocks} of base_sample_size ({config.base_sample_size})"
+            f"and blocks of {config.steps_per_block * config.num_envs} samples (block_size) make {blocks} of "
+            f"base_sample_size ({config.base_sample_size})"
         )
     return config, rule
+
+
+def fit_blocks(
+    config: Config, rule: SampleSizeRule, observation_size: int, num_constraints: int, platform: str
+) -> Config:
+    """The config with a block size for the device, if it has none: few large blocks on an accelerator.
+
+    There, the time goes to launching kernels. Blocks are of equal size, as few as fit into _BLOCK_BYTES.
+
+    Args:
+      config: static settings.
+      rule: the sample-size rule in use, which may need several blocks.
+      observation_size: O.
+      num_constraints: K.
+      platform: JAX's name of the kind of device.
+    """
+    if config.block_size is not None or platform == "cpu":
+        return config
+    # Inputs, and what the layers of all critics keep for their gradient.
+    widest = max(sum(config.policy_hidden_sizes), sum(config.critic_hidden_sizes))
+    sample_bytes = 4 * (2 * observation_size + 4 * (1 + num_constraints) * widest)
+    steps = math.ceil(config.max_sample_size / config.num_envs)
+    least = rule.min_blocks * config.max_sample_size / config.base_sample_size
+    blocks = math.ceil(max(config.max_sample_size * sample_bytes / _BLOCK_BYTES, least))
+    return dataclasses.replace(config, block_size=math.ceil(steps / blocks) * config.num_envs)
 
 
 def check_hyperparams(

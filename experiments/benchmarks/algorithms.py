@@ -19,7 +19,7 @@ import tyro
 import espo_jax
 from espo_jax import algorithms
 from espo_jax.algorithms import checks, iteration
-from espo_jax.algorithms.batch import prepare_batch
+from espo_jax.algorithms.batch import prepare_batch, whiten
 from espo_jax.episode_estimate import estimate_episodes
 from espo_jax.presets import preset, resolve
 
@@ -67,7 +67,8 @@ def update_fn(name, algorithm, hp, state):
     """(samples) -> what the update rule makes of them, and the next sample size; state and settings are constants."""
     rule = algorithms.RULES[name]
     _, size_rule = checks.settle(algorithm.config, rule)
-    networks, config = algorithm.networks, algorithm.config
+    config = algorithm.config
+    networks = algorithm.networks.after(lambda observation: whiten(config, state.normalizer, observation))
     rule_state = rule.init(networks, state.policy, config, hp)
 
     def run(rollout):

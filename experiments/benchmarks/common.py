@@ -42,11 +42,12 @@ def interleaved_median_seconds(runs: dict[Any, Callable[[], Any]], repeats: int)
     return {name: float(np.median(values[2:])) for name, values in times.items()}
 
 
-def make(task: str, backend: str, **settings: Any) -> tuple:
+def make(task: str, backend: str, algorithm: str = "espo", **settings: Any) -> tuple:
     """Environment, algorithm, hyperparameters of a task with the paper's settings and some changes."""
     env = safety_envs.make(task, backend=backend)
-    config, hyperparams = resolve({**preset("paper", task), **settings}, env)
-    return env, espo_jax.espo.make(env, config), espo_jax.Hyperparams.create(**hyperparams, config=config)
+    config, hyperparams = resolve({**preset("paper", task, algorithm), **settings}, env)
+    made = espo_jax.algorithms.make(algorithm, env, config)
+    return env, made, espo_jax.Hyperparams.create(**hyperparams, config=config)
 
 
 def rollout_fn(algorithm: Any) -> Callable:

@@ -42,6 +42,7 @@ class Args:
       backend: physics.
       samples: numbers of samples X.
       num_envs: numbers of parallel environments.
+      platform: kind of device for which the size of the blocks is chosen: cpu, gpu or tpu.
     """
 
     algorithms: tuple[str, ...] = ("espo",)
@@ -49,6 +50,7 @@ class Args:
     backend: str = "spring"
     samples: tuple[int, ...] = (2**14, 2**17, 2**20)
     num_envs: tuple[int, ...] = (256, 1024, 4096, 16384)
+    platform: str = "gpu"
 
 
 def trips_of_loops(config: Config) -> dict[str, float]:
@@ -142,6 +144,7 @@ def _trip_count(line: str, trips: dict[str, float]) -> float:
 def row(args: Args, name: str, samples: int, num_envs: int) -> list[str]:
     """One compiled iteration: kernels by part, and bytes."""
     settings = {"num_envs": num_envs, "base_sample_size": samples}
+    jax.default_backend = lambda: args.platform  # what `make` asks for
     _, algorithm, hp = common.make(args.task, args.backend, algorithm=name, **settings)
     state = jax.eval_shape(lambda key: algorithm.init(key, hp), jax.random.key(0))
     compiled = jax.jit(algorithm.step, donate_argnums=0).lower(state, hp).compile()
@@ -163,7 +166,9 @@ def row(args: Args, name: str, samples: int, num_envs: int) -> list[str]:
 
 def main(args: Args) -> None:
     print(common.machine())
-    print(f"{args.task} on {args.backend}; kernels of one iteration in sequence, and MB\n")
+    print(
+        f"{args.task} on {args.backend}, blocks for a {args.platform}; kernels of one iteration in sequence, and MB\n"
+    )
     head = ["algorithm", "X", "environments", *PARTS, "rest", "all", "MB"]
     print(common.table(head, []), flush=True)
     for name in args.algorithms:

@@ -17,7 +17,7 @@ import tyro
 
 from espo_jax import critic, natural_gradient, surrogate
 from espo_jax.algorithms import iteration, natural_steps
-from espo_jax.algorithms.batch import prepare_batch
+from espo_jax.algorithms.batch import prepare_batch, whiten
 from espo_jax.presets import preset
 
 
@@ -88,11 +88,12 @@ def by_num_envs(args: Args) -> str:
 
 def parts(args: Args) -> str:
     _, algorithm, hp = common.make(args.task, args.backend, num_envs=args.detail_envs)
-    config, networks = algorithm.config, algorithm.networks
+    config = algorithm.config
     state = jax.jit(algorithm.init)(jax.random.key(0), hp)
     step = jax.jit(algorithm.step)
     for _ in range(args.warm_iterations):
         state, _ = step(state, hp)
+    networks = algorithm.networks.after(lambda observation: whiten(config, state.normalizer, observation))
     size = jnp.int32(config.base_sample_size)
     _, rollout = jax.jit(common.rollout_fn(algorithm))(state, size)
     prepare = lambda rollout: prepare_batch(networks, config, state, rollout, hp)  # noqa: E731

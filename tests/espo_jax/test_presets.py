@@ -54,7 +54,14 @@ OTHERS = {"cagrad_radius", "cost_tolerance", "variance_tolerance"}
 def test_paper_preset_leaves_nothing_that_decides_the_result_to_the_defaults(algorithm):
     """Left to the defaults: the blocks' and the buffer's size, and Adam's settings, which L-BFGS does not use."""
     known = set(presets._CONFIG_FIELDS) | set(presets._HYPERPARAM_FIELDS)
-    free = {"block_size", "max_zeta_positive", "critic_passes", "critic_minibatch_size", "critic_max_gradient_norm"}
+    free = {
+        "block_size",
+        "reset_pool_size",
+        "max_zeta_positive",
+        "critic_passes",
+        "critic_minibatch_size",
+        "critic_max_gradient_norm",
+    }
     own = FIRST_ORDER if algorithm in ("cup", "ppo_lagrangian") else set()
     own = own | ({"cost_tolerance"} if algorithm == "crpo" else set())
     expected = known - free - {"critic_learning_rate"} - FIRST_ORDER - OTHERS | own

@@ -5,6 +5,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -41,7 +42,7 @@ class EngineBatch:
         self._model, self._frame_skip, self._dt = model, task.frame_skip, model.opt.timestep * task.frame_skip
         # Contact forces are not computed by a step but from all that it leaves in the MjData.
         self._post_constraint = "contact_force" in task.fields
-        self._data = mujoco.MjData(model) if self._post_constraint else None
+        self._data: Any = mujoco.MjData(model) if self._post_constraint else None
         self._batch = batch = Batch(model, count, min(num_threads(), count), persistent=self._post_constraint)
         self._changes = [batch.expand(name) for name in changed]
         self._size = mujoco.mj_stateSize(model, int(STATE))

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from espo_jax import algorithms, espo, sample_size
+from espo_jax import Config, algorithms, espo, sample_size
 from espo_jax.algorithms import crpo
-from espo_jax.algorithms.checks import settle
+from espo_jax.algorithms.checks import fit_blocks, settle
 from espo_jax.sample_size import SampleSizeRule
 from tests.probe_envs import TugOfWar
 from tests.problems import TINY_CONFIG, hyperparams, stacked
@@ -48,9 +48,27 @@ def test_the_rule_for_the_sample_size_is_the_one_passed_or_configured_or_the_alg
 @pytest.mark.parametrize("rule", ["norm_test", "inner_product_test"])
 def test_too_few_blocks_are_refused(rule):
     config = dataclasses.replace(TINY_CONFIG, sample_size_rule=rule, block_size=40)
-    with pytest.raises(ValueError, match=f"sample_size_rule is '{rule}': it needs 4 blocks .* block_size 40 makes 2"):
+    with pytest.raises(
+        ValueError, match=f"sample_size_rule is '{rule}': it needs 4 blocks .* blocks of 40 samples .* make 2"
+    ):
         settle(config, crpo.RULE)
     settle(dataclasses.replace(config, block_size=20), crpo.RULE)
+
+
+@pytest.mark.parametrize(
+    ("num_envs", "samples", "observation_size", "blocks"),
+    [(16, 16_000, 11, 1), (4096, 2**20, 11, 5), (4096, 2**20, 376, 9)],
+)
+def test_an_accelerator_has_few_large_blocks(num_envs, samples, observation_size, blocks):
+    config = Config(num_envs=num_envs, base_sample_size=samples)
+    rule = sample_size.RULES["gradient_conflict"]
+    assert fit_blocks(config, rule, observation_size, 1, "cpu") == config
+    fitted = fit_blocks(config, rule, observation_size, 1, "gpu")
+    assert fitted.capacity / fitted.steps_per_block == blocks
+    assert fitted.capacity * num_envs < 1.01 * fitted.max_sample_size + blocks * num_envs
+    assert fit_blocks(fitted, rule, observation_size, 1, "gpu") == fitted, "a block size that is given is kept"
+    compared = fit_blocks(config, sample_size.RULES["norm_test"], observation_size, 1, "gpu")
+    assert compared.base_sample_size >= 4 * compared.steps_per_block * compared.num_envs
 
 
 def test_a_rule_of_ones_own_must_be_a_function_and_may_need_blocks():
