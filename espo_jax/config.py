@@ -7,6 +7,7 @@ from espo_jax import conflict, critic, gae, multiplier, policy, sample_size
 from espo_jax.settings import check_settings, documented, setting
 
 CPU_BLOCK_SIZE = 1600  # samples; their activations fit into the cache
+CPU_CRITIC_MINIBATCH_SIZE, CPU_POLICY_MINIBATCH_SIZE = 128, 64  # samples
 
 
 @documented
@@ -101,14 +102,22 @@ class Config:
     )  # fmt: skip
     lbfgs_iterations: int = setting(25, "number of L-BFGS iterations for each critic in an iteration")
     critic_passes: int = setting(10, "number of passes over the samples when adam fits the critics")
-    critic_minibatch_size: int = setting(128, "number of samples of a minibatch when adam fits the critics")
+    critic_minibatch_size: int | None = setting(
+        None,
+        "number of samples of a minibatch when adam fits the critics",
+        none="128 on a CPU; on an accelerator a 32nd of base_sample_size",
+    )
     critic_max_gradient_norm: float = setting(
         40.0, "norm to which the gradients of the critics are clipped when adam fits them", range="(0, inf]"
     )
     policy_passes: int = setting(
         40, "largest number of passes over the samples of a first-order policy update (cup, ppo_lagrangian)"
     )
-    policy_minibatch_size: int = setting(64, "number of samples of a minibatch of a first-order policy update")
+    policy_minibatch_size: int | None = setting(
+        None,
+        "number of samples of a minibatch of a first-order policy update",
+        none="64 on a CPU; on an accelerator a 32nd of base_sample_size",
+    )
     policy_max_gradient_norm: float = setting(
         40.0, "norm to which the gradients of a first-order policy update are clipped", range="(0, inf]"
     )
@@ -138,6 +147,16 @@ class Config:
     def steps_per_block(self) -> int:
         """Number of time steps of a block; all environments of a time step stay together."""
         return max(1, min(self.block_size or CPU_BLOCK_SIZE, self.max_sample_size) // self.num_envs)
+
+    @property
+    def critic_samples_per_minibatch(self) -> int:
+        """Number of samples of a minibatch of the critics."""
+        return self.critic_minibatch_size or CPU_CRITIC_MINIBATCH_SIZE
+
+    @property
+    def policy_samples_per_minibatch(self) -> int:
+        """Number of samples of a minibatch of a first-order policy update."""
+        return self.policy_minibatch_size or CPU_POLICY_MINIBATCH_SIZE
 
     @property
     def max_sample_size(self) -> int:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,7 +15,8 @@ from espo_jax.hyperparams import Hyperparams
 from espo_jax.sample_size import Evidence, SampleSizeRule
 from espo_jax.settings import choose
 
-_BLOCK_BYTES = 2**30  # of memory for a block on an accelerator
+# On an accelerator: bytes of a block, minibatches of a pass, and the most that an iteration may take.
+_BLOCK_BYTES, _MINIBATCHES, _MOST_MINIBATCHES = 2**30, 32, 20_000
 
 # A rule for the sample size: a name, a function from the evidence of an iteration to a size, or a SampleSizeRule.
 Rule = SampleSizeRule | Callable[[Evidence], jax.Array] | str
@@ -56,29 +58,60 @@ def settle(
     return config, rule
 
 
-def fit_blocks(
-    config: Config, rule: SampleSizeRule, observation_size: int, num_constraints: int, platform: str
+def fit_device(
+    config: Config,
+    update_rule: UpdateRule,
+    rule: SampleSizeRule,
+    observation_size: int,
+    num_constraints: int,
+    platform: str,
 ) -> Config:
-    """The config with a block size for the device, if it has none: few large blocks on an accelerator.
+    """The config with sizes for the kind of device where it has none.
 
-    There, the time goes to launching kernels. Blocks are of equal size, as few as fit into _BLOCK_BYTES.
+    On an accelerator the time goes to launching kernels. So blocks are as few as fit into _BLOCK_BYTES, of equal size,
+    and a pass has a fixed number of minibatches.
 
     Args:
       config: static settings.
+      update_rule: the update rule in use.
       rule: the sample-size rule in use, which may need several blocks.
       observation_size: O.
       num_constraints: K.
       platform: JAX's name of the kind of device.
+
+    Raises:
+      ValueError: minibatches are so small that an iteration on an accelerator would take too many, one after the other.
     """
-    if config.block_size is not None or platform == "cpu":
+    if platform == "cpu":
         return config
-    # Inputs, and what the layers of all critics keep for their gradient.
-    widest = max(sum(config.policy_hidden_sizes), sum(config.critic_hidden_sizes))
-    sample_bytes = 4 * (2 * observation_size + 4 * (1 + num_constraints) * widest)
-    steps = math.ceil(config.max_sample_size / config.num_envs)
-    least = rule.min_blocks * config.max_sample_size / config.base_sample_size
-    blocks = math.ceil(max(config.max_sample_size * sample_bytes / _BLOCK_BYTES, least))
-    return dataclasses.replace(config, block_size=math.ceil(steps / blocks) * config.num_envs)
+    if config.block_size is None:
+        # Inputs, and what the layers of all critics keep for their gradient.
+        widest = max(sum(config.policy_hidden_sizes), sum(config.critic_hidden_sizes))
+        sample_bytes = 4 * (2 * observation_size + 4 * (1 + num_constraints) * widest)
+        least = (rule.min_blocks - 1) * config.max_sample_size // config.base_sample_size + 1
+        blocks = max(math.ceil(config.max_sample_size * sample_bytes / _BLOCK_BYTES), least)
+        steps = math.ceil(config.max_sample_size / config.num_envs)
+        config = dataclasses.replace(config, block_size=math.ceil(steps / blocks) * config.num_envs)
+    for part, needed in (("critic", config.critic_optimizer == "adam"), ("policy", update_rule.first_order)):
+        if needed:
+            config = _fit_minibatches(config, part, platform)
+    return config
+
+
+def _fit_minibatches(config: Config, part: str, platform: str) -> Config:
+    name, passes = f"{part}_minibatch_size", getattr(config, f"{part}_passes")
+    size, samples = getattr(config, name), config.base_sample_size
+    fitting = math.ceil(samples / _MINIBATCHES)
+    if size is None:
+        changes: dict[str, Any] = {name: fitting}
+        return dataclasses.replace(config, **changes)
+    if (total := passes * math.ceil(samples / size)) > _MOST_MINIBATCHES:
+        raise ValueError(
+            f"{name} is {size}: {passes} passes over {samples:,} samples would take {total:,} gradient steps one after "
+            f"the other in each iteration, and on a {platform} at most {_MOST_MINIBATCHES:,} are allowed; without "
+            f"{name} a minibatch has {fitting:,} samples"
+        )
+    return config
 
 
 def check_hyperparams(

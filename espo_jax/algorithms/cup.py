@@ -75,4 +75,4 @@ def projection_coefficient(problem: Problem) -> jax.Array:
     return (1 - hp.cost_discount * hp.cost_gae_lambda) * horizon
 
 
-RULE = UpdateRule("cup", update, init_first_order)
+RULE = UpdateRule("cup", update, init_first_order, first_order=True)

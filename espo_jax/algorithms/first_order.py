@@ -117,7 +117,7 @@ def descend(
         },
         batch.mask,
         num_passes=config.policy_passes,
-        minibatch_size=config.policy_minibatch_size,
+        minibatch_size=config.policy_samples_per_minibatch,
         stop_fn=too_far,
         needed=needed,
     )

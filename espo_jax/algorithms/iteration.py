@@ -16,7 +16,7 @@ from safety_envs.base import strongly_typed
 
 from espo_jax import conflict, critic, modes, normalize, policy, sample_size, surrogate
 from espo_jax.algorithms.batch import prepare_batch, whiten
-from espo_jax.algorithms.checks import Rule, check_hyperparams, fit_blocks, settle
+from espo_jax.algorithms.checks import Rule, check_hyperparams, fit_device, settle
 from espo_jax.algorithms.inference import inference_fn
 from espo_jax.algorithms.metrics import Metrics, find_nonfinite, measure
 from espo_jax.algorithms.types import Batch, Problem, TrainState, Update, UpdateRule
@@ -83,7 +83,7 @@ def make(env: Any, config: Config, update_rule: UpdateRule, sample_size_rule: Ru
     num_constraints = jax.eval_shape(env.reset, jax.random.key(0)).info["cost"].size
     if num_constraints == 0:
         raise ValueError('the environment reports info["cost"] without a value: it must have one for each constraint')
-    config = fit_blocks(config, rule, env.observation_size, num_constraints, jax.default_backend())
+    config = fit_device(config, update_rule, rule, env.observation_size, num_constraints, jax.default_backend())
     networks = make_networks(env.observation_size, env.action_size, num_constraints, config)
     episode_length = wrapped.episode_length // wrapped.action_repeat
     parts = _Parts(wrapped, config, networks, update_rule, rule, episode_length, env.observation_size)
@@ -231,7 +231,7 @@ def critic_settings(config: Config, hyperparams: Hyperparams) -> critic.CriticSe
         learning_rate=hyperparams.critic_learning_rate,
         max_gradient_norm=config.critic_max_gradient_norm,
         num_passes=config.critic_passes,
-        minibatch_size=config.critic_minibatch_size,
+        minibatch_size=config.critic_samples_per_minibatch,
         lbfgs_iterations=config.lbfgs_iterations,
     )
 

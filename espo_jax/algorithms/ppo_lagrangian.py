@@ -47,4 +47,4 @@ def mixture(multiplier: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.ones(1), multiplier]) / (1 + jnp.sum(multiplier))
 
 
-RULE = UpdateRule("ppo_lagrangian", update, init_first_order)
+RULE = UpdateRule("ppo_lagrangian", update, init_first_order, first_order=True)

@@ -144,6 +144,7 @@ class UpdateRule(NamedTuple):
       init: (networks, params [P], config, hyperparams) -> state.
       sample_size_rule: the sample-size rule in use if the config names none.
       balances: whether the rule has a balance mode; config.conflict_resolution applies to it.
+      first_order: whether the rule descends on minibatches; config.policy_minibatch_size applies to it.
     """
 
     name: str
@@ -151,3 +152,4 @@ class UpdateRule(NamedTuple):
     init: Callable[[Networks, jax.Array, Config, Hyperparams], Any] = lambda *_: ()
     sample_size_rule: str = "fixed"
     balances: bool = False
+    first_order: bool = False

@@ -57,7 +57,7 @@ def trips_of_loops(config: Config) -> dict[str, float]:
     """Trip counts of the loops that depend on data, by the named scope that they stand in."""
     samples = config.base_sample_size
     steps = math.ceil(samples / config.num_envs)
-    sizes = {"fit_critics": config.critic_minibatch_size, "update_policy": config.policy_minibatch_size}
+    sizes = {"fit_critics": config.critic_samples_per_minibatch, "update_policy": config.policy_samples_per_minibatch}
     passes = {"fit_critics": config.critic_passes, "update_policy": config.policy_passes}
     return {
         "time_steps": steps,
@@ -86,31 +86,30 @@ def kernels(program: str, trips: dict[str, float]) -> collections.Counter[str]:
         elif name:
             bodies[name].append(line)
 
-    def count(name: str) -> collections.Counter[str]:
+    def count(name: str, part: str) -> collections.Counter[str]:
+        """Kernels of a computation that is called from a part of the iteration."""
         total: collections.Counter[str] = collections.Counter()
         for line in bodies[name]:
             match = _INSTRUCTION.match(line)
             if match is None:
                 continue
+            here = _part(line) or part
             if match[1] == "while":
-                for part, number in (count(_called(line, "body")) + count(_called(line, "condition"))).items():
-                    total[part] += number * _trip_count(line, trips)
+                turn = count(_called(line, "body"), here) + count(_called(line, "condition"), here)
+                total.update({name: number * _trip_count(line, trips) for name, number in turn.items()})
             elif match[1] == "call":
-                total += count(_called(line, "to_apply"))
+                total.update(count(_called(line, "to_apply"), here))
             elif match[1] == "conditional":
                 branches = re.findall(
                     r"(?:branch_computations=\{|(?:true|false)_computation=)([^},]+(?:, [^}]+)?)", line
                 )
-                total += max((count(b.strip(" %")) for group in branches for b in group.split(",")), key=sum_of)
+                called = [name.strip(" %") for group in branches for name in group.split(",")]
+                total.update(max((count(name, here) for name in called), key=lambda counts: sum(counts.values())))
             elif match[1] not in _FREE:
-                total[_part(line)] += 1
+                total[here] += 1
         return total
 
-    return count(entry)
-
-
-def sum_of(counts: collections.Counter[str]) -> float:
-    return sum(counts.values())
+    return count(entry, "rest")
 
 
 def _called(line: str, role: str) -> str:
@@ -125,7 +124,7 @@ def _scope(line: str) -> str:
 
 
 def _part(line: str) -> str:
-    return next((part for part in PARTS if f"/{part}/" in _scope(line)), "rest")
+    return next((part for part in PARTS if f"/{part}/" in _scope(line)), "")
 
 
 def _trip_count(line: str, trips: dict[str, float]) -> float:

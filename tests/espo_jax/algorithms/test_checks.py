@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from espo_jax import Config, algorithms, espo, sample_size
-from espo_jax.algorithms import crpo
-from espo_jax.algorithms.checks import fit_blocks, settle
+from espo_jax.algorithms import crpo, cup
+from espo_jax.algorithms.checks import fit_device, settle
 from espo_jax.sample_size import SampleSizeRule
 from tests.probe_envs import TugOfWar
 from tests.problems import TINY_CONFIG, hyperparams, stacked
@@ -61,14 +61,36 @@ def test_too_few_blocks_are_refused(rule):
 )
 def test_an_accelerator_has_few_large_blocks(num_envs, samples, observation_size, blocks):
     config = Config(num_envs=num_envs, base_sample_size=samples)
-    rule = sample_size.RULES["gradient_conflict"]
-    assert fit_blocks(config, rule, observation_size, 1, "cpu") == config
-    fitted = fit_blocks(config, rule, observation_size, 1, "gpu")
+
+    def fit(config, rule="gradient_conflict", platform="gpu"):
+        return fit_device(config, espo.rule, sample_size.RULES[rule], observation_size, 1, platform)
+
+    assert fit(config, platform="cpu") == config
+    fitted = fit(config)
     assert fitted.capacity / fitted.steps_per_block == blocks
     assert fitted.capacity * num_envs < 1.01 * fitted.max_sample_size + blocks * num_envs
-    assert fit_blocks(fitted, rule, observation_size, 1, "gpu") == fitted, "a block size that is given is kept"
-    compared = fit_blocks(config, sample_size.RULES["norm_test"], observation_size, 1, "gpu")
-    assert compared.base_sample_size >= 4 * compared.steps_per_block * compared.num_envs
+    assert fit(fitted) == fitted, "a block size that is given is kept"
+    compared = fit(config, "norm_test")
+    assert compared.base_sample_size > 3 * compared.steps_per_block * compared.num_envs
+
+
+def test_an_accelerator_has_a_fixed_number_of_minibatches():
+    config = Config(num_envs=4096, base_sample_size=2**20, critic_optimizer="adam")
+
+    def fit(config, rule, platform="tpu"):
+        return fit_device(config, rule, sample_size.RULES["fixed"], 11, 1, platform)
+
+    on_cpu = fit(config, cup.RULE, "cpu")
+    assert (on_cpu.critic_samples_per_minibatch, on_cpu.policy_samples_per_minibatch) == (128, 64)
+    fitted = fit(config, cup.RULE)
+    assert (fitted.critic_samples_per_minibatch, fitted.policy_samples_per_minibatch) == (2**15, 2**15)
+    small = dataclasses.replace(config, policy_minibatch_size=64)
+    expected = (
+        r"policy_minibatch_size is 64: 40 passes over 1,048,576 samples would take 655,360 .* on a tpu at most 20,000"
+    )
+    with pytest.raises(ValueError, match=expected):
+        fit(small, cup.RULE)
+    assert fit(small, crpo.RULE).policy_minibatch_size == 64, "a natural step has no minibatches"
 
 
 def test_a_rule_of_ones_own_must_be_a_function_and_may_need_blocks():
