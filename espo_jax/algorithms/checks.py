@@ -10,7 +10,7 @@ import numpy as np
 
 from espo_jax import sample_size
 from espo_jax.algorithms.types import UpdateRule
-from espo_jax.config import Config
+from espo_jax.config import CPU_BLOCK_SIZE, Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.sample_size import Evidence, SampleSizeRule
 from espo_jax.settings import choose
@@ -83,7 +83,12 @@ def fit_device(
       ValueError: minibatches are so small that an iteration on an accelerator would take too many, one after the other.
     """
     if platform == "cpu":
-        return config
+        return dataclasses.replace(
+            config,
+            block_size=config.block_size or CPU_BLOCK_SIZE,
+            critic_minibatch_size=config.critic_samples_per_minibatch,
+            policy_minibatch_size=config.policy_samples_per_minibatch,
+        )
     if config.block_size is None:
         # Inputs, and what the layers of all critics keep for their gradient.
         widest = max(sum(config.policy_hidden_sizes), sum(config.critic_hidden_sizes))

@@ -61,7 +61,7 @@ def test_a_config_without_later_settings_has_what_was_done_then():
     written = json.loads((DATA / "format_2" / "config.json").read_text())["config"]
     config = RunConfig.read(DATA / "format_2").config
     assert {name: config[name] for name in set(config) - set(written)} == {
-        "time_limit": "truncation", "activation": "tanh", "cost_advantages": "standardize",
+        "time_limit": "truncation", "activation": "tanh", "cost_advantages": "standardize", "reset_pool_size": 4,
     }  # fmt: skip
     assert json.loads(json.dumps({name: config[name] for name in written})) == written
 
