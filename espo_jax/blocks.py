@@ -62,17 +62,18 @@ class Blocks:
         The sum has no reverse derivative. Take gradients inside of fn, where the block is still in the cache.
 
         Raises:
-          ValueError: the time axis is no multiple of the block size. The same holds for `map` and `stack`.
+          ValueError: the time axis is no multiple of the block size. The same holds for the other methods.
         """
         self._check(data)
         shape = jax.eval_shape(fn, self._block(data, 0))
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
+        return self.fold(lambda total, block: jax.tree.map(jnp.add, total, fn(block)), zeros, data)
 
-        def add(index: jax.Array, total: Tree) -> Tree:
-            return jax.tree.map(jnp.add, total, fn(self._block(data, index)))
-
+    def fold(self, fn: Callable[[Tree, Any], Tree], carry: Tree, data: Any) -> Tree:
+        """What fn(carry, block) makes of the carry, block after block in use; it has no reverse derivative."""
+        self._check(data)
         with jax.named_scope("blocks"):
-            return jax.lax.fori_loop(0, self.count, add, zeros)
+            return jax.lax.fori_loop(0, self.count, lambda index, carry: fn(carry, self._block(data, index)), carry)
 
     def map(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
         """Results of fn for every block in use, joined along time, and zeros for the others; differentiable."""

@@ -24,6 +24,8 @@ class Networks(NamedTuple):
       unravel_policy: parameters [P] -> flax variables.
       unravel_critic: parameters [P'] -> flax variables.
       num_constraints: K, number of constraints.
+      whiten: what policy and critic do to an observation first.
+      of_whitened: policy and critic without that; None where there is no whitening.
     """
 
     policy: Callable[[jax.Array, jax.Array], Gaussian]
@@ -33,12 +35,16 @@ class Networks(NamedTuple):
     unravel_policy: Callable[[jax.Array], Any]
     unravel_critic: Callable[[jax.Array], Any]
     num_constraints: int
+    whiten: Callable[[jax.Array], jax.Array] = lambda observation: observation
+    of_whitened: Any = None
 
     def after(self, whiten: Callable[[jax.Array], jax.Array]) -> "Networks":
         """Networks of raw observations [..., O], which are whitened first."""
         return self._replace(
             policy=lambda params, observation: self.policy(params, whiten(observation)),
             critic=lambda params, observation: self.critic(params, whiten(observation)),
+            whiten=whiten,
+            of_whitened=self,
         )
 
 

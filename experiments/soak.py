@@ -248,6 +248,9 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="number of attacks, in place of the minutes")
     parser.add_argument("--attacks", default=",".join(ATTACKS), help="names, separated by commas")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--companion", action=argparse.BooleanOptionalAction, default=True, help="train beside, and measure its memory"
+    )
     parser.add_argument("--output", type=Path, help="Markdown file to write")
     found = parser.parse_args()
     if unknown := set(found.attacks.split(",")) - set(ATTACKS):
@@ -266,14 +269,18 @@ def main() -> int:
     names = in_turn(options.attacks.split(","), soak.rng)
     try:
         soak.leave_alone()
-        companion, end = Companion(processes, folder / "companion"), time.monotonic() + 60 * options.minutes
+        companion = Companion(processes, folder / "companion") if options.companion else None
+        end = time.monotonic() + 60 * options.minutes
         with contextlib.suppress(KeyboardInterrupt):  # what was found until then is reported
             while len(soak.hits) < options.rounds if options.rounds else time.monotonic() < end:
                 soak.round([next(names) for _ in range(soak.rng.choice((1, 1, 2, 3)))])
-        if companion.process.poll() is not None:
+        if companion and companion.process.poll() is not None:
             soak.note(folder, f"the companion ended: {finish(companion.process)}")
-        companion.stop()
-        report = "\n".join([*soak.report(), "", *companion.report(), "", *soak.problems]).rstrip()
+        if companion:
+            companion.stop()
+        report = "\n".join(
+            [*soak.report(), "", *(companion.report() if companion else []), "", *soak.problems]
+        ).rstrip()
         print(report)
         if options.output:
             options.output.write_text(report + "\n")

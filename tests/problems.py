@@ -11,7 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from espo_jax import algorithms, policy, surrogate
-from espo_jax.algorithms import iteration
+from espo_jax.algorithms.batch import pose as pose_problem
 from espo_jax.algorithms.checks import settle
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.algorithms.types import Batch
@@ -124,7 +124,7 @@ def pose(cost, *, limit=40.0, copies=None, num_constraints=1, used=24, config=UP
     episode = EpisodeEstimate(jnp.zeros(()), jnp.broadcast_to(jnp.asarray(cost, float), num_constraints), jnp.ones(()))
     state = SimpleNamespace(policy=p.params, iteration=jnp.int32(0))
     networks = p.networks._replace(num_constraints=num_constraints)
-    return iteration.pose(networks, config, state, batch, episode, jax.random.key(5), hp)
+    return pose_problem(networks, config, state, batch, episode, jax.random.key(5), hp)
 
 
 @functools.cache

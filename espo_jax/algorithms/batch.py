@@ -1,14 +1,15 @@
-"""The Batch that update rules get, from a rollout: distributions, values, advantages."""
+"""What update rules get of a rollout: the Batch, with distributions and advantages, and the Problem that it poses."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from espo_jax import normalize
-from espo_jax.algorithms.types import Batch, TrainState
+from espo_jax import modes, normalize
+from espo_jax.algorithms.types import Batch, Problem, TrainState
 from espo_jax.blocks import Blocks
 from espo_jax.config import Config
+from espo_jax.episode_estimate import EpisodeEstimate
 from espo_jax.gae import ADVANTAGE_SCALINGS, TIME_LIMITS, gae, next_values, standardize
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.networks import Networks
@@ -84,3 +85,32 @@ def prepare_batch(
         blocks=blocks,
     )
     return batch, target
+
+
+def pose(
+    networks: Networks,
+    config: Config,
+    state: TrainState,
+    batch: Batch,
+    episode: EpisodeEstimate,
+    key: jax.Array,
+    hyperparams: Hyperparams,
+) -> Problem:
+    """Build the input of the update rule: the batch, and the mode by V_c (Algorithm 1, lines 1 and 2)."""
+    hp, iteration = hyperparams, state.iteration
+    slack_positive = modes.anneal(hp.slack_positive, iteration, hp.num_iterations, hp.anneal_slack_positive)
+    slack_negative = modes.anneal(hp.slack_negative, iteration, hp.num_iterations, hp.anneal_slack_negative)
+    warmup = iteration < hp.warmup_iterations
+    return Problem(
+        networks=networks,
+        params=state.policy,
+        batch=batch,
+        episode=episode,
+        warmup=warmup,
+        slack_positive=slack_positive,
+        slack_negative=slack_negative,
+        choice=modes.choose_mode(episode.cost, hp.cost_limit, slack_positive, slack_negative, hp.reward_weight, warmup),
+        key=key,
+        config=config,
+        hyperparams=hp,
+    )

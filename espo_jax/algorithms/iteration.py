@@ -15,14 +15,14 @@ import safety_envs
 from safety_envs.base import strongly_typed
 
 from espo_jax import conflict, critic, modes, normalize, policy, sample_size, surrogate
-from espo_jax.algorithms.batch import prepare_batch, whiten
+from espo_jax.algorithms.batch import pose, prepare_batch, whiten
 from espo_jax.algorithms.checks import Rule, check_hyperparams, fit_device, settle
 from espo_jax.algorithms.inference import inference_fn
 from espo_jax.algorithms.metrics import Metrics, find_nonfinite, measure
-from espo_jax.algorithms.types import Batch, Problem, TrainState, Update, UpdateRule
+from espo_jax.algorithms.types import Problem, TrainState, Update, UpdateRule
 from espo_jax.brax_types import UInt64
 from espo_jax.config import Config
-from espo_jax.episode_estimate import EpisodeEstimate, estimate_episodes, no_episodes
+from espo_jax.episode_estimate import estimate_episodes, no_episodes
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.networks import Networks, make_networks
 from espo_jax.rollout import Rollout, collect
@@ -160,7 +160,7 @@ def _step(parts: _Parts, state: TrainState, hyperparams: Hyperparams) -> tuple[T
         rule_state=update.state,
         critics=critics,
         critic_optimizer=critic_state,
-        normalizer=normalize.update(state.normalizer, rollout.observation, rollout.mask),
+        normalizer=normalize.update_in_blocks(state.normalizer, rollout.observation, rollout.mask, batch.blocks),
         episode=episode,
         life_table=life_table,
         mode_counts=state.mode_counts.at[mode].add(1),
@@ -193,35 +193,6 @@ def _roll_out(
         return action, policy.log_prob(distribution, action)
 
     return collect(parts.env, act, env_state, rollout_key, state.sample_size, config.capacity, state.turn)
-
-
-def pose(
-    networks: Networks,
-    config: Config,
-    state: TrainState,
-    batch: Batch,
-    episode: EpisodeEstimate,
-    key: jax.Array,
-    hyperparams: Hyperparams,
-) -> Problem:
-    """Build the input of the update rule: the batch, and the mode by V_c (Algorithm 1, lines 1 and 2)."""
-    hp, iteration = hyperparams, state.iteration
-    slack_positive = modes.anneal(hp.slack_positive, iteration, hp.num_iterations, hp.anneal_slack_positive)
-    slack_negative = modes.anneal(hp.slack_negative, iteration, hp.num_iterations, hp.anneal_slack_negative)
-    warmup = iteration < hp.warmup_iterations
-    return Problem(
-        networks=networks,
-        params=state.policy,
-        batch=batch,
-        episode=episode,
-        warmup=warmup,
-        slack_positive=slack_positive,
-        slack_negative=slack_negative,
-        choice=modes.choose_mode(episode.cost, hp.cost_limit, slack_positive, slack_negative, hp.reward_weight, warmup),
-        key=key,
-        config=config,
-        hyperparams=hp,
-    )
 
 
 def critic_settings(config: Config, hyperparams: Hyperparams) -> critic.CriticSettings:

@@ -57,11 +57,15 @@ def gradients(problem: Problem) -> jax.Array:
 
 def natural_directions(problem: Problem) -> Natural:
     """Gradients of all objectives, preconditioned by the Fisher matrix on every fisher_stride-th time step."""
-    config, gradient = problem.config, gradients(problem)
+    config, networks, gradient = problem.config, problem.networks, gradients(problem)
+    observation, mask, blocks = every_nth_step(problem.batch, config.fisher_stride)
+    # The linearisation keeps what the network sees; it need not keep the observation too.
     fisher = natural_gradient.fisher_product(
-        problem.networks.policy,
+        (networks.of_whitened or networks).policy,
         problem.params,
-        *every_nth_step(problem.batch, config.fisher_stride),
+        networks.whiten(observation),
+        mask,
+        blocks,
         damping=problem.hyperparams.cg_damping,
     )
     direction = natural_gradient.conjugate_gradient(fisher, gradient, num_iterations=config.cg_iterations)
@@ -193,8 +197,8 @@ def take_step(
 
 def every_nth_step(batch: Batch, stride: int) -> tuple[jax.Array, jax.Array, Blocks]:
     """Observations [T', N, O] and mask [T', N] of every stride-th time step, with the blocks they fill."""
-    size = batch.blocks.size
     rows = -(-batch.mask.shape[0] // stride)
+    size = -(-rows // -(-rows // batch.blocks.size))  # blocks of equal size, as few as there must be
     padding = -rows % size
 
     def thin(x: jax.Array) -> jax.Array:

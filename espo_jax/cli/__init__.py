@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from espo_jax.cli.common import UNWRITABLE
 from espo_jax.runs import output
 from espo_jax.runs.signals import finish_first
 
@@ -25,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 commands = importlib.import_module("espo_jax.cli.commands")
                 stop.check()
                 return commands.run(sys.argv[1:] if argv is None else argv)
+        except OSError as error:  # commands handle theirs; packages look for a folder for temporary files
+            output.say(f"error: cannot start: {error}")
+            return UNWRITABLE
         except KeyboardInterrupt as error:
             output.say(str(error) or "interrupted")
             return interrupted(getattr(error, "signal", signal.SIGINT))

@@ -19,7 +19,7 @@ import tyro
 import espo_jax
 from espo_jax import algorithms
 from espo_jax.algorithms import checks, iteration
-from espo_jax.algorithms.batch import prepare_batch, whiten
+from espo_jax.algorithms.batch import pose, prepare_batch, whiten
 from espo_jax.episode_estimate import estimate_episodes
 from espo_jax.presets import preset, resolve
 
@@ -74,7 +74,7 @@ def update_fn(name, algorithm, hp, state):
     def run(rollout):
         batch, _ = prepare_batch(networks, config, state, rollout, hp)
         episode, _ = estimate_episodes(rollout, state.life_table, state.episode.length)
-        problem = iteration.pose(networks, config, state, batch, episode, state.key, hp)
+        problem = pose(networks, config, state, batch, episode, state.key, hp)
         update = rule.update(problem, rule_state)
         return update.step, iteration.next_sample_size(size_rule, problem, update, state.iteration)
 

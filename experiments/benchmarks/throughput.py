@@ -17,7 +17,7 @@ import tyro
 
 from espo_jax import critic, natural_gradient, surrogate
 from espo_jax.algorithms import iteration, natural_steps
-from espo_jax.algorithms.batch import prepare_batch, whiten
+from espo_jax.algorithms.batch import pose, prepare_batch, whiten
 from espo_jax.presets import preset
 
 
@@ -117,7 +117,7 @@ def parts(args: Args) -> str:
         return natural_gradient.conjugate_gradient(fisher, gradient, num_iterations=config.cg_iterations)
 
     def line_search_trial(batch, gradient):
-        problem = iteration.pose(networks, config, state, batch, state.episode, state.key, hp)
+        problem = pose(networks, config, state, batch, state.episode, state.key, hp)
         return natural_steps.improvement_and_kl(problem, 1e-3 * gradient, jnp.eye(2))
 
     def critics(batch, target):

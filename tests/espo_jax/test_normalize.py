@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from espo_jax import normalize
+from espo_jax.blocks import Blocks
 from tests import references
 
 
@@ -29,6 +30,9 @@ def test_masked_equals_sliced_in_double_precision(x64):
     mask = jnp.broadcast_to(jnp.arange(20)[:, None] < 9, (20, 4))
     masked = normalize.update(normalize.init(3), batch, mask)
     sliced = normalize.update(normalize.init(3), batch[:9], mask[:9])
+    blocks = Blocks.covering(jnp.int32(9), 4)
+    in_blocks = normalize.update_in_blocks(normalize.init(3), batch, mask, blocks)
+    chex.assert_trees_all_close(in_blocks, sliced, rtol=1e-10)
     chex.assert_trees_all_close(masked, sliced, rtol=1e-10)
 
 

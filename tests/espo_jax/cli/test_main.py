@@ -140,3 +140,19 @@ def test_a_signal_while_modules_are_imported_is_one_line_even_if_they_swallow_it
     )
     assert (done.returncode, done.stderr) == (code, f"espo: interrupted by {which}\n")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
+def test_a_disk_that_takes_nothing_at_the_start_is_one_line(tmp_path):
+    """The limit stands for a full disk: chex, when it is imported, asks for a folder for temporary files."""
+    script = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+from espo_jax import cli
+sys.exit(cli.main(["train", "--run-dir", sys.argv[1]]))
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True)
+    assert done.returncode == 4
+    assert done.stderr.startswith("espo: error: cannot start: [Errno 2] No usable temporary directory found in ")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
