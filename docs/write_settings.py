@@ -8,6 +8,7 @@ from pathlib import Path
 from espo_jax import settings
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
+from espo_jax.results.bench import BenchOptions
 from espo_jax.results.compare import CompareOptions
 from espo_jax.runs.options import RunOptions
 
@@ -15,6 +16,7 @@ PAGE = Path(__file__).parent / "settings.md"
 SECTIONS = (
     ("Options of a run", RunOptions, "Options of `espo train`. They are no part of the algorithm."),
     ("Options of a comparison", CompareOptions, "Options of `espo compare`."),
+    ("Options of a benchmark", BenchOptions, "Options of `espo bench`."),
     (
         "Hyperparams",
         Hyperparams,

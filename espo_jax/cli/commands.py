@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import jax
 
-from espo_jax.cli import compare, evaluate, export, plot, render, replay, report, tasks, train
+from espo_jax.cli import bench, compare, evaluate, export, plot, render, replay, report, tasks, train
 from espo_jax.cli.common import BAD_INPUT, BadInputError
 from espo_jax.cli.flags import Parser
 from espo_jax.runs import output
@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "render": (render.command, "film an episode of the policy of a run"),
     "export": (export.command, "write the policy of a run to files that run without espo_jax"),
     "replay": (replay.command, "repeat a run from its config and compare"),
+    "bench": (bench.command, "measure steps per second"),
     "tasks": (tasks.command, "list the tasks"),
 }
 

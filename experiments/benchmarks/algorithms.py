@@ -22,6 +22,7 @@ from espo_jax.algorithms import checks, iteration
 from espo_jax.algorithms.batch import pose, prepare_batch, whiten
 from espo_jax.episode_estimate import estimate_episodes
 from espo_jax.presets import preset, resolve
+from espo_jax.results import bench
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def samples(args: Args):
     for _ in range(args.warm_iterations):
         state, _ = step(state, hp)
     size = jnp.int32(algorithm.config.base_sample_size)
-    _, rollout = jax.jit(common.rollout_fn(algorithm))(state, size)
+    _, rollout = jax.jit(bench.rollout_fn(algorithm))(state, size)
     return dataclasses.replace(state, sample_size=size), rollout
 
 

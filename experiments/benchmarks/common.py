@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +10,7 @@ import jax
 import numpy as np
 import safety_envs
 
-import espo_jax
-from espo_jax import policy
-from espo_jax.algorithms.batch import whiten
-from espo_jax.presets import preset, resolve
-from espo_jax.rollout import collect
+from espo_jax.results import bench
 
 
 def compile_and_time(fn: Callable, *args: Any, repeats: int = 5) -> tuple[float, float]:
@@ -45,31 +40,12 @@ def interleaved_median_seconds(runs: dict[Any, Callable[[], Any]], repeats: int)
 def make(task: str, backend: str, algorithm: str = "espo", **settings: Any) -> tuple:
     """Environment, algorithm, hyperparameters of a task with the paper's settings and some changes."""
     env = safety_envs.make(task, backend=backend)
-    config, hyperparams = resolve({**preset("paper", task, algorithm), **settings}, env)
-    made = espo_jax.algorithms.make(algorithm, env, config)
-    return env, made, espo_jax.Hyperparams.create(**hyperparams, config=config)
-
-
-def rollout_fn(algorithm: Any) -> Callable:
-    """(state, sample_size) -> the environments' state after it and the rollout, with the state's policy."""
-    config, networks = algorithm.config, algorithm.networks
-
-    def run(state, size):
-        def act(observation, key):
-            distribution = networks.policy(state.policy, whiten(config, state.normalizer, observation))
-            action = policy.sample(key, distribution)
-            return action, policy.log_prob(distribution, action)
-
-        return collect(algorithm.env, act, state.env_state, state.key, size, config.capacity)
-
-    return run
+    return env, *bench.make(env, task, algorithm, **settings)
 
 
 def peak_memory() -> str:
     """Peak memory so far: of the accelerator where it reports one, else of this process."""
-    stats = jax.devices()[0].memory_stats() or {}
-    peak = stats.get("peak_bytes_in_use", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-    return f"{peak / 2**20:.0f} MiB"
+    return f"{bench.peak_bytes() / 2**20:.0f} MiB"
 
 
 def machine() -> str:

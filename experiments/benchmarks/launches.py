@@ -1,7 +1,7 @@
 """How many kernels one iteration runs in sequence, and how much memory it takes: counted, not timed.
 
     python experiments/benchmarks/launches.py
-    python experiments/benchmarks/launches.py --algorithms espo cup --samples 1048576 --num-envs 4096 --accelerator
+    python experiments/benchmarks/launches.py --algorithms espo cup --samples 1048576 --num-envs 4096 --platform cpu
 
 The iteration is compiled, not run. Every operation of the compiled program that does work counts as a kernel, times the
 trip counts of the loops around it. XLA knows the trip count of most loops; of those that depend on data it is taken for
@@ -22,6 +22,7 @@ import jax
 import tyro
 
 from espo_jax.config import Config
+from espo_jax.results.bench import program_bytes
 
 _FREE = {
     "after-all", "bitcast", "call", "conditional", "constant", "get-tuple-element", "opt-barrier", "parameter", "tuple",
@@ -148,18 +149,13 @@ def row(args: Args, name: str, samples: int, num_envs: int) -> list[str]:
     state = jax.eval_shape(lambda key: algorithm.init(key, hp), jax.random.key(0))
     compiled = jax.jit(algorithm.step, donate_argnums=0).lower(state, hp).compile()
     counts = kernels(compiled.as_text(), trips_of_loops(algorithm.config))
-    memory = compiled.memory_analysis()
-    total = (
-        memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-        - memory.alias_size_in_bytes
-    )  # fmt: skip
     numbers = [counts[part] for part in (*PARTS, "rest")]
     return [
         name,
         f"{samples:,}",
         f"{num_envs:,}",
         *(f"{n:,.0f}" for n in (*numbers, sum(numbers))),
-        f"{total / 1e6:,.0f}",
+        f"{program_bytes(compiled) / 1e6:,.0f}",
     ]
 
 

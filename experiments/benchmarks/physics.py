@@ -27,6 +27,8 @@ import safety_envs
 import tyro
 from mujoco import rollout
 
+from espo_jax.results import bench
+
 GYMNASIUM = {
     "ant": "Ant-v4",
     "halfcheetah": "HalfCheetah-v4",
@@ -87,7 +89,7 @@ def jitted(task: str, backend: str, num_envs: int) -> tuple[Run, int, float]:
     _, algorithm, hp = common.make(task, backend, **sizes)
     state = jax.jit(algorithm.init)(jax.random.key(0), hp)
     begin = time.perf_counter()
-    compiled = jax.jit(common.rollout_fn(algorithm)).lower(state, jnp.int32(1)).compile()
+    compiled = jax.jit(bench.rollout_fn(algorithm)).lower(state, jnp.int32(1)).compile()
     compile_seconds = time.perf_counter() - begin
     run = lambda num_steps: jax.block_until_ready(compiled(state, jnp.int32(num_steps * num_envs)))  # noqa: E731
     return run, capacity, compile_seconds

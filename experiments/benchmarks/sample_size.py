@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import tyro
 
+from espo_jax.results import bench
+
 
 @dataclass(frozen=True)
 class Args:
@@ -44,7 +46,7 @@ def main(args: Args) -> None:
     for _ in range(args.warm_iterations):
         state, _ = step(state, hp)
 
-    stepping = jax.jit(common.rollout_fn(algorithm))
+    stepping = jax.jit(bench.rollout_fn(algorithm))
     runs = {}
     for share in args.shares:
         size = jnp.int32(round(share * config.base_sample_size))

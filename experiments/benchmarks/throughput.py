@@ -19,6 +19,7 @@ from espo_jax import critic, natural_gradient, surrogate
 from espo_jax.algorithms import iteration, natural_steps
 from espo_jax.algorithms.batch import pose, prepare_batch, whiten
 from espo_jax.presets import preset
+from espo_jax.results import bench
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def by_num_envs(args: Args) -> str:
         num_steps = jnp.int32(size // num_envs)
         raw = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), num_envs))
         _, bare = common.compile_and_time(bare_fn(env, num_envs), raw, num_steps, repeats=args.repeats)
-        rollout_fn = common.rollout_fn(algorithm)
+        rollout_fn = bench.rollout_fn(algorithm)
         _, rollout = common.compile_and_time(rollout_fn, state, jnp.int32(size), repeats=args.repeats)
         compile_seconds, whole = common.compile_and_time(algorithm.step, state, hp, repeats=args.repeats)
         speeds = [f"{size / seconds:,.0f}" for seconds in (bare, rollout, whole)]
@@ -95,7 +96,7 @@ def parts(args: Args) -> str:
         state, _ = step(state, hp)
     networks = algorithm.networks.after(lambda observation: whiten(config, state.normalizer, observation))
     size = jnp.int32(config.base_sample_size)
-    _, rollout = jax.jit(common.rollout_fn(algorithm))(state, size)
+    _, rollout = jax.jit(bench.rollout_fn(algorithm))(state, size)
     prepare = lambda rollout: prepare_batch(networks, config, state, rollout, hp)  # noqa: E731
     batch, target = jax.jit(prepare)(rollout)
 
@@ -128,7 +129,7 @@ def parts(args: Args) -> str:
 
     at_base = dataclasses.replace(state, sample_size=size)
     measured = {
-        "stepping": common.compile_and_time(common.rollout_fn(algorithm), state, size, repeats=args.repeats)[1],
+        "stepping": common.compile_and_time(bench.rollout_fn(algorithm), state, size, repeats=args.repeats)[1],
         "values, advantages": common.compile_and_time(prepare, rollout, repeats=args.repeats)[1],
         "gradients": common.compile_and_time(gradients, batch, repeats=args.repeats)[1],
         "conjugate gradient": common.compile_and_time(conjugate_gradient, batch, gradient, repeats=args.repeats)[1],
@@ -152,12 +153,12 @@ def vmapped_seeds(args: Args) -> str:
     for _ in range(args.warm_iterations):
         one, many = step(one, hp)[0], step_all(many, hp)[0]
     size = jnp.int32(algorithm.config.base_sample_size)
-    run = common.rollout_fn(algorithm)
+    run = bench.rollout_fn(algorithm)
     _, wide_algorithm, wide_hp = common.make(
         args.task, args.backend, num_envs=seeds * num_envs, base_sample_size=seeds * algorithm.config.base_sample_size
     )
     wide = jax.jit(wide_algorithm.init)(keys[0], wide_hp)
-    over_seeds, widely = jax.jit(jax.vmap(run, in_axes=(0, None))), jax.jit(common.rollout_fn(wide_algorithm))
+    over_seeds, widely = jax.jit(jax.vmap(run, in_axes=(0, None))), jax.jit(bench.rollout_fn(wide_algorithm))
     run = jax.jit(run)
     medians = common.interleaved_median_seconds(
         {
