@@ -15,6 +15,8 @@ CPU_CRITIC_MINIBATCH_SIZE, CPU_POLICY_MINIBATCH_SIZE = 128, 64  # samples
 class Config:
     """Static settings: the shapes of the compiled program depend on them. They are checked when a Config is made.
 
+    Sizes that are None are chosen for the kind of device when an algorithm is made: `Algorithm.config` has them.
+
     Raises:
       ValueError: naming the field, its value and what is allowed.
     """
@@ -42,9 +44,9 @@ class Config:
         1, "number of control steps for which an action is held; their rewards and costs are summed"
     )
     reset_pool_size: int = setting(
-        1,
+        4,
         "number of resets that are drawn ahead for each environment, all together when one environment needs more; "
-        "each takes the memory of a state of the environment",
+        "each takes the memory of a state of the environment, and with fewer they are drawn more often",
         earlier=4,
     )
     time_limit: str = setting(
@@ -146,7 +148,8 @@ class Config:
     @property
     def steps_per_block(self) -> int:
         """Number of time steps of a block; all environments of a time step stay together."""
-        return max(1, min(self.block_size or CPU_BLOCK_SIZE, self.max_sample_size) // self.num_envs)
+        most = math.ceil(self.max_sample_size / self.num_envs)
+        return max(1, min((self.block_size or CPU_BLOCK_SIZE) // self.num_envs, most))
 
     @property
     def critic_samples_per_minibatch(self) -> int:

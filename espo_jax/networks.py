@@ -17,35 +17,32 @@ class Networks(NamedTuple):
     """Policy and critics, with K constraints.
 
     Args:
-      policy: (params [P], observation [..., O]) -> Gaussian of [..., A].
-      critic: (params [P'], observation [..., O]) -> value [...].
+      policy_of_whitened: (params [P], whitened observation [..., O]) -> Gaussian of [..., A].
+      critic_of_whitened: (params [P'], whitened observation [..., O]) -> value [...].
       init_policy: key -> parameters [P].
       init_critics: key -> parameters [1 + K, P'], the reward's critic first.
       unravel_policy: parameters [P] -> flax variables.
       unravel_critic: parameters [P'] -> flax variables.
       num_constraints: K, number of constraints.
-      whiten: what policy and critic do to an observation first.
-      of_whitened: policy and critic without that; None where there is no whitening.
+      whiten: observation [..., O] -> what the networks see of it.
     """
 
-    policy: Callable[[jax.Array, jax.Array], Gaussian]
-    critic: Callable[[jax.Array, jax.Array], jax.Array]
+    policy_of_whitened: Callable[[jax.Array, jax.Array], Gaussian]
+    critic_of_whitened: Callable[[jax.Array, jax.Array], jax.Array]
     init_policy: Callable[[jax.Array], jax.Array]
     init_critics: Callable[[jax.Array], jax.Array]
     unravel_policy: Callable[[jax.Array], Any]
     unravel_critic: Callable[[jax.Array], Any]
     num_constraints: int
     whiten: Callable[[jax.Array], jax.Array] = lambda observation: observation
-    of_whitened: Any = None
 
-    def after(self, whiten: Callable[[jax.Array], jax.Array]) -> "Networks":
-        """Networks of raw observations [..., O], which are whitened first."""
-        return self._replace(
-            policy=lambda params, observation: self.policy(params, whiten(observation)),
-            critic=lambda params, observation: self.critic(params, whiten(observation)),
-            whiten=whiten,
-            of_whitened=self,
-        )
+    def policy(self, params: jax.Array, observation: jax.Array) -> Gaussian:
+        """Policy with parameters [P] at observations [..., O]."""
+        return self.policy_of_whitened(params, self.whiten(observation))
+
+    def critic(self, params: jax.Array, observation: jax.Array) -> jax.Array:
+        """Values [...] of observations [..., O] by the critic with parameters [P']."""
+        return self.critic_of_whitened(params, self.whiten(observation))
 
 
 def make_networks(observation_size: int, action_size: int, num_constraints: int, config: Config) -> Networks:
@@ -76,8 +73,8 @@ def make_networks(observation_size: int, action_size: int, num_constraints: int,
         return value[..., 0]
 
     return Networks(
-        policy=policy,
-        critic=critic,
+        policy_of_whitened=policy,
+        critic_of_whitened=critic,
         init_policy=lambda key: ravel_pytree(policy_net.init(key, observation))[0],
         init_critics=init_critics,
         unravel_policy=unravel_policy,

@@ -111,8 +111,8 @@ def collect(
         buffer = jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, time, 0), buffer, transition)
         truncated = transition.truncated
         row = jnp.where(truncated, truncations, most_truncations)
-        final = final.at[row, jnp.arange(num_envs)].set(
-            next_state.info["final_observation"], mode="drop", unique_indices=True
+        final = jax.vmap(lambda f, r, o: f.at[r].set(o, mode="drop"), in_axes=(1, 0, 0), out_axes=1)(
+            final, row, next_state.info["final_observation"]
         )
         return time + 1, env.hold(state, next_state, ~stepped), buffer, final, truncations + truncated
 

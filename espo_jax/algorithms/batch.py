@@ -30,7 +30,7 @@ def prepare_batch(
     """Evaluate policy and critics on a rollout and estimate its advantages.
 
     Args:
-      networks: networks of raw observations (`Networks.after`).
+      networks: networks with the whitening of the rollout.
       config: static settings.
       state: the policy and critics of the rollout.
       rollout: samples.

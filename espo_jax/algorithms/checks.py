@@ -15,8 +15,9 @@ from espo_jax.hyperparams import Hyperparams
 from espo_jax.sample_size import Evidence, SampleSizeRule
 from espo_jax.settings import choose
 
-# On an accelerator: bytes of a block, minibatches of a pass, and the most that an iteration may take.
-_BLOCK_BYTES, _MINIBATCHES, _MOST_MINIBATCHES = 2**30, 32, 20_000
+# On an accelerator: bytes of a block, minibatches of a pass, the most that a fit may take, and the number of blocks for
+# rules that compare them.
+_BLOCK_BYTES, _MINIBATCHES, _MOST_MINIBATCHES, _COMPARED_BLOCKS = 2**30, 32, 20_000, 10
 
 # A rule for the sample size: a name, a function from the evidence of an iteration to a size, or a SampleSizeRule.
 Rule = SampleSizeRule | Callable[[Evidence], jax.Array] | str
@@ -28,8 +29,7 @@ def settle(
     """The sample-size rule in use, and the config with its name; without a name it is the algorithm's own rule.
 
     Raises:
-      ValueError: conflict_resolution is set for an algorithm that has nothing to resolve, or the sample-size rule needs
-        more blocks of samples to estimate a variance from.
+      ValueError: conflict_resolution is set for an algorithm that has nothing to resolve, or a name is not known.
     """
     if config.conflict_resolution != "projection" and not update_rule.balances:
         raise ValueError(
@@ -42,29 +42,16 @@ def settle(
             raise ValueError(
                 f"sample_size_rule is {rule.size!r}: it must be a name or a function from Evidence to a size"
             )
-        name = getattr(rule.size, "__name__", "a rule of your own")
         config = dataclasses.replace(config, sample_size_rule=None)
     else:
         name = sample_size_rule or config.sample_size_rule or update_rule.sample_size_rule
         rule = choose("sample_size_rule", name, sample_size.RULES)
         config = dataclasses.replace(config, sample_size_rule=name)
-    blocks = -(-config.base_sample_size // (config.steps_per_block * config.num_envs))
-    if blocks < rule.min_blocks:
-        raise ValueError(
-            f"sample_size_rule is {name!r}: it needs {rule.min_blocks} blocks of samples to compare, "
-            f"and blocks of {config.steps_per_block * config.num_envs} samples (block_size) make {blocks} of "
-            f"base_sample_size ({config.base_sample_size})"
-        )
     return config, rule
 
 
 def fit_device(
-    config: Config,
-    update_rule: UpdateRule,
-    rule: SampleSizeRule,
-    observation_size: int,
-    num_constraints: int,
-    platform: str,
+    config: Config, rule: SampleSizeRule, observation_size: int, num_constraints: int, platform: str
 ) -> Config:
     """The config with sizes for the kind of device where it has none.
 
@@ -73,50 +60,69 @@ def fit_device(
 
     Args:
       config: static settings.
-      update_rule: the update rule in use.
-      rule: the sample-size rule in use, which may need several blocks.
+      rule: the sample-size rule in use, which may compare blocks.
       observation_size: O.
       num_constraints: K.
       platform: JAX's name of the kind of device.
 
     Raises:
-      ValueError: minibatches are so small that an iteration on an accelerator would take too many, one after the other.
+      ValueError: the sample-size rule needs more blocks of samples to estimate a variance from.
     """
-    if platform == "cpu":
-        return dataclasses.replace(
-            config,
-            block_size=config.block_size or CPU_BLOCK_SIZE,
-            critic_minibatch_size=config.critic_samples_per_minibatch,
-            policy_minibatch_size=config.policy_samples_per_minibatch,
-        )
-    if config.block_size is None:
-        # Inputs, and what the layers of all critics keep for their gradient.
-        widest = max(sum(config.policy_hidden_sizes), sum(config.critic_hidden_sizes))
-        sample_bytes = 4 * (2 * observation_size + 4 * (1 + num_constraints) * widest)
-        least = (rule.min_blocks - 1) * config.max_sample_size // config.base_sample_size + 1
-        blocks = max(math.ceil(config.max_sample_size * sample_bytes / _BLOCK_BYTES), least)
-        steps = math.ceil(config.max_sample_size / config.num_envs)
-        config = dataclasses.replace(config, block_size=math.ceil(steps / blocks) * config.num_envs)
-    for part, needed in (("critic", config.critic_optimizer == "adam"), ("policy", update_rule.first_order)):
-        if needed:
-            config = _fit_minibatches(config, part, platform)
-    return config
-
-
-def _fit_minibatches(config: Config, part: str, platform: str) -> Config:
-    name, passes = f"{part}_minibatch_size", getattr(config, f"{part}_passes")
-    size, samples = getattr(config, name), config.base_sample_size
-    fitting = math.ceil(samples / _MINIBATCHES)
-    if size is None:
-        changes: dict[str, Any] = {name: fitting}
-        return dataclasses.replace(config, **changes)
-    if (total := passes * math.ceil(samples / size)) > _MOST_MINIBATCHES:
+    sizes: dict[str, Any] = {
+        "block_size": CPU_BLOCK_SIZE,
+        "critic_minibatch_size": config.critic_samples_per_minibatch,
+        "policy_minibatch_size": config.policy_samples_per_minibatch,
+    }
+    if platform != "cpu":
+        sizes = {
+            "block_size": _accelerator_block(config, rule, observation_size, num_constraints),
+            "critic_minibatch_size": math.ceil(config.base_sample_size / _MINIBATCHES),
+            "policy_minibatch_size": math.ceil(config.base_sample_size / _MINIBATCHES),
+        }
+    config = dataclasses.replace(config, **{name: getattr(config, name) or size for name, size in sizes.items()})
+    blocks = -(-config.base_sample_size // (config.steps_per_block * config.num_envs))
+    if blocks < rule.min_blocks:
+        name = config.sample_size_rule or getattr(rule.size, "__name__", "a rule of your own")
         raise ValueError(
-            f"{name} is {size}: {passes} passes over {samples:,} samples would take {total:,} gradient steps one after "
-            f"the other in each iteration, and on a {platform} at most {_MOST_MINIBATCHES:,} are allowed; without "
-            f"{name} a minibatch has {fitting:,} samples"
+            f"sample_size_rule is {name!r}: it needs {rule.min_blocks} blocks of samples to compare, "
+            f"and block_size {config.block_size} makes {blocks} of base_sample_size ({config.base_sample_size})"
         )
     return config
+
+
+def _accelerator_block(config: Config, rule: SampleSizeRule, observation_size: int, num_constraints: int) -> int:
+    """Number of samples of a block on an accelerator, in whole time steps."""
+    # Inputs, and what the layers of all critics keep for their gradient.
+    widest = max(sum(config.policy_hidden_sizes), sum(config.critic_hidden_sizes))
+    sample_bytes = 4 * (2 * observation_size + 4 * (1 + num_constraints) * widest)
+    steps = math.ceil(config.max_sample_size / config.num_envs)
+    most = math.ceil(steps / math.ceil(config.max_sample_size * sample_bytes / _BLOCK_BYTES))
+    if rule.min_blocks > 1:  # a variance between blocks needs as many as on a CPU
+        most = min(most, config.base_sample_size // (config.num_envs * max(rule.min_blocks, _COMPARED_BLOCKS)))
+    return max(1, most) * config.num_envs
+
+
+def check_minibatches(config: Config, update_rule: UpdateRule, platform: str) -> None:
+    """Refuse minibatches so small that a fit on an accelerator would take too many gradient steps in sequence.
+
+    Args:
+      config: static settings.
+      update_rule: the update rule in use.
+      platform: JAX's name of the kind of device.
+
+    Raises:
+      ValueError: naming the setting, its value and what would do.
+    """
+    in_use = {"critic": config.critic_optimizer == "adam", "policy": update_rule.first_order}
+    for part in (part for part, used in in_use.items() if used and platform != "cpu"):
+        name, passes = f"{part}_minibatch_size", getattr(config, f"{part}_passes")
+        size, samples = getattr(config, name), config.base_sample_size
+        if (total := passes * math.ceil(samples / size)) > _MOST_MINIBATCHES:
+            raise ValueError(
+                f"{name} is {size}: {passes} passes over {samples:,} samples would take {total:,} gradient steps one "
+                f"after the other, and on a {platform} at most {_MOST_MINIBATCHES:,} are allowed; give a larger one, "
+                f"or None for {math.ceil(samples / _MINIBATCHES):,}"
+            )
 
 
 def check_hyperparams(

@@ -16,7 +16,7 @@ from safety_envs.base import strongly_typed
 
 from espo_jax import conflict, critic, modes, normalize, policy, sample_size, surrogate
 from espo_jax.algorithms.batch import pose, prepare_batch, whiten
-from espo_jax.algorithms.checks import Rule, check_hyperparams, fit_device, settle
+from espo_jax.algorithms.checks import Rule, check_hyperparams, check_minibatches, fit_device, settle
 from espo_jax.algorithms.inference import inference_fn
 from espo_jax.algorithms.metrics import Metrics, find_nonfinite, measure
 from espo_jax.algorithms.types import Problem, TrainState, Update, UpdateRule
@@ -83,12 +83,13 @@ def make(env: Any, config: Config, update_rule: UpdateRule, sample_size_rule: Ru
     num_constraints = jax.eval_shape(env.reset, jax.random.key(0)).info["cost"].size
     if num_constraints == 0:
         raise ValueError('the environment reports info["cost"] without a value: it must have one for each constraint')
-    config = fit_device(config, update_rule, rule, env.observation_size, num_constraints, jax.default_backend())
+    config = fit_device(config, rule, env.observation_size, num_constraints, jax.default_backend())
     networks = make_networks(env.observation_size, env.action_size, num_constraints, config)
     episode_length = wrapped.episode_length // wrapped.action_repeat
     parts = _Parts(wrapped, config, networks, update_rule, rule, episode_length, env.observation_size)
 
     def check(hyperparams: Hyperparams) -> None:
+        check_minibatches(config, update_rule, jax.default_backend())
         check_hyperparams(config, rule, hyperparams, num_constraints, episode_length)
 
     def init(key: jax.Array, hyperparams: Hyperparams) -> TrainState:
@@ -135,7 +136,7 @@ def _step(parts: _Parts, state: TrainState, hyperparams: Hyperparams) -> tuple[T
     """One iteration."""
     config = parts.config
     # Whitening where observations are read costs little; a whitened copy of the rollout would take its memory again.
-    networks = parts.networks.after(partial(whiten, config, state.normalizer))
+    networks = parts.networks._replace(whiten=partial(whiten, config, state.normalizer))
     key, reset_key, rollout_key, critic_key, update_key = jax.random.split(state.key, 5)
     env_state, rollout = _roll_out(parts, networks, state, reset_key, rollout_key)
     episode, life_table = estimate_episodes(rollout, state.life_table, state.episode.length)

@@ -61,7 +61,7 @@ def natural_directions(problem: Problem) -> Natural:
     observation, mask, blocks = every_nth_step(problem.batch, config.fisher_stride)
     # The linearisation keeps what the network sees; it need not keep the observation too.
     fisher = natural_gradient.fisher_product(
-        (networks.of_whitened or networks).policy,
+        networks.policy_of_whitened,
         problem.params,
         networks.whiten(observation),
         mask,

@@ -23,12 +23,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             with finish_first() as stop:
                 # The import takes seconds, in which other code may swallow a Ctrl-C.
-                commands = importlib.import_module("espo_jax.cli.commands")
+                try:
+                    commands = importlib.import_module("espo_jax.cli.commands")
+                except OSError as error:  # some package looks for a folder for temporary files
+                    output.say(f"error: cannot start: {error}")
+                    return UNWRITABLE
                 stop.check()
                 return commands.run(sys.argv[1:] if argv is None else argv)
-        except OSError as error:  # commands handle theirs; packages look for a folder for temporary files
-            output.say(f"error: cannot start: {error}")
-            return UNWRITABLE
         except KeyboardInterrupt as error:
             output.say(str(error) or "interrupted")
             return interrupted(getattr(error, "signal", signal.SIGINT))

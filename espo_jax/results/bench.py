@@ -128,7 +128,12 @@ def measure(options: BenchOptions, env: Any = None) -> Iterator[Figures]:
 
 
 def make(env: Any, task: str, algorithm: str = "espo", **settings: Any) -> tuple[Algorithm, Hyperparams]:
-    """Algorithm and hyperparameters of the paper's settings for a task, with some changes."""
+    """Algorithm and hyperparameters of the paper's settings for a task, with some changes.
+
+    On an accelerator, minibatches have the size for it: the published ones are too small for wide runs.
+    """
+    if jax.default_backend() != "cpu":
+        settings = {"critic_minibatch_size": None, "policy_minibatch_size": None, **settings}
     config, values = presets.resolve({**presets.preset(presets.PAPER, task, algorithm), **settings}, env)
     return algorithms.make(algorithm, env, config), Hyperparams.create(**values, config=config)
 

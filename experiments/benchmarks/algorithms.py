@@ -8,6 +8,7 @@ stepping and critics included, on X samples. Paper's settings of each algorithm;
 """
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 
 import common
@@ -69,7 +70,7 @@ def update_fn(name, algorithm, hp, state):
     rule = algorithms.RULES[name]
     _, size_rule = checks.settle(algorithm.config, rule)
     config = algorithm.config
-    networks = algorithm.networks.after(lambda observation: whiten(config, state.normalizer, observation))
+    networks = algorithm.networks._replace(whiten=functools.partial(whiten, config, state.normalizer))
     rule_state = rule.init(networks, state.policy, config, hp)
 
     def run(rollout):

@@ -8,6 +8,7 @@ the paper's settings. Then one iteration in parts, and several seeds vmapped aga
 """
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 
 import common
@@ -94,7 +95,7 @@ def parts(args: Args) -> str:
     step = jax.jit(algorithm.step)
     for _ in range(args.warm_iterations):
         state, _ = step(state, hp)
-    networks = algorithm.networks.after(lambda observation: whiten(config, state.normalizer, observation))
+    networks = algorithm.networks._replace(whiten=functools.partial(whiten, config, state.normalizer))
     size = jnp.int32(config.base_sample_size)
     _, rollout = jax.jit(bench.rollout_fn(algorithm))(state, size)
     prepare = lambda rollout: prepare_batch(networks, config, state, rollout, hp)  # noqa: E731

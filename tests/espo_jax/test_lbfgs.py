@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
-from espo_jax.lbfgs import fit_lbfgs
+from espo_jax.lbfgs import _OPTIMIZER, _direction, fit_lbfgs
 from tests.problems import make_problem
 
 
@@ -43,6 +43,18 @@ def test_lbfgs_solves_a_quadratic_exactly(x64):
     x, loss = fit_lbfgs(quadratic, jnp.zeros((2, 3)), num_iterations=40)
     chex.assert_trees_all_close(x, centre, atol=1e-5)
     assert float(loss.max()) < 1e-8
+
+
+def test_a_direction_that_does_not_descend_starts_again_as_optax_does():
+    rng = np.random.default_rng(0)
+    before, slope, change = (jnp.asarray(rng.normal(size=(2, 5)), jnp.float32) for _ in range(3))
+    fresh = jax.vmap(_OPTIMIZER.init)(before)
+    _, memory = jax.vmap(_OPTIMIZER.update)(slope, fresh, before)
+    params, gradient = before + change, slope - change  # a curvature of -1
+    uphill, _ = jax.vmap(_OPTIMIZER.update)(gradient, memory, params)
+    assert (jnp.sum(gradient * uphill, axis=-1) < 0).all()
+    expected = jax.vmap(_OPTIMIZER.update)(gradient, fresh, params)
+    chex.assert_trees_all_close(_direction(params, gradient, memory), expected, rtol=1e-6)
 
 
 def test_lbfgs_never_increases_the_loss_and_each_critic_is_fitted_on_its_own():

@@ -67,6 +67,20 @@ def test_every_sample_has_the_value_of_where_it_led(sample_size):
     assert int(rollout.truncated.sum()) == sum(int(n) // 5 for n in rollout.mask.sum(axis=0))
 
 
+def test_values_follow_staggered_environments_with_action_repeat_in_vmapped_lanes():
+    wrapped, state = start(CountingEnv(lifetime=100, episode_length=12), num_envs=5, action_repeat=3)
+    state = wrapped.stagger(state)
+    run = lambda n: collect(wrapped, counting_action, state, jax.random.key(0), n, CAPACITY)[1]  # noqa: E731
+    lanes = jax.vmap(run)(jnp.array([13, 104], jnp.int32))
+    for lane, size in enumerate((13, 104)):
+        rollout = jax.tree.map(lambda x, lane=lane: x[lane], lanes)
+        chex.assert_trees_all_equal(rollout, run(jnp.int32(size)))
+        age, final = rollout.observation[..., 1], rollout.final_observation[..., 1]
+        value = next_values(age, final, rollout.truncated, rollout.mask)
+        np.testing.assert_array_equal(np.where(rollout.mask, value, 0), np.where(rollout.mask, age + 3, 0))
+    assert int(lanes.truncated[1].sum()) > 20
+
+
 def test_an_observation_that_is_not_finite_is_noted_where_the_episode_ends_with_it():
     class Breaks(CountingEnv):
         def step(self, state, action):

@@ -9,6 +9,7 @@ import textwrap
 import jax
 import jax.numpy as jnp
 import mujoco
+import mujoco.batch
 import numpy as np
 import pytest
 import safety_envs
@@ -122,7 +123,7 @@ def test_domain_randomisation_changes_each_environments_model(key):
     assert fall[1] > fall[0], "less gravity, slower fall"
     assert np.abs(states.obs[2] - states.obs[0]).max() > 1e-6
     np.testing.assert_array_equal(plain.sys.model.body_mass, safety_envs.make("safety_hopper").sys.model.body_mass)
-    with pytest.raises(ValueError, match="MuJoCo's model has no array field 'body_weight' to change"):
+    with pytest.raises(ValueError, match="MuJoCo's model has no array field 'body_weight' that may differ"):
         plain.sys.tree_replace({"body_weight": 1.0})
 
 
@@ -199,6 +200,45 @@ def test_what_breaks_one_simulation_is_not_seen_by_the_others(cause, key):
         np.testing.assert_array_equal(ours[::2], theirs[::2])
     later = step(after, jnp.zeros((3, 8)), jnp.ones(3))
     np.testing.assert_array_equal(np.isnan(later.q).all(axis=1), [False, True, False])
+
+
+class Raising:
+    """A batch in which MuJoCo raises an error in the second simulation, when the others are done."""
+
+    def __init__(self, batch):
+        self.batch, self.status = batch, np.array([0, 1, 0])
+
+    def __getattr__(self, name):
+        return getattr(self.batch, name)
+
+    def step(self, **options):
+        self.batch.step(**options)
+        raise mujoco.batch.SimulationError(np.array([1]), "no room")
+
+
+def test_an_error_in_one_simulation_leaves_the_others_their_contact_forces(key, monkeypatch):
+    make = lambda: safety_envs.make("safety_humanoidstandup", backend="mujoco")  # noqa: E731
+    plain, env = make(), make()
+    state = jax.vmap(plain.reset)(jax.random.split(key, 3))
+    actions = jnp.full((3, 17), 0.2)
+    for _ in range(5):
+        before, state = state, jax.vmap(plain.step)(state, actions)
+    batch = env.physics._batch(3, ())
+    monkeypatch.setattr(batch, "_batch", Raising(batch._batch))
+    after = jax.vmap(env.step)(before, actions)
+    assert np.isnan(after.obs[1]).all()
+    np.testing.assert_array_equal(after.obs[::2], state.obs[::2])
+    assert np.abs(state.pipeline_state.readings.contact_force).max() > 0
+
+
+def test_a_step_does_not_go_on_from_what_the_reset_computed_under_another_gravity(key):
+    env = safety_envs.make("safety_humanoid", backend="mujoco")
+    weightless, heavy = (env.sys.tree_replace({"opt.gravity": jnp.array([0.0, 0.0, g])}) for g in (0.0, -20.0))
+    start = env.physics.init(weightless, env.physics.q0, jnp.zeros(env.physics.nv))
+    after = env.physics.step(heavy, start, jnp.zeros(17))
+    other = safety_envs.make("safety_humanoid", backend="mujoco").physics.step(heavy, start, jnp.zeros(17))
+    np.testing.assert_array_equal(after.engine.bits, other.engine.bits)
+    assert float(after.qd[2]) < -0.1
 
 
 def test_more_environments_than_are_stepped_at_once(key, monkeypatch):

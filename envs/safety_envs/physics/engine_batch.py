@@ -79,7 +79,7 @@ class EngineBatch:
             if self._post_constraint:
                 self._contact_force[:] = 0  # a reset leaves cfrc_ext zero
             readings[:, self._velocity] = 0
-            self._call(self._batch.forward, changes, states, readings)
+            self._call(lambda: self._attempt(self._batch.forward), changes, states, readings)
 
     def step(
         self,
@@ -117,8 +117,7 @@ class EngineBatch:
         for field, values in zip(self._changes, changes, strict=True):
             field[...] = values
         self._batch.warning[...] = 0
-        with contextlib.suppress(SimulationError):  # its simulations have a status
-            function()
+        function()
         states[:, : self._size] = self._state
         states[:, self._size :] = point = self._point_of()
         with np.errstate(over="ignore", invalid="ignore"):
@@ -129,9 +128,14 @@ class EngineBatch:
             broken = self._batch.warning.any(axis=(1, 2)) | (self._batch.status != 0)
             states[broken] = readings[broken] = np.nan
 
+    @staticmethod
+    def _attempt(method: Callable[..., None], **options: Any) -> None:
+        with contextlib.suppress(SimulationError):  # its simulations have a status; the others are done
+            method(**options)
+
     def _advance(self) -> None:
-        self._batch.step(nstep=self._frame_skip)
-        if self._post_constraint:  # as Gymnasium does
+        self._attempt(self._batch.step, nstep=self._frame_skip)
+        if self._post_constraint:  # as Gymnasium does; contact forces depend on no field that may be changed
             for i, force in enumerate(self._contact_force):
                 self._batch.get_data(i, self._data)
                 mujoco.mj_rnePostConstraint(self._model, self._data)

@@ -34,7 +34,7 @@ class EngineSystem:
         """
         for name in params:
             if name not in MODEL_FIELDS or not isinstance(model_field(self.model, name), np.ndarray):
-                raise ValueError(f"MuJoCo's model has no array field {name!r} to change")
+                raise ValueError(f"MuJoCo's model has no array field {name!r} that may differ between simulations")
         return self.replace(changes={**self.changes, **params})
 
     def check_shapes(self) -> None:

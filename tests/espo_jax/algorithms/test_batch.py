@@ -1,6 +1,7 @@
 """From a rollout to what the update rule sees of it, against the loops of the papers."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -82,7 +83,7 @@ def test_prepare_batch_equals_the_loops_of_the_papers(standardized, cost_advanta
         critics=networks.init_critics(jax.random.key(2)),
         normalizer=normalizer,
     )
-    whitened = networks.after(lambda observation: whiten(config, normalizer, observation))
+    whitened = networks._replace(whiten=functools.partial(whiten, config, normalizer))
     batch, target = jax.jit(lambda s, r: prepare_batch(whitened, config, s, r, hp))(state, rollout)
 
     def whitened_by_hand(x):
