@@ -36,9 +36,10 @@ def few_memory_maps():
 
 @pytest.fixture(autouse=True, scope="session")
 def interruptible():
-    """A shell starts a job in the background with SIGINT ignored, which tests of signals would take over."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A shell in the background and nohup start with signals ignored, which tests of signals would take over."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture
