@@ -23,7 +23,7 @@ def row(figures: Figures) -> str:
     speeds = [figures.samples / seconds for seconds in figures.seconds]
     numbers = (figures.samples, figures.samples_per_second, min(speeds), max(speeds))
     memory = (figures.program_bytes / 1e6, figures.peak_bytes / 1e6)
-    cells = [*map(_number, numbers), f"{figures.compile_seconds:.1f}", *map(_number, memory)]
+    cells = [*map(_number, numbers), *(f"{x:,.1f}" for x in (figures.compile_seconds, *memory))]
     return _line([_number(figures.num_envs), _name(figures._asdict()), *cells])
 
 

@@ -81,7 +81,7 @@ def test_samples_are_the_papers_or_sixteen_steps_of_every_environment():
 
 def test_the_table_shows_median_slowest_and_fastest():
     assert bench_table.row(figures(TRAINING)) == (
-        "| 64 | training, espo | 1,000 | 5,000 | 2,000 | 10,000 | 3.2 | 2 | 3,000 |"
+        "| 64 | training, espo | 1,000 | 5,000 | 2,000 | 10,000 | 3.2 | 2.0 | 3,000.0 |"
     )
     assert len({line.count("|") for line in (*bench_table.head().split("\n"), bench_table.row(figures()))}) == 1
 
