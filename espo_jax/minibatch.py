@@ -69,13 +69,11 @@ def passes(
             # A lane that has run out of samples must not move on its momentum.
             return jax.tree.map(lambda n, o: jnp.where(jnp.any(real), n, o), new, carry)
 
-        with jax.named_scope("minibatches"):
-            new = jax.lax.fori_loop(0, num_minibatches, minibatch, begin_fn(carry))
+        new = jax.named_scope("minibatches")(jax.lax.fori_loop)(0, num_minibatches, minibatch, begin_fn(carry))
         carry = select_running(running, new, carry)
         going_on = running if stop_fn is None else running & ~stop_fn(carry)
         return index + 1, going_on, done + running, carry
 
     start = (jnp.int32(0), jnp.asarray(needed), jnp.int32(0), carry)
-    with jax.named_scope("passes"):
-        *_, done, carry = jax.lax.while_loop(unfinished, one_pass, start)
+    *_, done, carry = jax.named_scope("passes")(jax.lax.while_loop)(unfinished, one_pass, start)
     return carry, done

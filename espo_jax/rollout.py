@@ -109,12 +109,8 @@ def collect(
         stepped = time * num_envs + place < sample_size
         transition = jax.tree.map(lambda x: where_env(stepped, x, jnp.zeros_like(x)), transition)
         buffer = jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, time, 0), buffer, transition)
-        truncated = transition.truncated
-        row = jnp.where(truncated, truncations, most_truncations)
-        final = jax.vmap(lambda f, r, o: f.at[r].set(o, mode="drop"), in_axes=(1, 0, 0), out_axes=1)(
-            final, row, next_state.info["final_observation"]
-        )
-        return time + 1, env.hold(state, next_state, ~stepped), buffer, final, truncations + truncated
+        final = _keep_final(final, next_state.info["final_observation"], transition.truncated, truncations)
+        return time + 1, env.hold(state, next_state, ~stepped), buffer, final, truncations + transition.truncated
 
     shapes = jax.eval_shape(step, env_state, jnp.int32(0))[1]
     buffer = jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), shapes)
@@ -124,6 +120,15 @@ def collect(
     with jax.named_scope("time_steps"):
         _, env_state, buffer, final, _ = jax.lax.while_loop(lambda carry: carry[0] < last, body, start)
     return env_state, buffer._replace(final_observation=jnp.concatenate([final, env_state.obs[None]]))
+
+
+def _keep_final(final: jax.Array, observation: jax.Array, truncated: jax.Array, row: jax.Array) -> jax.Array:
+    """Final observations [E, N, O] with those [N, O] of the environments that are truncated, each at its row."""
+
+    def one(final: jax.Array, observation: jax.Array, truncated: jax.Array, row: jax.Array) -> jax.Array:
+        return final.at[jnp.where(truncated, row, len(final))].set(observation, mode="drop")
+
+    return jax.vmap(one, in_axes=(1, 0, 0, 0), out_axes=1)(final, observation, truncated, row)
 
 
 def _transition(env: Any, state: Any, action: jax.Array, log_prob: jax.Array, next_state: Any) -> Rollout:

@@ -66,13 +66,7 @@ def prepare_batch(
         per_signal(hp.discount, hp.cost_discount), per_signal(hp.gae_lambda, hp.cost_gae_lambda),
     )  # fmt: skip
     target = advantage + value
-    scale = jnp.ones(1 + num_constraints)
-    if config.standardize_advantages:
-        reward, reward_scale = standardize(advantage[..., 0], rollout.mask)
-        scale_costs = jax.vmap(ADVANTAGE_SCALINGS[config.cost_advantages], in_axes=(-1, None), out_axes=(-1, 0))
-        costs, cost_scale = scale_costs(advantage[..., 1:], rollout.mask)
-        advantage = jnp.concatenate([reward[..., None], costs], axis=-1)
-        scale = jnp.concatenate([reward_scale[None], cost_scale])
+    advantage, scale = _scaled(config, advantage, rollout.mask)
     more_is_better = jnp.array([1.0] + [-1.0] * num_constraints)
     batch = Batch(
         observation=rollout.observation,
@@ -85,6 +79,17 @@ def prepare_batch(
         blocks=blocks,
     )
     return batch, target
+
+
+def _scaled(config: Config, advantage: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Advantages [T, N, 1 + K] of the reward and the costs, scaled as the config says, and their scales [1 + K]."""
+    if not config.standardize_advantages:
+        return advantage, jnp.ones(advantage.shape[-1])
+    reward, reward_scale = standardize(advantage[..., 0], mask)
+    scale_costs = jax.vmap(ADVANTAGE_SCALINGS[config.cost_advantages], in_axes=(-1, None), out_axes=(-1, 0))
+    costs, cost_scale = scale_costs(advantage[..., 1:], mask)
+    scaled = jnp.concatenate([reward[..., None], costs], axis=-1)
+    return scaled, jnp.concatenate([reward_scale[None], cost_scale])
 
 
 def pose(

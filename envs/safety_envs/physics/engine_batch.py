@@ -65,7 +65,7 @@ class EngineBatch:
             self._outputs.append((slice(start, start + 3), batch.bind("xpos")[:, model.body(body).id]))
 
     def start(self, changes: Sequence[np.ndarray], q_qd: np.ndarray, states: np.ndarray, readings: np.ndarray) -> None:
-        """The simulations at rest in time, as after Gymnasium's `set_state` on a fresh `MjData`.
+        """The simulations at time 0, as after Gymnasium's `set_state` on a fresh `MjData`.
 
         Args:
           changes: values of the changed fields, each [count, ...].
