@@ -93,7 +93,6 @@ def collect(
       The environments' state after the samples, and the Rollout.
     """
     num_envs = env_state.done.shape[-1]
-    num_steps = (sample_size + num_envs - 1) // num_envs
     place = (_order(num_envs) - turn) % num_envs
     most_truncations = -(-capacity // (env.episode_length // env.action_repeat))
 
@@ -115,10 +114,10 @@ def collect(
     shapes = jax.eval_shape(step, env_state, jnp.int32(0))[1]
     buffer = jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), shapes)
     final = jnp.zeros((most_truncations, *env_state.obs.shape), env_state.obs.dtype)
-    last = lanes_max(num_steps)
+    last = lanes_max((sample_size + num_envs - 1) // num_envs)
     start = (jnp.int32(0), env_state, buffer, final, jnp.zeros(num_envs, jnp.int32))
-    with jax.named_scope("time_steps"):
-        _, env_state, buffer, final, _ = jax.lax.while_loop(lambda carry: carry[0] < last, body, start)
+    loop = jax.named_scope("time_steps")(jax.lax.while_loop)
+    _, env_state, buffer, final, _ = loop(lambda carry: carry[0] < last, body, start)
     return env_state, buffer._replace(final_observation=jnp.concatenate([final, env_state.obs[None]]))
 
 
