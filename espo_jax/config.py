@@ -37,6 +37,13 @@ class Config:
         "blocks in use",
         none="1,600 on a CPU, which its cache holds; on an accelerator as many as take 1 GiB",
     )
+    rollout_chunk: int | None = setting(
+        None,
+        "number of time steps between two looks at whether the rollout is full; steps past its end are undone; the "
+        "largest divisor of it that fits the capacity is used",
+        none="1 on a CPU; on an accelerator up to 16, at most a 32nd of the time steps of base_sample_size",
+        earlier=1,
+    )
     episode_length: int | None = setting(
         None, "time limit of an episode in control steps", none="the environment's own"
     )
@@ -148,7 +155,8 @@ class Config:
     @property
     def steps_per_block(self) -> int:
         """Number of time steps of a block; all environments of a time step stay together."""
-        most = math.ceil(self.max_sample_size / self.num_envs)
+        chunk = self.rollout_chunk or 1
+        most = math.ceil(self.max_sample_size / (self.num_envs * chunk)) * chunk
         return max(1, min((self.block_size or CPU_BLOCK_SIZE) // self.num_envs, most))
 
     @property
@@ -171,3 +179,8 @@ class Config:
     def capacity(self) -> int:
         """Number of time steps of the rollout buffer: room for max_sample_size, in whole blocks."""
         return math.ceil(self.max_sample_size / (self.num_envs * self.steps_per_block)) * self.steps_per_block
+
+    @property
+    def steps_per_chunk(self) -> int:
+        """Number of time steps between two looks at whether the rollout is full: a divisor of the capacity."""
+        return math.gcd(self.rollout_chunk or 1, self.capacity)

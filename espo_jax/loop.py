@@ -139,12 +139,28 @@ def over_seeds(algorithm: Algorithm) -> Algorithm:
     )
 
 
-def start(algorithm: Algorithm, hyperparams: Hyperparams, key: jax.Array, state: TrainState | None = None) -> Started:
-    """Initialise, unless there is a state to go on from, and compile the step ahead of time for every iteration."""
+def start(
+    algorithm: Algorithm,
+    hyperparams: Hyperparams,
+    key: jax.Array,
+    state: TrainState | None = None,
+    *,
+    donate: bool = False,
+) -> Started:
+    """Initialise, unless there is a state to go on from, and compile the step ahead of time for every iteration.
+
+    Args:
+      algorithm: algorithm, perhaps of several runs, see `over_seeds`.
+      hyperparams: hyperparameters that the step is compiled for.
+      key: key of the first state.
+      state: state to go on from.
+      donate: whether the step takes the memory of the state that it is given. That state, and normalizer parameters
+        taken from it, cannot be used afterwards: a run that saves its last good state when an iteration fails must not.
+    """
     begin = time.perf_counter()
     if state is None:
         state = jax.jit(algorithm.init)(key, hyperparams)
-    step = jax.jit(algorithm.step).lower(state, hyperparams).compile()
+    step = jax.jit(algorithm.step, donate_argnums=0 if donate else ()).lower(state, hyperparams).compile()
     jax.block_until_ready(state)
     return Started(state, step, time.perf_counter() - begin)
 

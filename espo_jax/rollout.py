@@ -67,6 +67,7 @@ def collect(
     sample_size: jax.Array,
     capacity: int,
     turn: jax.Array | int = 0,
+    chunk: int = 1,
 ) -> tuple[Any, Rollout]:
     """Take exactly `sample_size` samples from N environments into a buffer of `capacity` time steps.
 
@@ -88,6 +89,8 @@ def collect(
       sample_size: [] int32 number of samples, in [0, capacity N].
       capacity: T, number of time steps of the buffer.
       turn: [] int32 in [0, N), the turn of the environment that steps first when not all of them step.
+      chunk: number of time steps between two looks at whether the samples are complete, a divisor of the capacity.
+        The steps that are too many cost time and are undone. An accelerator waits for the host at every look.
 
     Returns:
       The environments' state after the samples, and the Rollout.
@@ -116,8 +119,12 @@ def collect(
     final = jnp.zeros((most_truncations, *env_state.obs.shape), env_state.obs.dtype)
     last = lanes_max((sample_size + num_envs - 1) // num_envs)
     start = (jnp.int32(0), env_state, buffer, final, jnp.zeros(num_envs, jnp.int32))
-    loop = jax.named_scope("time_steps")(jax.lax.while_loop)
-    _, env_state, buffer, final, _ = loop(lambda carry: carry[0] < last, body, start)
+    with jax.named_scope("time_steps"):
+        _, env_state, buffer, final, _ = jax.lax.while_loop(
+            lambda carry: carry[0] < last,
+            body if chunk == 1 else lambda carry: jax.lax.fori_loop(0, chunk, lambda _, carry: body(carry), carry),
+            start,
+        )
     return env_state, buffer._replace(final_observation=jnp.concatenate([final, env_state.obs[None]]))
 
 

@@ -21,8 +21,9 @@ def make(name, env, config=None, sample_size_rule=None, make=algorithms.make):
     return _algorithms[key]
 
 
-def start(algorithm, hyperparams, key, state=None):
-    """As `loop.start`; a compiled step refuses a state or hyperparameters of other shapes and types."""
+def start(algorithm, hyperparams, key, state=None, *, donate=False):
+    """As `loop.start` without donation; a compiled step refuses a state or hyperparameters of other types."""
+    del donate
     if algorithm.step not in _steps:
         _steps[algorithm.step] = loop.start(algorithm, hyperparams, key, state)
     if state is None:

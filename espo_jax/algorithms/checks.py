@@ -15,9 +15,9 @@ from espo_jax.hyperparams import Hyperparams
 from espo_jax.sample_size import Evidence, SampleSizeRule
 from espo_jax.settings import choose
 
-# On an accelerator: bytes of a block, minibatches of a pass, the most that a fit may take, and the number of blocks for
-# rules that compare them.
-_BLOCK_BYTES, _MINIBATCHES, _MOST_MINIBATCHES, _COMPARED_BLOCKS = 2**30, 32, 20_000, 10
+# On an accelerator: bytes of a block, minibatches of a pass, the most that a fit may take, the number of blocks for
+# rules that compare them, and the time steps of a chunk of the rollout.
+_BLOCK_BYTES, _MINIBATCHES, _MOST_MINIBATCHES, _COMPARED_BLOCKS, _LONGEST_CHUNK = 2**30, 32, 20_000, 10, 16
 
 # A rule for the sample size: a name, a function from the evidence of an iteration to a size, or a SampleSizeRule.
 Rule = SampleSizeRule | Callable[[Evidence], jax.Array] | str
@@ -55,8 +55,8 @@ def fit_device(
 ) -> Config:
     """The config with sizes for the kind of device where it has none.
 
-    On an accelerator the time goes to launching kernels. So blocks are as few as fit into _BLOCK_BYTES, of equal size,
-    and a pass has a fixed number of minibatches.
+    On an accelerator the time goes to launching kernels and to waiting for the host. So blocks are as few as fit into
+    _BLOCK_BYTES, of equal size, a pass has a fixed number of minibatches, and the rollout runs in chunks.
 
     Args:
       config: static settings.
@@ -68,6 +68,9 @@ def fit_device(
     Raises:
       ValueError: the sample-size rule needs more blocks of samples to estimate a variance from.
     """
+    # The steps that are too many are half of a chunk on average: a 64th of the rollout.
+    longest = 1 if platform == "cpu" else min(config.base_sample_size // config.num_envs // 32, _LONGEST_CHUNK)
+    config = dataclasses.replace(config, rollout_chunk=config.rollout_chunk or max(1, longest))
     sizes: dict[str, Any] = {
         "block_size": CPU_BLOCK_SIZE,
         "critic_minibatch_size": config.critic_samples_per_minibatch,
@@ -95,8 +98,10 @@ def _accelerator_block(config: Config, rule: SampleSizeRule, observation_size: i
     # Inputs, and what the layers of all critics keep for their gradient.
     widest = max(sum(config.policy_hidden_sizes), sum(config.critic_hidden_sizes))
     sample_bytes = 4 * (2 * observation_size + 4 * (1 + num_constraints) * widest)
-    steps = math.ceil(config.max_sample_size / config.num_envs)
-    most = math.ceil(steps / math.ceil(config.max_sample_size * sample_bytes / _BLOCK_BYTES))
+    chunk = config.num_envs * (config.rollout_chunk or 1)  # samples
+    chunks = math.ceil(config.max_sample_size / chunk)
+    blocks = math.ceil(chunks / max(1, _BLOCK_BYTES // (chunk * sample_bytes)))
+    most = math.ceil(chunks / blocks) * chunk // config.num_envs
     if rule.min_blocks > 1:  # a variance between blocks needs as many as on a CPU
         most = min(most, config.base_sample_size // (config.num_envs * max(rule.min_blocks, _COMPARED_BLOCKS)))
     return max(1, most) * config.num_envs

@@ -193,7 +193,9 @@ def _roll_out(
         action = policy.sample(key, distribution)
         return action, policy.log_prob(distribution, action)
 
-    return collect(parts.env, act, env_state, rollout_key, state.sample_size, config.capacity, state.turn)
+    return collect(
+        parts.env, act, env_state, rollout_key, state.sample_size, config.capacity, state.turn, config.steps_per_chunk
+    )
 
 
 def critic_settings(config: Config, hyperparams: Hyperparams) -> critic.CriticSettings:

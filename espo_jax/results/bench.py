@@ -163,7 +163,9 @@ def rollout_fn(algorithm: Algorithm) -> Callable[..., Any]:
             action = policy.sample(key, distribution)
             return action, policy.log_prob(distribution, action)
 
-        return collect(algorithm.env, act, state.env_state, state.key, samples, config.capacity)
+        return collect(
+            algorithm.env, act, state.env_state, state.key, samples, config.capacity, chunk=config.steps_per_chunk
+        )
 
     return run
 

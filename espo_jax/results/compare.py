@@ -181,7 +181,7 @@ def _train(contestant: Contestant, comparison: Comparison, console: Console, sto
     try:
         stop.check()
         stop.at_once = True
-        state, step, compile_seconds = start(algorithm, contestant.hyperparams, keys)
+        state, step, compile_seconds = start(algorithm, contestant.hyperparams, keys, donate=True)
         stop.at_once = False
         seconds = 0.0
         with progress(console, budget) as display:

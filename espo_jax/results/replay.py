@@ -69,7 +69,7 @@ def replay(
     algorithm = algorithms.make(run_config.options.algorithm, env, config)
     key, _ = jax.random.split(jax.random.key(run_config.options.seed))
     console.print(f"{run_config.title}: compiling, to repeat {last} iterations")
-    state, step, _ = start(algorithm, hyperparams, key)
+    state, step, _ = start(algorithm, hyperparams, key, donate=True)
     first: tuple[int, str] | None = None
     largest: dict[str, float] = {}
     budget = Budget.create(last, None)

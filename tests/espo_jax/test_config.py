@@ -39,6 +39,7 @@ def test_config_names_field_value_and_bound(changes, words):
      ({"num_envs": 2000, "block_size": 6000}, (19_200, 12)),
      ({"num_envs": 7}, (19_200, 2964)), ({"num_envs": 16_000}, (19_200, 2)),
      ({"num_envs": 16_384, "base_sample_size": 16_384, "max_zeta_positive": 0.1}, (18_022, 2)),
+     ({"num_envs": 64, "block_size": 32_000, "rollout_chunk": 8}, (19_200, 304)),
      ({"sample_size_rule": "fixed"}, (16_000, 1000))],
 )  # fmt: skip
 def test_capacity_is_the_largest_sample_size_in_whole_blocks(changes, steps):

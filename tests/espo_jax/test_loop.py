@@ -2,11 +2,14 @@
 
 from types import SimpleNamespace
 
+import chex
 import pytest
 from brax.training.types import UInt64
 
-from espo_jax import loop
+from espo_jax import espo, loop
 from espo_jax.algorithms.metrics import NONFINITE_QUANTITIES, Metrics
+from tests.probe_envs import TugOfWar
+from tests.problems import TINY_CONFIG, hyperparams
 
 
 @pytest.fixture
@@ -49,6 +52,16 @@ def test_nan_names_iteration_and_quantity(counting_step):
     with pytest.raises(loop.NonFiniteError, match=r"^iteration 4: nan or infinity in reward, cost$") as caught:
         next(iterations)
     assert caught.value.state.iteration == 4
+
+
+def test_a_donated_state_gives_its_memory_and_the_same_numbers(key):
+    algorithm = espo.make(TugOfWar(), TINY_CONFIG)
+    kept, given = (loop.start(algorithm, hyperparams(), key, donate=donate) for donate in (False, True))
+    budget = loop.Budget.create(3, None)
+    once, again = (list(loop.iterate(run.step, run.state, hyperparams(), budget))[-1] for run in (kept, given))
+    chex.assert_trees_all_equal(once.metrics, again.metrics)
+    assert given.state.policy.is_deleted()
+    assert not kept.state.policy.is_deleted()
 
 
 @pytest.mark.parametrize(

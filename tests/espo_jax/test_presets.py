@@ -57,6 +57,7 @@ def test_paper_preset_leaves_nothing_that_decides_the_result_to_the_defaults(alg
     free = {
         "block_size",
         "reset_pool_size",
+        "rollout_chunk",
         "max_zeta_positive",
         "critic_passes",
         "critic_minibatch_size",

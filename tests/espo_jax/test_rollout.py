@@ -55,6 +55,17 @@ def test_holds_what_happened_for_any_size(counted, sample_size):
     assert float(rollout.episodes_finished) == sum(length // 5 for length in lengths)
 
 
+@pytest.mark.parametrize("sample_size", [0, 1, 38, 3 * CAPACITY - 1, 3 * CAPACITY])
+def test_chunks_leave_no_trace(sample_size):
+    wrapped, state = start(CountingEnv(lifetime=5, cost=2.0, episode_length=4))
+
+    def run(chunk):
+        args = (wrapped, acting, state, jax.random.key(0), jnp.int32(sample_size), CAPACITY)
+        return jax.jit(lambda: collect(*args, turn=2, chunk=chunk))()
+
+    chex.assert_trees_all_equal(run(8), run(1))
+
+
 @pytest.mark.parametrize("sample_size", [0, 2, 15, 38, 3 * CAPACITY])
 def test_every_sample_has_the_value_of_where_it_led(sample_size):
     """With the age as the value: 5 at the time limit, before the reset, and never 0."""

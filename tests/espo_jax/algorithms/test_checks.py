@@ -59,17 +59,25 @@ def test_too_few_blocks_are_refused(rule):
 
 @pytest.mark.parametrize(
     ("num_envs", "samples", "observation_size", "blocks"),
-    [(16, 16_000, 11, 1), (7, 16_000, 11, 1), (1024, 2**17, 11, 1), (4096, 2**20, 11, 5), (4096, 2**20, 376, 9)],
+    [(16, 16_000, 11, 1), (7, 16_000, 11, 1), (1024, 2**17, 11, 1), (4096, 2**20, 11, 6), (4096, 2**20, 376, 10)],
 )
 def test_an_accelerator_has_few_large_blocks(num_envs, samples, observation_size, blocks):
     config = Config(num_envs=num_envs, base_sample_size=samples)
     assert fit(config, platform="cpu").block_size == 1600
     fitted = fit(config, observation_size=observation_size)
     assert fitted.capacity / fitted.steps_per_block == blocks
-    assert fitted.capacity < fitted.max_sample_size / num_envs + blocks
+    assert fitted.capacity < fitted.max_sample_size / num_envs + blocks * fitted.rollout_chunk
     assert fit(fitted) == fitted, "sizes that are given are kept"
     compared = fit(config, "norm_test")
     assert 10 <= samples / (compared.steps_per_block * num_envs) < 12
+
+
+@pytest.mark.parametrize(("num_envs", "chunk"), [(16, 16), (4096, 8), (16_384, 2), (65_536, 1)])
+def test_an_accelerator_looks_at_the_end_of_a_rollout_in_chunks(num_envs, chunk):
+    config = Config(num_envs=num_envs, base_sample_size=2**20)
+    assert fit(config, platform="cpu").steps_per_chunk == 1
+    assert fit(config).steps_per_chunk == chunk
+    assert fit(dataclasses.replace(config, rollout_chunk=4)).steps_per_chunk == 4
 
 
 def test_an_accelerator_has_a_fixed_number_of_minibatches():

@@ -62,6 +62,7 @@ def test_a_config_without_later_settings_has_what_was_done_then():
     config = RunConfig.read(DATA / "format_2").config
     assert {name: config[name] for name in set(config) - set(written)} == {
         "time_limit": "truncation", "activation": "tanh", "cost_advantages": "standardize", "reset_pool_size": 4,
+        "rollout_chunk": 1,
     }  # fmt: skip
     assert json.loads(json.dumps({name: config[name] for name in written})) == written
 
