@@ -99,8 +99,10 @@ def collect(
     place = (_order(num_envs) - turn) % num_envs
     most_truncations = -(-capacity // (env.episode_length // env.action_repeat))
 
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(capacity))
+
     def step(state: Any, time: jax.Array) -> tuple[Any, Rollout]:
-        action, log_prob = policy(state.obs, jax.random.fold_in(key, time))
+        action, log_prob = policy(state.obs, keys[time])
         next_state = env.step(state, action)
         return next_state, _transition(env, state, action, log_prob, next_state)
 

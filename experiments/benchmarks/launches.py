@@ -2,11 +2,13 @@
 
     python experiments/benchmarks/launches.py
     python experiments/benchmarks/launches.py --algorithms espo cup --samples 1048576 --num-envs 4096 --platform cpu
+    python experiments/benchmarks/launches.py --samples 1048576 --num-envs 4096 --platform tpu --compiler tpu
 
 The iteration is compiled, not run. Every operation of the compiled program that does work counts as a kernel, times the
 trip counts of the loops around it. XLA knows the trip count of most loops; of those that depend on data it is taken for
 a typical iteration: all X samples, a line search that accepts its first step, L-BFGS that accepts every step, no reset
-drawn. An accelerator fuses other operations than a CPU does, so read the numbers against each other.
+drawn. "Looks" are the turns of these: a GPU waits for the host at each. An accelerator fuses other operations than a
+CPU does, so read the numbers against each other; with libtpu (extra tpu) XLA's compiler for TPUs fuses them.
 """
 
 import collections
@@ -14,20 +16,25 @@ import math
 import os
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"  # same operations
 
 import common
 import jax
+import tpu
 import tyro
+from jax.sharding import SingleDeviceSharding
 
 from espo_jax.config import Config
 from espo_jax.results.bench import program_bytes
 
+# Operations that do no work, or whose copy runs beside other kernels.
 _FREE = {
-    "after-all", "bitcast", "call", "conditional", "constant", "get-tuple-element", "opt-barrier", "parameter", "tuple",
-    "while",
+    "after-all", "bitcast", "call", "conditional", "constant", "copy-done", "copy-start", "get-tuple-element",
+    "opt-barrier", "parameter", "slice-done", "slice-start", "tuple", "while",
 }  # fmt: skip
+_LOOKS = "looks"
 PARTS = ("roll_out", "estimate_episodes", "prepare_batch", "update_policy", "fit_critics", "next_sample_size")
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = .*? ([a-z][\w\-]*)\(")
@@ -43,7 +50,8 @@ class Args:
       backend: physics.
       samples: numbers of samples X.
       num_envs: numbers of parallel environments.
-      platform: kind of device for which the size of the blocks is chosen: cpu, gpu or tpu.
+      platform: kind of device for which the sizes of blocks, chunks and minibatches are chosen: cpu, gpu or tpu.
+      compiler: XLA's compiler that makes the kernels.
     """
 
     algorithms: tuple[str, ...] = ("espo",)
@@ -52,6 +60,7 @@ class Args:
     samples: tuple[int, ...] = (2**14, 2**17, 2**20)
     num_envs: tuple[int, ...] = (256, 1024, 4096, 16384)
     platform: str = "gpu"
+    compiler: Literal["cpu", "tpu"] = "cpu"
 
 
 def trips_of_loops(config: Config) -> dict[str, float]:
@@ -61,7 +70,7 @@ def trips_of_loops(config: Config) -> dict[str, float]:
     sizes = {"fit_critics": config.critic_samples_per_minibatch, "update_policy": config.policy_samples_per_minibatch}
     passes = {"fit_critics": config.critic_passes, "update_policy": config.policy_passes}
     return {
-        "time_steps": steps,
+        "time_steps": math.ceil(steps / config.steps_per_chunk),
         "draw_resets": 0,
         "blocks": math.ceil(steps / config.steps_per_block),
         "trials": config.lbfgs_iterations,
@@ -72,7 +81,7 @@ def trips_of_loops(config: Config) -> dict[str, float]:
 
 
 def kernels(program: str, trips: dict[str, float]) -> collections.Counter[str]:
-    """Number of kernels by part of the iteration.
+    """Number of kernels by part of the iteration, and of looks at the data.
 
     Args:
       program: text of the compiled program.
@@ -97,7 +106,11 @@ def kernels(program: str, trips: dict[str, float]) -> collections.Counter[str]:
             here = _part(line) or part
             if match[1] == "while":
                 turn = count(_called(line, "body"), here) + count(_called(line, "condition"), here)
-                total.update({name: number * _trip_count(line, trips) for name, number in turn.items()})
+                turns = _known_trip_count(line, bodies[_called(line, "condition")])
+                if turns is None:
+                    turns = _trip_count_by_data(line, trips)
+                    turn[_LOOKS] += 1
+                total.update({name: number * turns for name, number in turn.items()})
             elif match[1] == "call":
                 total.update(count(_called(line, "to_apply"), here))
             elif match[1] == "conditional":
@@ -128,10 +141,17 @@ def _part(line: str) -> str:
     return next((part for part in PARTS if f"/{part}/" in _scope(line)), "")
 
 
-def _trip_count(line: str, trips: dict[str, float]) -> float:
-    """What the program says, or the count of the innermost named scope around the loop."""
+def _known_trip_count(line: str, condition: list[str]) -> int | None:
+    """The trip count of a loop if the program has it: as a note, or as a condition that compares with a constant."""
     if known := re.search(r'known_trip_count":\{"n":"(\d+)"', line):
         return int(known[1])
+    constants = dict(re.findall(r"%?([\w.\-]+) = s32\[\]\S* constant\((\d+)\)", "\n".join(condition)))
+    compared = re.search(r"ROOT .* compare\([^,]+, %?([\w.\-]+)\), direction=LT", "\n".join(condition))
+    return int(constants[compared[1]]) if compared and compared[1] in constants else None
+
+
+def _trip_count_by_data(line: str, trips: dict[str, float]) -> float:
+    """The count of the innermost named scope around a loop that depends on data."""
     scope = _scope(line)
     around = scope.split("/while")
     for name, number in trips.items():
@@ -147,14 +167,18 @@ def row(args: Args, name: str, samples: int, num_envs: int) -> list[str]:
     jax.default_backend = lambda: args.platform  # what `make` asks for
     _, algorithm, hp = common.make(args.task, args.backend, algorithm=name, **settings)
     state = jax.eval_shape(lambda key: algorithm.init(key, hp), jax.random.key(0))
+    if args.compiler == "tpu":
+        place = SingleDeviceSharding(tpu.devices()[0])
+        state, hp = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), (state, hp))
     compiled = jax.jit(algorithm.step, donate_argnums=0).lower(state, hp).compile()
     counts = kernels(compiled.as_text(), trips_of_loops(algorithm.config))
+    looks = counts.pop(_LOOKS, 0)
     numbers = [counts[part] for part in (*PARTS, "rest")]
     return [
         name,
         f"{samples:,}",
         f"{num_envs:,}",
-        *(f"{n:,.0f}" for n in (*numbers, sum(numbers))),
+        *(f"{n:,.0f}" for n in (*numbers, sum(numbers), looks)),
         f"{program_bytes(compiled) / 1e6:,.0f}",
     ]
 
@@ -162,9 +186,10 @@ def row(args: Args, name: str, samples: int, num_envs: int) -> list[str]:
 def main(args: Args) -> None:
     print(common.machine())
     print(
-        f"{args.task} on {args.backend}, blocks for a {args.platform}; kernels of one iteration in sequence, and MB\n"
+        f"{args.task} on {args.backend}, sizes for a {args.platform}, XLA's compiler for a {args.compiler}; "
+        "kernels of one iteration in sequence, and MB\n"
     )
-    head = ["algorithm", "X", "environments", *PARTS, "rest", "all", "MB"]
+    head = ["algorithm", "X", "environments", *PARTS, "rest", "all", _LOOKS, "MB"]
     print(common.table(head, []), flush=True)
     for name in args.algorithms:
         for samples in args.samples:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 
+from espo_jax import presets
 from espo_jax.results import bench
 
 
@@ -25,6 +26,7 @@ class Args:
       task: task name.
       backend: physics pipeline.
       num_envs: parallel environments.
+      samples_per_env: X is at least this many samples of every environment.
       repeats: timed runs per size.
       warm_iterations: iterations before measuring, so that the critics are past their first fit.
       shares: sample sizes as multiples of X, at most 1.1.
@@ -33,13 +35,16 @@ class Args:
     task: str = "safety_reacher"
     backend: str = "spring"
     num_envs: int = 16
+    samples_per_env: int = 1
     repeats: int = 15
     warm_iterations: int = 10
     shares: tuple[float, ...] = (0.25, 0.5, 1.0, 1.1)
 
 
 def main(args: Args) -> None:
-    _, algorithm, hp = common.make(args.task, args.backend, num_envs=args.num_envs)
+    published = presets.preset(presets.PAPER, args.task)["base_sample_size"]
+    size = max(published, args.samples_per_env * args.num_envs)
+    _, algorithm, hp = common.make(args.task, args.backend, num_envs=args.num_envs, base_sample_size=size)
     config = algorithm.config
     state = jax.jit(algorithm.init)(jax.random.key(0), hp)
     step = jax.jit(algorithm.step)
