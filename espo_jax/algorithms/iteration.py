@@ -138,7 +138,8 @@ def _step(parts: _Parts, state: TrainState, hyperparams: Hyperparams) -> tuple[T
     # Whitening where observations are read costs little; a whitened copy of the rollout would take its memory again.
     networks = parts.networks._replace(whiten=partial(whiten, config, state.normalizer))
     key, reset_key, rollout_key, critic_key, update_key = jax.random.split(state.key, 5)
-    env_state, rollout = _roll_out(parts, networks, state, reset_key, rollout_key)
+    env_state = _restart(parts, reset_key) if config.reset_each_iteration else state.env_state
+    env_state, rollout = roll_out(parts.env, config, networks, state, env_state, rollout_key)
     episode, life_table = estimate_episodes(rollout, state.life_table, state.episode.length)
     batch, target = prepare_batch(networks, config, state, rollout, hyperparams)
     problem = pose(networks, config, state, batch, episode, update_key, hyperparams)
@@ -181,20 +182,33 @@ def _restart(parts: _Parts, key: jax.Array) -> Any:
 
 
 @jax.named_scope("roll_out")
-def _roll_out(
-    parts: _Parts, networks: Networks, state: TrainState, reset_key: jax.Array, rollout_key: jax.Array
+def roll_out(
+    env: Any, config: Config, networks: Networks, state: TrainState, env_state: Any, key: jax.Array
 ) -> tuple[Any, Rollout]:
-    """Take the samples of the iteration with the current policy."""
-    config = parts.config
-    env_state = _restart(parts, reset_key) if config.reset_each_iteration else state.env_state
+    """Take the samples of an iteration with the policy and the sample size of the state.
 
-    def act(observation: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    Args:
+      env: wrapped, vectorised environment.
+      config: static settings.
+      networks: networks, of which the policy is used.
+      state: state before the iteration.
+      env_state: state of the environments.
+      key: key of the actions.
+
+    Returns:
+      The environments' state after the samples, and the Rollout.
+    """
+
+    def act(observation: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
         distribution = networks.policy(state.policy, observation)
-        action = policy.sample(key, distribution)
+        action = policy.from_noise(noise, distribution)
         return action, policy.log_prob(distribution, action)
 
+    def draw(key: jax.Array) -> jax.Array:
+        return jax.random.normal(key, (config.num_envs, env.action_size))
+
     return collect(
-        parts.env, act, env_state, rollout_key, state.sample_size, config.capacity, state.turn, config.steps_per_chunk
+        env, act, env_state, key, state.sample_size, config.capacity, state.turn, config.steps_per_chunk, draw
     )
 
 

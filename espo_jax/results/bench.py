@@ -4,6 +4,7 @@ import dataclasses
 import resource
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,11 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import safety_envs
 
-from espo_jax import algorithms, policy, presets
+from espo_jax import algorithms, presets
 from espo_jax.algorithms.batch import whiten
-from espo_jax.algorithms.iteration import Algorithm
+from espo_jax.algorithms.iteration import Algorithm, roll_out
 from espo_jax.hyperparams import Hyperparams
-from espo_jax.rollout import collect
 from espo_jax.settings import check_settings, choose, documented, require_int, setting
 
 STEPPING, WITH_POLICY, TRAINING = "stepping", "stepping and policy", "training"
@@ -155,17 +155,12 @@ def stepping_fn(algorithm: Algorithm) -> Callable[..., Any]:
 
 def rollout_fn(algorithm: Algorithm) -> Callable[..., Any]:
     """(state, samples) -> the environments' state after the rollout, and the rollout, with the state's policy."""
-    config, networks = algorithm.config, algorithm.networks
+    config = algorithm.config
 
     def run(state: Any, samples: jax.Array) -> Any:
-        def act(observation: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-            distribution = networks.policy(state.policy, whiten(config, state.normalizer, observation))
-            action = policy.sample(key, distribution)
-            return action, policy.log_prob(distribution, action)
-
-        return collect(
-            algorithm.env, act, state.env_state, state.key, samples, config.capacity, chunk=config.steps_per_chunk
-        )
+        networks = algorithm.networks._replace(whiten=partial(whiten, config, state.normalizer))
+        state = dataclasses.replace(state, sample_size=samples)
+        return roll_out(algorithm.env, config, networks, state, state.env_state, state.key)
 
     return run
 

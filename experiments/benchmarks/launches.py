@@ -9,9 +9,11 @@ trip counts of the loops around it. XLA knows the trip count of most loops; of t
 a typical iteration: all X samples, a line search that accepts its first step, L-BFGS that accepts every step, no reset
 drawn. "Looks" are the turns of these: a GPU waits for the host at each. An accelerator fuses other operations than a
 CPU does, so read the numbers against each other; with libtpu (extra tpu) XLA's compiler for TPUs fuses them.
+Memory is arguments, results and temporary arrays of all lanes.
 """
 
 import collections
+import itertools
 import math
 import os
 import re
@@ -27,6 +29,7 @@ import tyro
 from jax.sharding import SingleDeviceSharding
 
 from espo_jax.config import Config
+from espo_jax.loop import over_seeds
 from espo_jax.results.bench import program_bytes
 
 # Operations that do no work, or whose copy runs beside other kernels.
@@ -50,6 +53,7 @@ class Args:
       backend: physics.
       samples: numbers of samples X.
       num_envs: numbers of parallel environments.
+      lanes: numbers of runs that are vmapped into one program.
       platform: kind of device for which the sizes of blocks, chunks and minibatches are chosen: cpu, gpu or tpu.
       compiler: XLA's compiler that makes the kernels.
     """
@@ -59,6 +63,7 @@ class Args:
     backend: str = "spring"
     samples: tuple[int, ...] = (2**14, 2**17, 2**20)
     num_envs: tuple[int, ...] = (256, 1024, 4096, 16384)
+    lanes: tuple[int, ...] = (1,)
     platform: str = "gpu"
     compiler: Literal["cpu", "tpu"] = "cpu"
 
@@ -161,12 +166,15 @@ def _trip_count_by_data(line: str, trips: dict[str, float]) -> float:
     raise SystemExit(f"no trip count for the loop {scope!r}")
 
 
-def row(args: Args, name: str, samples: int, num_envs: int) -> list[str]:
+def row(args: Args, name: str, samples: int, num_envs: int, lanes: int) -> list[str]:
     """One compiled iteration: kernels by part, and bytes."""
     settings = {"num_envs": num_envs, "base_sample_size": samples}
     jax.default_backend = lambda: args.platform  # what `make` asks for
     _, algorithm, hp = common.make(args.task, args.backend, algorithm=name, **settings)
-    state = jax.eval_shape(lambda key: algorithm.init(key, hp), jax.random.key(0))
+    key = jax.random.key(0)
+    if lanes > 1:
+        algorithm, key = over_seeds(algorithm), jax.random.split(key, lanes)
+    state = jax.eval_shape(algorithm.init, key, hp)
     if args.compiler == "tpu":
         place = SingleDeviceSharding(tpu.devices()[0])
         state, hp = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), (state, hp))
@@ -178,6 +186,7 @@ def row(args: Args, name: str, samples: int, num_envs: int) -> list[str]:
         name,
         f"{samples:,}",
         f"{num_envs:,}",
+        f"{lanes:,}",
         *(f"{n:,.0f}" for n in (*numbers, sum(numbers), looks)),
         f"{program_bytes(compiled) / 1e6:,.0f}",
     ]
@@ -189,13 +198,12 @@ def main(args: Args) -> None:
         f"{args.task} on {args.backend}, sizes for a {args.platform}, XLA's compiler for a {args.compiler}; "
         "kernels of one iteration in sequence, and MB\n"
     )
-    head = ["algorithm", "X", "environments", *PARTS, "rest", "all", _LOOKS, "MB"]
+    head = ["algorithm", "X", "environments", "lanes", *PARTS, "rest", "all", _LOOKS, "MB"]
     print(common.table(head, []), flush=True)
-    for name in args.algorithms:
-        for samples in args.samples:
-            for num_envs in args.num_envs:
-                if num_envs <= samples:
-                    print("| " + " | ".join(row(args, name, samples, num_envs)) + " |", flush=True)
+    for cell in itertools.product(args.algorithms, args.samples, args.num_envs, args.lanes):
+        _, samples, num_envs, _ = cell
+        if num_envs <= samples:
+            print("| " + " | ".join(row(args, *cell)) + " |", flush=True)
 
 
 if __name__ == "__main__":

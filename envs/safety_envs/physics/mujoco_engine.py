@@ -110,12 +110,12 @@ class MujocoEngine:
         count = math.prod(shape)
         states, readings = np.empty((count, self._state_size)), np.empty((count, self._readings_size), np.float32)
         arrays = [array.reshape(count, *array.shape[len(shape) :]) for array in (*changes.values(), *inputs)]
+        arrays += [states, readings]
         most = _MOST_PERSISTENT if "contact_force" in self._task.fields else count
         for begin in range(0, count, most):
-            part = slice(begin, min(begin + most, count))
-            batch = self._batch(part.stop - begin, tuple(changes))
-            parts = [array[part] for array in arrays]
-            getattr(batch, name)(parts[: len(changes)], *parts[len(changes) :], states[part], readings[part])
+            parts = [array[begin : begin + most] for array in arrays]
+            batch = self._batch(min(most, count - begin), tuple(changes))
+            getattr(batch, name)(parts[: len(changes)], *parts[len(changes) :])
         return states.view(np.uint32).reshape(*shape, -1), readings.reshape(*shape, -1)
 
     def _new_batch(self, count: int, changed: tuple[str, ...]) -> EngineBatch:
