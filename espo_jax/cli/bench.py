@@ -10,7 +10,7 @@ import safety_envs
 from espo_jax.cli.common import OK, UNWRITABLE, refusing
 from espo_jax.cli.flags import flags_of, parse
 from espo_jax.results import bench as benchmark
-from espo_jax.results import bench_table
+from espo_jax.results import bench_plot, bench_table
 from espo_jax.results.bench import BenchOptions
 from espo_jax.runs import files, output
 from espo_jax.runs.output import show
@@ -59,12 +59,18 @@ def bench(options: BenchOptions, env: Any) -> int:
     around = surroundings()
     found: list[benchmark.Figures] = []
     settings = {**dataclasses.asdict(options), "backend": getattr(env, "backend", None)}
-    path = Path(options.json) if options.json else None
-    if path:
-        with refusing():
-            files.write_json(path, bench_table.as_json([], settings, around))  # before anything is compiled
-    device = around["device"]
-    show(f"{options.task} on {settings['backend']}: {device['count']} x {device['kind']}, jax {jax.__version__}\n")
+    path, device = Path(options.json) if options.json else None, around["device"]
+    title = f"{options.task} on {settings['backend']}: {device['count']} x {device['kind']}, jax {jax.__version__}"
+
+    def write() -> None:
+        if path:
+            files.write_json(path, bench_table.as_json(found, settings, around))
+        if options.plot:
+            bench_plot.draw(found, options.plot, title)
+
+    with refusing():
+        write()  # before anything is compiled
+    show(f"{title}\n")
     show(bench_table.head())
     measured = benchmark.measure(options, env)
     while True:
@@ -75,8 +81,7 @@ def bench(options: BenchOptions, env: Any) -> int:
         found.append(figures)
         show(bench_table.row(figures))
         try:
-            if path:
-                files.write_json(path, bench_table.as_json(found, settings, around))
+            write()
         except OSError as error:
             output.say(f"{error}; the table has what was measured")
             return UNWRITABLE

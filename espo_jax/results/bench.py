@@ -40,6 +40,9 @@ class BenchOptions:
     repeats: int = setting(5, "number of timed runs of each program, of which the median counts", range="[1, 10000]")
     warm_iterations: int = setting(3, "number of iterations of training before it is timed", range="[0, 10000]")
     json: str | None = setting(None, "file to write all figures to", none="none")
+    plot: str | None = setting(
+        None, "picture to write, of steps per second against the number of environments", none="none"
+    )
 
     def __post_init__(self) -> None:
         """Check every field."""

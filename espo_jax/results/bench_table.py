@@ -24,7 +24,7 @@ def row(figures: Figures) -> str:
     numbers = (figures.samples, figures.samples_per_second, min(speeds), max(speeds))
     memory = (figures.program_bytes / 1e6, figures.peak_bytes / 1e6)
     cells = [*map(_number, numbers), *(f"{x:,.1f}" for x in (figures.compile_seconds, *memory))]
-    return _line([_number(figures.num_envs), _name(figures._asdict()), *cells])
+    return _line([_number(figures.num_envs), name(figures._asdict()), *cells])
 
 
 def as_json(figures: Sequence[Figures], settings: Mapping[str, Any], surroundings: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def compare(first: Path, second: Path) -> str:
     for a, b in common:
         speeds = a["samples_per_second"], b["samples_per_second"]
         ratios = [f"{y / x:.2f}" if x else "" for x, y in (speeds, (a["program_bytes"], b["program_bytes"]))]
-        lines.append(_line([_number(a["num_envs"]), _name(a), *map(_number, (a["samples"], *speeds)), *ratios]))
+        lines.append(_line([_number(a["num_envs"]), name(a), *map(_number, (a["samples"], *speeds)), *ratios]))
     return "\n".join(lines)
 
 
@@ -85,7 +85,8 @@ def _key(row: Mapping[str, Any]) -> tuple:
     return str(row["part"]), str(row.get("algorithm")), row["num_envs"], row["samples"]
 
 
-def _name(row: Mapping[str, Any]) -> str:
+def name(row: Mapping[str, Any]) -> str:
+    """What a figure is of: the part, and the algorithm if there is one."""
     return f"{row['part']}, {row['algorithm']}" if row.get("algorithm") else row["part"]
 
 

@@ -1,5 +1,6 @@
 """One batch of the MuJoCo engine: what breaks a simulation, contact forces, fields that are not the same for all."""
 
+import concurrent.futures
 import functools
 
 import jax
@@ -104,3 +105,25 @@ def test_the_centre_of_mass_is_that_of_the_changed_masses(key):
     data.qpos[:] = np.asarray(env.physics.q0) + np.float32(0.1)
     mujoco.mj_forward(env.sys.model, data)
     np.testing.assert_allclose(heavy.readings.point, data.xipos[3, :2], atol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["safety_reacher", "safety_humanoid"])
+def test_threads_that_share_a_batch_do_not_mix_their_simulations(task):
+    """Two programs of one process, such as training and an evaluation, step the same engine at the same time."""
+    engine = safety_envs.make(task, backend="mujoco").physics
+    rng = np.random.default_rng(0)
+    start = np.concatenate([np.asarray(engine.q0), np.zeros(engine.nv, np.float32)])
+    bits, _ = engine.host_init(np.tile(start, (4, 1)) + rng.uniform(-0.01, 0.01, (4, len(start))), {})
+    actions = rng.uniform(-0.4, 0.4, (2, 30, 4, engine.action_size)).astype(np.float32)
+
+    def run(actions):
+        state, readings = bits, []
+        for action in actions:
+            state, reading = engine.host_step(state, action, {})
+            readings.append(reading)
+        return np.stack(readings)
+
+    alone = [run(each) for each in actions]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(run, actions))
+    np.testing.assert_array_equal(together, alone)

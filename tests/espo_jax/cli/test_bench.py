@@ -14,7 +14,9 @@ OPTIONS = {"num_envs": "4", "samples": 16, "repeats": 1, "warm_iterations": 0}
 def test_measures_prints_and_writes(tmp_path, capsys):
     path = tmp_path / "out.json"
     env = CountingEnv(lifetime=5, episode_length=100)
-    assert bench.bench(BenchOptions(**OPTIONS, json=str(path)), env) == 0
+    picture = tmp_path / "out.png"
+    assert bench.bench(BenchOptions(**OPTIONS, json=str(path), plot=str(picture)), env) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[1] for line in lines[-3:]] == ["stepping", "stepping and policy", "training, espo"]
     content = json.loads(path.read_text())
@@ -48,6 +50,8 @@ def test_what_was_measured_is_shown_if_the_file_cannot_be_written(tmp_path, caps
         (["--task", "safety_walk"], "safety_walk"),
         (["--num-envs", "1.5"], "num_envs is '1.5'"),
         (["--json", "/no/such/folder/out.json"], "/no/such/folder"),
+        (["--plot", "/no/such/folder/out.png"], "/no/such/folder"),
+        (["--plot", "out.text"], "Format 'text' is not supported"),
         (["--compare", "/no/a.json", "/no/b.json"], "/no/a.json"),
     ],
 )
