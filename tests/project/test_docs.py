@@ -180,7 +180,7 @@ def test_cited_sections_of_the_paper_exist():
 @pytest.mark.parametrize(
     ("check", "right", "wrong"),
     [
-        (missing_files, "`espo_jax/gae.py` `throughput.py` `runs/mine` `result.json` `tests/` `1/...`", "`gpu.sh`"),
+        (missing_files, "`espo_jax/gae.py` `throughput.py` `runs/mine` `result.json` `tests/` `1/...`", "`tpu.sh`"),
         (missing_files, "[a](docs/tasks.md#the-tasks) [b](https://x.y/z)", "[c](docs/gone.md)"),
         (missing_files, "```bash\npython experiments/reacher.py table  # a.py\n```", "`python experiments/a.py`"),
         (missing_files, "`espo plot a/b --output c/d.svg` `checkpoints/` `policy.npz`", "`gone/`"),
