@@ -39,9 +39,9 @@ class Config:
     )
     rollout_chunk: int | None = setting(
         None,
-        "number of time steps between two looks at whether the rollout is full; steps past its end are undone; the "
-        "largest divisor of it that fits the capacity is used",
-        none="1 on a CPU; on an accelerator up to 16, at most a 32nd of the time steps of base_sample_size",
+        "number of time steps between two looks at whether the rollout has all its samples; blocks consist of whole "
+        "chunks, and the time steps of the last chunk that are too many are undone",
+        none="1 on a CPU; on an accelerator a 32nd of the time steps of base_sample_size, in [1, 16]",
         earlier=1,
     )
     episode_length: int | None = setting(
@@ -151,13 +151,18 @@ class Config:
                 f"base_sample_size is {self.base_sample_size}: it must be at least num_envs ({self.num_envs}), "
                 "one step of every environment"
             )
+        if self.steps_per_chunk > self.base_sample_size // self.num_envs:
+            raise ValueError(
+                f"rollout_chunk is {self.rollout_chunk}: it must be at most base_sample_size // num_envs "
+                f"({self.base_sample_size // self.num_envs} time steps)"
+            )
 
     @property
     def steps_per_block(self) -> int:
-        """Number of time steps of a block; all environments of a time step stay together."""
-        chunk = self.rollout_chunk or 1
-        most = math.ceil(self.max_sample_size / (self.num_envs * chunk)) * chunk
-        return max(1, min((self.block_size or CPU_BLOCK_SIZE) // self.num_envs, most))
+        """Number of time steps of a block: whole chunks, at least one."""
+        samples = self.num_envs * self.steps_per_chunk
+        most = math.ceil(self.max_sample_size / samples)
+        return max(1, min((self.block_size or CPU_BLOCK_SIZE) // samples, most)) * self.steps_per_chunk
 
     @property
     def critic_samples_per_minibatch(self) -> int:
@@ -182,5 +187,5 @@ class Config:
 
     @property
     def steps_per_chunk(self) -> int:
-        """Number of time steps between two looks at whether the rollout is full: a divisor of the capacity."""
-        return math.gcd(self.rollout_chunk or 1, self.capacity)
+        """Number of time steps between two looks at whether the rollout has all its samples."""
+        return self.rollout_chunk or 1

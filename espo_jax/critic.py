@@ -68,7 +68,13 @@ def loss_and_gradient(
         def one(p: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
             return jax.value_and_grad(lambda p: squared_error(apply_fn, p, observation, y, mask))(p)
 
-        return jax.vmap(one, in_axes=(0, -1))(params, target)
+        def one_by_one(params: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
+            each = [one(p, target[..., i]) for i, p in enumerate(params)]
+            losses, gradients = zip(*each, strict=True)
+            return jnp.stack(losses), jnp.stack(gradients)
+
+        # A CPU is faster with matrix products than with batched ones; elsewhere fewer kernels count.
+        return jax.lax.platform_dependent(params, target, cpu=one_by_one, default=jax.vmap(one, in_axes=(0, -1)))
 
     loss, gradient = blocks.sum(block_fn, (observation, target, mask))
     count = jnp.maximum(jnp.sum(mask), 1)

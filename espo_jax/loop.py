@@ -154,8 +154,8 @@ def start(
       hyperparams: hyperparameters that the step is compiled for.
       key: key of the first state.
       state: state to go on from.
-      donate: whether the step takes the memory of the state that it is given. That state, and normalizer parameters
-        taken from it, cannot be used afterwards: a run that saves its last good state when an iteration fails must not.
+      donate: whether the step may reuse the memory of the state that it is given. That state, and normalizer parameters
+        taken from it, cannot be used after the step. Do not donate if a state is needed when the next iteration fails.
     """
     begin = time.perf_counter()
     if state is None:

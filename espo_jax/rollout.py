@@ -91,25 +91,37 @@ def collect(
       capacity: T, number of time steps of the buffer.
       turn: [] int32 in [0, N), the turn of the environment that steps first when not all of them step.
       chunk: number of time steps between two looks at whether the samples are complete, a divisor of the capacity.
-        The steps that are too many cost time and are undone. An accelerator waits for the host at every look.
-      draw: key of a time step -> what is random in the policy's actions, such as noise [N, A]. All of it is drawn
-        before the first step: drawing a few numbers at a time in the loop took up to a tenth of its time.
+        An accelerator waits for the host at every look. Time steps after the last sample take time and are undone.
+      draw: key of a time step -> what is random in the actions, such as noise [N, A]. It is called for all T time
+        steps before the first one, because drawing in the loop took up to a tenth of the loop's time on a CPU.
 
     Returns:
       The environments' state after the samples, and the Rollout.
+
+    Raises:
+      ValueError: the chunk is no divisor of the capacity.
     """
-    num_envs = env_state.done.shape[-1]
+    if chunk < 1 or capacity % chunk:
+        raise ValueError(f"chunk is {chunk}: it must be a divisor of the capacity ({capacity} time steps)")
+    draws = jax.vmap(lambda time: draw(jax.random.fold_in(key, time)))(jnp.arange(capacity))
+    env_state, buffer, final = _run(env, policy, env_state, draws, sample_size, turn, chunk)
+    return env_state, buffer._replace(final_observation=jnp.concatenate([final, env_state.obs[None]]))
+
+
+def _run(
+    env: Any, policy: Policy, env_state: Any, draws: Any, sample_size: jax.Array, turn: jax.Array | int, chunk: int
+) -> tuple[Any, Rollout, jax.Array]:
+    """The loop of `collect`: the environments' state, the buffer, and final observations [E, N, O] of truncations."""
+    num_envs, capacity = env_state.done.shape[-1], len(jax.tree.leaves(draws)[0])
     place = (_order(num_envs) - turn) % num_envs
     most_truncations = -(-capacity // (env.episode_length // env.action_repeat))
-
-    draws = jax.vmap(lambda time: draw(jax.random.fold_in(key, time)))(jnp.arange(capacity))
 
     def step(state: Any, time: jax.Array) -> tuple[Any, Rollout]:
         action, log_prob = policy(state.obs, jax.tree.map(lambda x: x[time], draws))
         next_state = env.step(state, action)
         return next_state, _transition(env, state, action, log_prob, next_state)
 
-    def body(carry: tuple) -> tuple:
+    def body(_: int, carry: tuple) -> tuple:
         time, state, buffer, final, truncations = carry
         next_state, transition = step(state, time)
         # Under vmap this is also False for a lane that needs fewer time steps than the longest one.
@@ -127,10 +139,10 @@ def collect(
     with jax.named_scope("time_steps"):
         _, env_state, buffer, final, _ = jax.lax.while_loop(
             lambda carry: carry[0] < last,
-            body if chunk == 1 else lambda carry: jax.lax.fori_loop(0, chunk, lambda _, carry: body(carry), carry),
+            lambda carry: body(0, carry) if chunk == 1 else jax.lax.fori_loop(0, chunk, body, carry),
             start,
         )
-    return env_state, buffer._replace(final_observation=jnp.concatenate([final, env_state.obs[None]]))
+    return env_state, buffer, final
 
 
 def _keep_final(final: jax.Array, observation: jax.Array, truncated: jax.Array, row: jax.Array) -> jax.Array:

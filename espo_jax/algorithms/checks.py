@@ -94,17 +94,17 @@ def fit_device(
 
 
 def _accelerator_block(config: Config, rule: SampleSizeRule, observation_size: int, num_constraints: int) -> int:
-    """Number of samples of a block on an accelerator, in whole time steps."""
+    """Number of samples of a block on an accelerator, in whole chunks of the rollout."""
     # Inputs, and what the layers of all critics keep for their gradient.
     widest = max(sum(config.policy_hidden_sizes), sum(config.critic_hidden_sizes))
     sample_bytes = 4 * (2 * observation_size + 4 * (1 + num_constraints) * widest)
-    chunk = config.num_envs * (config.rollout_chunk or 1)  # samples
+    chunk = config.num_envs * config.steps_per_chunk  # samples
     chunks = math.ceil(config.max_sample_size / chunk)
     blocks = math.ceil(chunks / max(1, _BLOCK_BYTES // (chunk * sample_bytes)))
-    most = math.ceil(chunks / blocks) * chunk // config.num_envs
+    most = math.ceil(chunks / blocks)
     if rule.min_blocks > 1:  # a variance between blocks needs as many as on a CPU
-        most = min(most, config.base_sample_size // (config.num_envs * max(rule.min_blocks, _COMPARED_BLOCKS)))
-    return max(1, most) * config.num_envs
+        most = min(most, config.base_sample_size // (chunk * max(rule.min_blocks, _COMPARED_BLOCKS)))
+    return max(1, most) * chunk
 
 
 def check_minibatches(config: Config, update_rule: UpdateRule, platform: str) -> None:

@@ -63,10 +63,10 @@ def bench(options: BenchOptions, env: Any) -> int:
     title = f"{options.task} on {settings['backend']}: {device['count']} x {device['kind']}, jax {jax.__version__}"
 
     def write() -> None:
+        if options.plot:  # first, since its format may be refused
+            bench_plot.draw(found, options.plot, title)
         if path:
             files.write_json(path, bench_table.as_json(found, settings, around))
-        if options.plot:
-            bench_plot.draw(found, options.plot, title)
 
     with refusing():
         write()  # before anything is compiled

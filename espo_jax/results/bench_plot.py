@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from espo_jax.results.bench import STEPPING, TRAINING, WITH_POLICY, Figures
 from espo_jax.results.bench_table import name
@@ -47,7 +47,9 @@ def draw(figures: Sequence[Figures], path: str | Path, title: str) -> None:
     panel.set_yscale("log")
     panel.set_xticks(sorted({each.num_envs for each in figures}))
     panel.xaxis.set_major_formatter("{x:,.0f}")
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.yaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.yaxis.set_minor_formatter(NullFormatter())
     panel.set_xlabel("environments")
     panel.set_ylabel("environment steps per second")
     panel.set_title(title, loc="left")

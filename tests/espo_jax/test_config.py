@@ -23,6 +23,7 @@ from espo_jax.config import Config
         ({"critic_optimizer": "sgd"}, ["critic_optimizer", "sgd", "lbfgs, adam"]),
         ({"policy_hidden_sizes": (64, 0)}, ["policy_hidden_sizes", "(64, 0)"]),
         ({"episode_length": 0}, ["episode_length", "0"]),
+        ({"num_envs": 64, "rollout_chunk": 251}, ["rollout_chunk", "251", "at most", "250 time steps"]),
     ],
 )
 def test_config_names_field_value_and_bound(changes, words):
@@ -40,6 +41,8 @@ def test_config_names_field_value_and_bound(changes, words):
      ({"num_envs": 7}, (19_200, 2964)), ({"num_envs": 16_000}, (19_200, 2)),
      ({"num_envs": 16_384, "base_sample_size": 16_384, "max_zeta_positive": 0.1}, (18_022, 2)),
      ({"num_envs": 64, "block_size": 32_000, "rollout_chunk": 8}, (19_200, 304)),
+     ({"num_envs": 64, "rollout_chunk": 7}, (19_200, 315)),
+     ({"num_envs": 1600, "rollout_chunk": 5}, (19_200, 15)),
      ({"sample_size_rule": "fixed"}, (16_000, 1000))],
 )  # fmt: skip
 def test_capacity_is_the_largest_sample_size_in_whole_blocks(changes, steps):

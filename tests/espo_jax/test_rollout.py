@@ -55,15 +55,41 @@ def test_holds_what_happened_for_any_size(counted, sample_size):
     assert float(rollout.episodes_finished) == sum(length // 5 for length in lengths)
 
 
-@pytest.mark.parametrize("sample_size", [0, 1, 38, 3 * CAPACITY - 1, 3 * CAPACITY])
-def test_chunks_leave_no_trace(sample_size):
-    wrapped, state = start(CountingEnv(lifetime=5, cost=2.0, episode_length=4))
+def test_chunks_leave_no_trace():
+    """Lanes of different lengths, and environments that use up their drawn resets."""
+    wrapped, state = start(CountingEnv(lifetime=None, cost=2.0, episode_length=4), pool_size=1)
+    sizes = jnp.array([0, 1, 38, 3 * CAPACITY - 1, 3 * CAPACITY])
 
     def run(chunk):
-        args = (wrapped, acting, state, jax.random.key(0), jnp.int32(sample_size), CAPACITY)
-        return jax.jit(lambda: collect(*args, turn=2, chunk=chunk))()
+        def lane(size):
+            return collect(wrapped, acting, state, jax.random.key(0), size, CAPACITY, turn=2, chunk=chunk)
+
+        return jax.jit(jax.vmap(lane))(sizes)
 
     chex.assert_trees_all_equal(run(8), run(1))
+
+
+@pytest.mark.parametrize("chunk", [0, 7, 48])
+def test_a_chunk_must_divide_the_capacity(chunk):
+    wrapped, state = start(CountingEnv(lifetime=5, episode_length=100))
+    with pytest.raises(ValueError, match=rf"chunk is {chunk}: it must be a divisor of the capacity \(24 time steps\)"):
+        collect(wrapped, acting, state, jax.random.key(0), jnp.int32(9), CAPACITY, chunk=chunk)
+
+
+def test_what_is_drawn_before_the_loop_is_what_the_keys_give():
+    wrapped, state = start(CountingEnv(lifetime=5, episode_length=100))
+
+    def draw(key):
+        return jax.random.normal(key, (3, 2))
+
+    def from_noise(observation, noise):
+        return noise, jnp.sum(noise, axis=-1)
+
+    args = (state, jax.random.key(0), jnp.int32(38), CAPACITY)
+    _, before = collect(wrapped, from_noise, *args, draw=draw)
+    _, inside = collect(wrapped, acting, *args)
+    chex.assert_trees_all_equal(before, inside)
+    assert len(np.unique(before.action[before.mask])) == 76
 
 
 @pytest.mark.parametrize("sample_size", [0, 2, 15, 38, 3 * CAPACITY])

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -12,18 +13,31 @@ import jax.numpy as jnp
 import pytest
 
 from espo_jax import algorithms
+from espo_jax.results import bench, bench_table
 
 BENCHMARKS = Path(__file__).parents[2] / "experiments" / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def launches():
+def benchmark():
+    """Imports a benchmark by name."""
+    jax.devices()  # what a benchmark sets for XLA does not reach other tests
     before = dict(os.environ)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("launches")
+        yield importlib.import_module
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def launches(benchmark):
+    return benchmark("launches")
+
+
+@pytest.fixture(scope="module")
+def gpu(benchmark):
+    return benchmark("gpu")
 
 
 def count(launches, fn, trips):
@@ -64,6 +78,57 @@ def test_a_condition_that_compares_with_a_constant_tells_the_trip_count(launches
     assert launches._known_trip_count("while(...)", condition) == 4
     assert launches._known_trip_count("while(...)", [condition[1].replace("constant.9", "get-tuple-element.2")]) is None
     assert launches._known_trip_count('known_trip_count":{"n":"12"}', []) == 12
+
+
+def attempt(gpu, result, program, seconds=60.0, by_output=True):
+    command = [sys.executable, "-c", program]
+    return gpu.run(command, result, by_output=by_output, end=time.monotonic() + seconds, environment=dict(os.environ))
+
+
+def test_a_part_that_is_complete_is_not_run_again(gpu, tmp_path):
+    result = tmp_path / "sizes of a task.md"
+    assert attempt(gpu, result, "import sys; print('a'); print('warning', file=sys.stderr)") == "done"
+    assert attempt(gpu, result, "print('b')") == "done"
+    assert result.read_text() == "a\n"
+    assert result.with_suffix(".log").read_text() == "warning\n"
+    written = tmp_path / "bench.json"
+    assert attempt(gpu, written, f"open({str(written) + '.part'!r}, 'w').write('c')", by_output=False) == "done"
+    assert written.read_text() == "c"
+
+
+def test_a_part_that_fails_or_is_late_leaves_no_result(gpu, tmp_path):
+    result, started = tmp_path / "a.md", tmp_path / "started"
+    assert attempt(gpu, result, "print('half'); raise SystemExit(3)") == "failed"
+    assert attempt(gpu, result, "print('a')", seconds=0.0) == "late"
+    waits = f"import os, time; open({str(started)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    assert attempt(gpu, result, waits, seconds=2.0) == "late"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
+    assert not result.exists()
+
+
+def test_the_page_has_what_can_be_read(gpu, tmp_path):
+    figures = [
+        bench.Figures(part, name, 64, 1000, [0.1], 2.0, 3_000_000, 4_000_000)
+        for part, name in (("stepping", None), ("stepping and policy", None), ("training", "espo"))
+    ]
+    around = {"device": {"count": 1, "kind": "H100"}, "versions": {"jax": "0.11.2"}}
+    content = bench_table.as_json(figures, {"task": "safety_reacher", "backend": "spring"}, around)
+    (tmp_path / "bench-good.json").write_text(json.dumps(content))
+    (tmp_path / "bench-bad.json").write_text("{}")
+    (tmp_path / "sizes-good.md").write_text("a table\n")
+    page = gpu.page(tmp_path)
+    assert "1 x H100, jax 0.11.2\n" in page
+    assert "| safety_reacher | spring | 64 | 1,000 | 10,000 | 10,000 | 10,000 | 100 | 2 | 3 | 4 |" in page
+    assert f"Left out: {tmp_path / 'bench-bad.json'} is no file of espo bench" in page
+    assert page.endswith("## What fewer samples save: good\n\na table\n")
+
+
+@pytest.mark.parametrize("part", ["safety_reacher:spring", "safety_reacher:spring:x", ":spring:64", "a:b:1:2"])
+def test_a_part_needs_task_backend_and_environments(gpu, part, tmp_path):
+    with pytest.raises(SystemExit, match=f"parts has '{part}': each must be task:backend:environments"):
+        gpu.main(gpu.Args(tmp_path / "out", parts=(part,)))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

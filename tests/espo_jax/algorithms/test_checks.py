@@ -72,11 +72,15 @@ def test_an_accelerator_has_few_large_blocks(num_envs, samples, observation_size
     assert 10 <= samples / (compared.steps_per_block * num_envs) < 12
 
 
-@pytest.mark.parametrize(("num_envs", "chunk"), [(16, 16), (4096, 8), (16_384, 2), (65_536, 1)])
-def test_an_accelerator_looks_at_the_end_of_a_rollout_in_chunks(num_envs, chunk):
-    config = Config(num_envs=num_envs, base_sample_size=2**20)
-    assert fit(config, platform="cpu").steps_per_chunk == 1
-    assert fit(config).steps_per_chunk == chunk
+@pytest.mark.parametrize("rule", ["gradient_conflict", "norm_test"])
+@pytest.mark.parametrize(("num_envs", "chunk"), [(16, 16), (4096, 8), (4681, 7), (16_384, 2), (65_536, 1)])
+def test_an_accelerator_looks_at_the_end_of_a_rollout_in_chunks(num_envs, chunk, rule):
+    config = Config(num_envs=num_envs, base_sample_size=2**20, sample_size_rule=rule)
+    assert fit(config, rule, platform="cpu").steps_per_chunk == 1
+    fitted = fit(config, rule)
+    assert fitted.steps_per_chunk == chunk
+    assert fitted.capacity % chunk == 0
+    assert fitted.steps_per_block % chunk == 0
     assert fit(dataclasses.replace(config, rollout_chunk=4)).steps_per_chunk == 4
 
 

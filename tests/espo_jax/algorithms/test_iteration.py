@@ -96,6 +96,20 @@ def test_scan_over_iterations_equals_a_loop(key):
     assert fetch(metrics).env_steps[-1] == fetch(last).env_steps
 
 
+def test_chunks_of_the_rollout_change_nothing(key):
+    def two_iterations(chunk):
+        algorithm = espo.make(TugOfWar(), dataclasses.replace(TINY_CONFIG, rollout_chunk=chunk))
+        assert algorithm.config.steps_per_chunk == chunk
+        state = algorithm.init(key, hyperparams())
+        step = jax.jit(algorithm.step)
+        state, first = step(state, hyperparams())
+        return first, *step(state, hyperparams())
+
+    (first, state, second), (first_in_chunks, state_in_chunks, second_in_chunks) = map(two_iterations, (1, 4))
+    chex.assert_trees_all_close((first_in_chunks, second_in_chunks), (first, second), rtol=1e-5)
+    np.testing.assert_allclose(state_in_chunks.policy, state.policy, rtol=1e-5, atol=1e-7)
+
+
 def test_changed_hyperparams_do_not_recompile_and_are_checked(key):
     _, init, step = compiled("espo")
     hp = hyperparams()

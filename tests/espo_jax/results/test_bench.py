@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from espo_jax.results import bench, bench_table
+from espo_jax.results import bench, bench_plot, bench_table
 from espo_jax.results.bench import STEPPING, TRAINING, WITH_POLICY, BenchOptions
 from espo_jax.runs.files import DamagedError, write_json
 from tests.probe_envs import CountingEnv
@@ -124,3 +124,18 @@ def test_a_file_of_something_else_is_refused(change, message, tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(DamagedError, match=message):
         bench_table.read(path)
+
+
+def test_a_picture_has_plain_labels_and_every_part(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(bench_plot, "save", lambda figure, path: drawn.append(figure))
+    parts = [figures(part, num_envs=n) for part in (STEPPING, TRAINING) for n in (64, 1024)]
+    bench_plot.draw(parts, tmp_path / "out.png", "a task on $physics$")
+    (figure,) = drawn
+    figure.canvas.draw()
+    (panel,) = figure.axes
+    labels = [label.get_text() for axis in (panel.xaxis, panel.yaxis) for label in axis.get_ticklabels(which="both")]
+    assert not any("$" in label for label in labels)
+    assert {"64", "1,024"} <= set(labels)
+    assert sum(label.endswith("k") for label in labels) >= 2, "speeds within one decade have labels too"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["stepping", "training, espo"]
