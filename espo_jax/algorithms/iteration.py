@@ -204,12 +204,10 @@ def roll_out(
         action = policy.from_noise(noise, distribution)
         return action, policy.log_prob(distribution, action)
 
-    def draw(key: jax.Array) -> jax.Array:
-        return jax.random.normal(key, (config.num_envs, env.action_size))
-
     return collect(
-        env, act, env_state, key, state.sample_size, config.capacity, state.turn, config.steps_per_chunk, draw
-    )
+        env, act, env_state, key, state.sample_size, config.capacity, state.turn, config.steps_per_chunk,
+        draw=lambda key: jax.random.normal(key, (config.num_envs, env.action_size)),
+    )  # fmt: skip
 
 
 def critic_settings(config: Config, hyperparams: Hyperparams) -> critic.CriticSettings:
