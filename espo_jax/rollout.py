@@ -104,14 +104,14 @@ def collect(
     if chunk < 1 or capacity % chunk:
         raise ValueError(f"chunk is {chunk}: it must be a divisor of the capacity ({capacity} time steps)")
     draws = jax.vmap(lambda time: draw(jax.random.fold_in(key, time)))(jnp.arange(capacity))
-    env_state, buffer, final = _run(env, policy, env_state, draws, sample_size, turn, chunk)
+    env_state, buffer, final = _step_through(env, policy, env_state, draws, sample_size, turn, chunk)
     return env_state, buffer._replace(final_observation=jnp.concatenate([final, env_state.obs[None]]))
 
 
-def _run(
+def _step_through(
     env: Any, policy: Policy, env_state: Any, draws: Any, sample_size: jax.Array, turn: jax.Array | int, chunk: int
 ) -> tuple[Any, Rollout, jax.Array]:
-    """The loop of `collect`: the environments' state, the buffer, and final observations [E, N, O] of truncations."""
+    """The loop of `collect`. It gives the environments' state, the buffer, and the final observations [E, N, O]."""
     num_envs, capacity = env_state.done.shape[-1], len(jax.tree.leaves(draws)[0])
     place = (_order(num_envs) - turn) % num_envs
     most_truncations = -(-capacity // (env.episode_length // env.action_repeat))
