@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -163,6 +163,13 @@ def start(
     step = jax.jit(algorithm.step, donate_argnums=0 if donate else ()).lower(state, hyperparams).compile()
     jax.block_until_ready(state)
     return Started(state, step, time.perf_counter() - begin)
+
+
+def program_bytes(program: Any) -> int:
+    """Memory of a compiled program: arguments, results and temporary arrays; what is shared counts once."""
+    memory = program.memory_analysis()
+    kinds = memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes
+    return sum(kinds) - memory.alias_size_in_bytes
 
 
 def iterate(step: StepFn, state: TrainState, hyperparams: Hyperparams, budget: Budget) -> Iterator[Iteration]:

@@ -136,4 +136,7 @@ def _metavar(kind: Any) -> str | None:
     parts = typing.get_args(kind)
     if type(None) not in parts or typing.get_origin(parts[0]) is Literal:
         return None
-    return parts[0].__name__.upper() if isinstance(parts[0], type) else "FLOAT [FLOAT ...]"
+    if typing.get_origin(parts[0]) is tuple:
+        of_each = [part.__name__.upper() for part in typing.get_args(parts[0]) if part is not Ellipsis]
+        return f"{of_each[0]} [{of_each[0]} ...]" if Ellipsis in typing.get_args(parts[0]) else " ".join(of_each)
+    return parts[0].__name__.upper()

@@ -16,6 +16,7 @@ from espo_jax import algorithms, presets
 from espo_jax.algorithms.batch import whiten
 from espo_jax.algorithms.iteration import Algorithm, roll_out
 from espo_jax.hyperparams import Hyperparams
+from espo_jax.loop import program_bytes
 from espo_jax.settings import check_settings, choose, documented, require_int, setting
 
 STEPPING, WITH_POLICY, TRAINING = "stepping", "stepping and policy", "training"
@@ -193,13 +194,6 @@ def _figures(
         jax.block_until_ready(program(*args))
         seconds.append(time.perf_counter() - begin)
     return Figures(part, name, width, samples, seconds, compile_seconds, program_bytes(program), peak_bytes())
-
-
-def program_bytes(program: Any) -> int:
-    """Memory of a compiled program: arguments, results and temporary arrays; what is shared counts once."""
-    memory = program.memory_analysis()
-    kinds = memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes
-    return sum(kinds) - memory.alias_size_in_bytes
 
 
 def peak_bytes() -> int:

@@ -29,8 +29,7 @@ import tyro
 from jax.sharding import SingleDeviceSharding
 
 from espo_jax.config import Config
-from espo_jax.loop import over_seeds
-from espo_jax.results.bench import program_bytes
+from espo_jax.loop import over_seeds, program_bytes
 
 # Operations that do no work, or whose copy runs beside other kernels.
 _FREE = {
@@ -138,8 +137,9 @@ def _called(line: str, role: str) -> str:
 
 
 def _scope(line: str) -> str:
+    """Named scopes around an instruction, without the transformations that they went through, such as vmap(blocks)."""
     found = re.search(r'op_name="([^"]*)"', line)
-    return found[1] if found else ""
+    return re.sub(r"(?:vmap|jvp|transpose)\(([^()]*)\)", r"\1", found[1]) if found else ""
 
 
 def _part(line: str) -> str:

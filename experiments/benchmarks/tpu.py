@@ -34,8 +34,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from espo_jax import algorithms
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.hyperparams import Hyperparams
-from espo_jax.loop import over_seeds
-from espo_jax.results.bench import program_bytes
+from espo_jax.loop import over_seeds, program_bytes
 
 TOPOLOGY = "v5e:2x4"
 _COLLECTIVE = re.compile(

@@ -70,6 +70,16 @@ def test_a_loop_on_data_turns_as_often_as_its_scope_says(launches):
         count(launches, until_large, {})
 
 
+def test_scopes_of_vmapped_lanes_are_those_of_one(launches):
+    def lane(x):
+        with jax.named_scope("roll_out"), jax.named_scope("trials"):
+            return jax.lax.while_loop(lambda y: jnp.sum(y) < 1e9, lambda y: jnp.sin(y @ x), x)
+
+    looks, counts = count(launches, lambda x: jax.vmap(lane)(jnp.stack([x, x])), {"trials": 50})
+    assert looks == 50
+    assert counts["roll_out"] >= 100
+
+
 def test_a_condition_that_compares_with_a_constant_tells_the_trip_count(launches):
     condition = [
         "  %constant.9 = s32[]{:T(128)} constant(4)",

@@ -43,7 +43,7 @@ def test_sizes_and_published_settings(compiled):
 
 def test_reset_and_step_have_one_type_and_step_compiles_once(compiled):
     types = [
-        jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state)
+        [(x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(state)]
         for state in (compiled.start, compiled.first, compiled.step(compiled.first, ACTIONS))
     ]
     assert types[0] == types[1] == types[2]
