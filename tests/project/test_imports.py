@@ -1,4 +1,4 @@
-"""Imports run one way: mathematics -> algorithms -> training -> runs -> results -> command line."""
+"""Imports run one way: mathematics -> algorithms -> training -> runs -> sweeps -> results -> command line."""
 
 import ast
 import functools
@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"espo_jax": ROOT / "espo_jax", "safety_envs": ROOT / "envs" / "safety_envs"}
 # Layers of espo_jax from below; every other module directly in espo_jax is mathematics, the lowest.
-LAYERS = ("mathematics", "algorithms", "training", "runs", "results", "cli")
+LAYERS = ("mathematics", "algorithms", "training", "runs", "sweeps", "results", "cli")
 TRAINING = {"espo_jax.loop", "espo_jax.evaluation", "espo_jax.presets", "espo_jax.trainer"}
 
 
