@@ -43,6 +43,7 @@ class Setting:
       flag_words: what the command line says before the words, where a flag means more than the field.
       alias: second flag of the command line.
       positional: whether the command line takes it without a flag.
+      repeated: whether its flag may be given several times, each time with one of its values.
     """
 
     default: Any
@@ -58,6 +59,7 @@ class Setting:
     flag_words: str = ""
     alias: str = ""
     positional: bool = False
+    repeated: bool = False
 
     def check(self, name: str, value: Any, kind: Any = float) -> None:
         """Refuse a value that is not allowed.

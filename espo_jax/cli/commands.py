@@ -5,7 +5,20 @@ from importlib.metadata import version
 
 import jax
 
-from espo_jax.cli import bench, compare, evaluate, export, plot, render, replay, report, tasks, train
+from espo_jax.cli import (
+    bench,
+    compare,
+    evaluate,
+    export,
+    export_lane,
+    plot,
+    render,
+    replay,
+    report,
+    sweep,
+    tasks,
+    train,
+)
 from espo_jax.cli.common import BAD_INPUT, BadInputError
 from espo_jax.cli.flags import Parser
 from espo_jax.runs import output
@@ -14,6 +27,7 @@ from espo_jax.runs import output
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "train": (train.command, "train on a task and write a run directory, or go on with one"),
     "compare": (compare.command, "train several algorithms at equal iterations"),
+    "sweep": (sweep.command, "train many runs that differ in settings and seeds as one program"),
     "eval": (evaluate.command, "evaluate the policy of a run by fresh episodes"),
     "plot": (plot.command, "draw runs over each other"),
     "report": (report.command, "write the web page of a run"),
@@ -21,6 +35,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "export": (export.command, "write the policy of a run to files that run without espo_jax"),
     "replay": (replay.command, "repeat a run from its config and compare"),
     "bench": (bench.command, "measure steps per second"),
+    "export-lane": (export_lane.command, "write a run directory of a lane of a sweep"),
     "tasks": (tasks.command, "list the tasks"),
 }
 

@@ -9,7 +9,7 @@ import itertools
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from espo_jax.cli.common import BadInputError, refusing
 from espo_jax.settings import MISSING, Setting, settings_of
 
 T = TypeVar("T")
+_REPEATED = tyro.conf.UseAppendAction
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,18 +30,21 @@ class Parser(argparse.ArgumentParser):
         raise BadInputError(message)
 
 
-def flags_of(*classes: type, defaults: Mapping[str, Any] | None = None) -> type:
+def flags_of(*classes: type, defaults: Mapping[str, Any] | None = None, without: Collection[str] = ()) -> type:
     """A dataclass with a flag for every declared setting of some dataclasses.
 
     Args:
       *classes: dataclasses of settings.
       defaults: defaults of settings, where they are not the declared ones.
+      without: names of settings that have no flag.
     """
     given_defaults = defaults or {}
     fields: list[tuple[str, Any, Any]] = []
     for cls in classes:
         kinds = typing.get_type_hints(cls)
         for name, declared in settings_of(cls).items():
+            if name in without:
+                continue
             default = given_defaults.get(name, None if declared.none else declared.default)
             kind = _kind(declared, kinds[name], default)
             if declared.per_constraint and default is not None:
@@ -50,7 +54,9 @@ def flags_of(*classes: type, defaults: Mapping[str, Any] | None = None) -> type:
             arg = tyro.conf.arg(help=_help(declared), metavar=_metavar(kind), help_behavior_hint=hint, aliases=aliases)
             field = dataclasses.field() if default is MISSING else dataclasses.field(default=default)
             annotated: Any = Annotated[kind, arg]
-            fields.append((name, _positional(annotated) if declared.positional else annotated, field))
+            if declared.positional or declared.repeated:
+                annotated = _marked(annotated, tyro.conf.Positional if declared.positional else _REPEATED)
+            fields.append((name, annotated, field))
     return dataclasses.make_dataclass("Flags", fields)
 
 
@@ -98,8 +104,8 @@ def parse(cls: type[T], argv: list[str], prog: str, description: str) -> T:
     raise BadInputError(error + _suggestion(cls, error))
 
 
-def _positional(kind: Any) -> Any:
-    return Annotated[kind, tyro.conf.Positional]
+def _marked(kind: Any, mark: Any) -> Any:
+    return Annotated[kind, mark]
 
 
 def _kind(declared: Setting, annotation: Any, default: Any) -> Any:

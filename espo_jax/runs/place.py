@@ -26,6 +26,10 @@ class TakenError(FileExistsError):
     """The folder of a new run exists."""
 
 
+class BusyError(OSError):
+    """Another process has locked a folder."""
+
+
 def rename_to_unused(folder: Path, path: Path) -> None:
     """Rename a folder, unless there is something of that name."""
     try:
@@ -59,4 +63,4 @@ def lock(file: BinaryIO | None, path: Path) -> None:
         if fcntl and file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise OSError(f"run directory {path} is in use by another process") from None
+        raise BusyError(f"run directory {path} is in use by another process") from None

@@ -24,7 +24,18 @@ EARLIER = {
     if declared.earlier is not dataclasses.MISSING
 }
 # Entries of config.json beside the options of the run.
-_ENTRIES = ("format", "config", "hyperparams", "resumed", "versions", "device", "machine", "command", "git_revision")
+_ENTRIES = (
+    "format",
+    "config",
+    "hyperparams",
+    "resumed",
+    "versions",
+    "device",
+    "machine",
+    "command",
+    "git_revision",
+    "sweep",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +65,19 @@ class RunConfig:
           DamagedError: the file is missing, or a field in it has the wrong type or a value that is not allowed.
         """
         path = run_dir / CONFIG
-        content = files.infinities(files.read_json(path))
+        return cls.parse(files.infinities(files.read_json(path)), path)
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any], path: Path) -> "RunConfig":
+        """The settings of a run from the content of a config.json; see `read`.
+
+        Args:
+          content: the content, infinities as numbers.
+          path: the file, for messages.
+
+        Raises:
+          DamagedError: a field has the wrong type or a value that is not allowed.
+        """
         recorded = {name: declared for name, declared in OPTION_SETTINGS.items() if declared.recorded}
         unknown = {name: value for name, value in content.items() if name not in (*recorded, *_ENTRIES)}
         number = content.get("format", CONFIG_FORMAT)

@@ -1,0 +1,108 @@
+"""`espo sweep`: many runs as one program."""
+
+import dataclasses
+import functools
+import shlex
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from espo_jax.cli import interrupted
+from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, BadInputError, console, refusing
+from espo_jax.cli.flags import flags_of, given, parse
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.runs import output
+from espo_jax.runs.files import DamagedError
+from espo_jax.runs.options import RunOptions
+from espo_jax.runs.result import FINISHED, NEGATIVE_COST
+from espo_jax.runs.signals import Interrupted, Stop, finish_first
+from espo_jax.sweeps import dry_run, memory, sweep, table
+from espo_jax.sweeps.axes import parse_seeds
+from espo_jax.sweeps.folder import SweepFolder
+from espo_jax.sweeps.options import SweepOptions
+from espo_jax.sweeps.plan import MakeEnv, lanes_of, named_env, programs_of
+from espo_jax.sweeps.progress import Report
+from espo_jax.sweeps.sweep import Checked, Worker
+
+_NOT_OF_A_SWEEP = ("log", "run_dir", "seed", "eval_interval")
+
+
+def command(argv: list[str]) -> int:
+    """Parse the flags and run the sweep; returns the exit code."""
+    classes = (SweepOptions, RunOptions, Hyperparams, Config)
+    flags = flags_of(*classes, without=_NOT_OF_A_SWEEP)
+    description = (
+        "Train many runs, the lanes of a sweep, as one program for each combination of static settings. A setting that "
+        "is given holds for all lanes; every other setting is that of the preset; the defaults shown here do not apply."
+    )
+    values = dict(vars(parse(flags, argv, "espo sweep", description)))
+    names = {field.name for field in dataclasses.fields(flags)}
+    of_sweep = {f.name: values[f.name] for f in dataclasses.fields(SweepOptions)}
+    of_run = {f.name: values[f.name] for f in dataclasses.fields(RunOptions) if f.name in names}
+    settings = {name: values[name] for name in given(flags, argv, Hyperparams, Config) if name in values}
+    settings = {name: value for name, value in settings.items() if name not in of_sweep and name not in of_run}
+    with refusing():
+        options, run_options = SweepOptions(**of_sweep), RunOptions(**of_run)
+    return run(options, run_options, settings)
+
+
+def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any], make_env: MakeEnv = named_env) -> int:
+    """Plan a sweep and run it; returns the exit code.
+
+    Args:
+      options: what varies, and how the sweep runs.
+      run_options: options that hold for all lanes.
+      settings: flat fields of Config and Hyperparams that hold for all lanes.
+      make_env: (task, backend, reward) -> one instance of the environment.
+
+    Raises:
+      BadInputError: before anything is compiled.
+    """
+    make_env = functools.cache(make_env)
+    out = console()
+    with finish_first() as stop:
+        with refusing():
+            lanes = lanes_of(make_env, run_options, settings, options.axes(), parse_seeds(options.seeds))
+            checked = [sweep.check(program, make_env, options.pack_size) for program in programs_of(lanes)]
+            if options.dry_run:
+                for line in dry_run.lines(checked, options.lanes_per_group):
+                    out.print(line, soft_wrap=True)
+                return OK
+            path = Path(options.sweep_dir) if options.sweep_dir else _default_path(run_options.task)
+            folder = SweepFolder.plan(path, lanes, options.lanes_per_group or _lanes_per_group(checked))
+        return work(folder, make_env, stop, options.pack_size)
+
+
+def work(folder: SweepFolder, make_env: MakeEnv, stop: Stop, pack_size: int | None) -> int:
+    """Run what is not done of a sweep, and say how it stands; returns the exit code."""
+    out = console()
+    go_on = f"go on with: the same command and --sweep-dir {shlex.quote(str(folder.path))}"
+    try:
+        Worker(folder, make_env, Report(out, folder.manifest), stop, pack_size=pack_size).run()
+    except Interrupted as error:
+        output.say(f"{error}; what ran until then is saved; {go_on}")
+        return interrupted(stop.received or signal.SIGINT)
+    except DamagedError as error:
+        raise BadInputError(str(error)) from error
+    except OSError as error:
+        output.say(f"{error}; what was written before is whole; {go_on}")
+        return UNWRITABLE
+    rows = folder.rows()
+    out.print(table.summary(rows, folder.path), soft_wrap=True)
+    failed = {row["status"] for row in rows} - {FINISHED, "planned", "running"}
+    return OK if not failed else BAD_INPUT if failed == {NEGATIVE_COST} else NONFINITE
+
+
+def _lanes_per_group(checked: Sequence[Checked]) -> int:
+    devices = len(jax.local_devices())
+    return min(memory.lanes_per_group(each.memory, each.pack_size, devices) for each in checked)
+
+
+def _default_path(task: str) -> Path:
+    """runs/<task>-sweep-<local time>."""
+    return Path("runs") / f"{task}-sweep-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -1,0 +1,163 @@
+"""The manifest of a sweep: which lanes there are and who runs them, written before anything runs."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from espo_jax.config import Config
+from espo_jax.runs import files
+from espo_jax.runs.files import DamagedError
+from espo_jax.runs.options import RunOptions
+from espo_jax.runs.run_config import RunConfig
+from espo_jax.settings import settings_of, shown
+from espo_jax.sweeps.plan import Lane, Program, programs_of
+
+FORMAT = 1
+_MOST_BYTES = 2**28  # a lane takes some 300 bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Lanes that one process runs together, with checkpoints of their own.
+
+    Attributes:
+      name: name of the group, and of its folder.
+      program: its lanes as a program.
+    """
+
+    name: str
+    program: Program
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """Its lanes."""
+        return self.program.lanes
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The lanes of a sweep.
+
+    Attributes:
+      groups: the groups, each with its lanes.
+    """
+
+    groups: tuple[Group, ...]
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """All lanes."""
+        return [lane for group in self.groups for lane in group.lanes]
+
+    @property
+    def num_constraints(self) -> int:
+        """The largest number of constraints of a lane."""
+        return max(np.size(lane.config.hyperparams["cost_limit"]) for lane in self.lanes)
+
+    def widened(self, lanes: Sequence[Lane], lanes_per_group: int) -> "Manifest":
+        """With lanes that are new, in groups of their own. Lanes that there are take the new budget and options.
+
+        Args:
+          lanes: lanes that are asked for.
+          lanes_per_group: the largest number of lanes of a new group.
+
+        Raises:
+          ValueError: none of the lanes is in the manifest, or a budget cannot change.
+        """
+        asked = {lane.id: lane for lane in lanes}
+        if self.groups and not {lane.id for lane in self.lanes} & set(asked):
+            raise ValueError(self._foreign(lanes[0]))
+        changes = {
+            name: getattr(lanes[0].config.options, name)
+            for name, declared in settings_of(RunOptions).items()
+            if declared.changeable and declared.recorded
+        }
+        changes["num_iterations"] = lanes[0].config.hyperparams["num_iterations"]
+        groups = [_replaced(group, changes) for group in self.groups]
+        new = [lane for id_, lane in asked.items() if id_ not in {lane.id for lane in self.lanes}]
+        for program in programs_of(new):
+            for begin in range(0, len(program.lanes), lanes_per_group):
+                part = dataclasses.replace(program, lanes=program.lanes[begin : begin + lanes_per_group])
+                groups.append(Group(f"group-{len(groups):04}", part))
+        return Manifest(tuple(groups))
+
+    def as_json(self) -> dict[str, Any]:
+        """What manifest.json holds. A lane has only the settings in which it differs from the first of its group."""
+        groups = []
+        for group in self.groups:
+            program, first = group.program, group.lanes[0]
+            lanes = [
+                {
+                    "id": lane.id,
+                    "seed": lane.config.options.seed,
+                    "varied": dict(lane.varied),
+                    "config": _difference(lane.config.config, program.config),
+                    "hyperparams": _difference(lane.config.hyperparams, first.config.hyperparams),
+                }
+                for lane in group.lanes
+            ]
+            common = {**first.config.as_json(), "config": dict(program.config)}
+            groups.append({"name": group.name, "has_capacity": first.has_capacity, "lanes": lanes, "common": common})
+        return {"format": FORMAT, "groups": groups}
+
+    @classmethod
+    def read(cls, path: Path) -> "Manifest":
+        """Read a manifest.json.
+
+        Raises:
+          DamagedError: it is missing, damaged, or of a later version.
+        """
+        content = files.infinities(files.parse_json(files.read(path, _MOST_BYTES), str(path)))
+        if content.get("format") != FORMAT:
+            raise DamagedError(f"{path} has format {shown(content.get('format'))}: this version reads {FORMAT}")
+        groups = content.get("groups")
+        if not isinstance(groups, list) or not groups:
+            raise DamagedError(f"{path} is damaged: it has no groups")
+        try:
+            return cls(tuple(_read_group(path, group) for group in groups))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DamagedError(f"{path} is damaged: {type(error).__name__} {error}") from None
+
+    def _foreign(self, asked: Lane) -> str:
+        """In what the lanes that are asked for differ from all that there are."""
+        own = [{**vars(lane.config.options), **lane.config.settings()} for lane in self.lanes]
+        wanted = {**vars(asked.config.options), **asked.config.settings()}
+        for name, value in wanted.items():
+            there = {str(files.strict(settings.get(name))): settings.get(name) for settings in own}
+            if name in asked.config.identity() and str(files.strict(value)) not in there:
+                some = ", ".join(shown(files.strict(other)) for other in list(there.values())[:3])
+                return f"it has another sweep: its {name} is {some}, and {shown(files.strict(value))} is asked for"
+        return "it has another sweep, no lane of which is asked for"
+
+
+def _replaced(group: Group, changes: Mapping[str, Any]) -> Group:
+    """A group with another budget and other options that may change."""
+    lanes = tuple(dataclasses.replace(lane, config=lane.config.changed(changes)) for lane in group.lanes)
+    return dataclasses.replace(group, program=dataclasses.replace(group.program, lanes=lanes))
+
+
+def _difference(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    strict = {name: files.strict(value) for name, value in values.items()}
+    return {name: value for name, value in strict.items() if value != files.strict(others[name])}
+
+
+def _read_group(path: Path, content: Mapping[str, Any]) -> Group:
+    name = content["name"]
+    if not isinstance(name, str) or not name.replace("-", "").isalnum():
+        raise DamagedError(f"{path} is damaged: a group has the name {shown(name)}")
+    common = RunConfig.parse(content["common"], path)
+    lanes = []
+    for lane in content["lanes"]:
+        options = dataclasses.replace(common.options, seed=lane["seed"])
+        config = dataclasses.asdict(Config(**{**common.config, **lane["config"]}))
+        hyperparams = {**common.hyperparams, **lane["hyperparams"]}
+        varied = {key: tuple(value) if isinstance(value, list) else value for key, value in lane["varied"].items()}
+        lanes.append(
+            Lane(RunConfig(options, config, hyperparams, common.unknown), varied, bool(content["has_capacity"]))
+        )
+    if not lanes:
+        raise DamagedError(f"{path} is damaged: {name} has no lanes")
+    return Group(name, Program(tuple(lanes), common.config))

@@ -1,0 +1,85 @@
+"""The options of a sweep, and its axes from them."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from espo_jax.settings import check_settings, documented, setting
+from espo_jax.sweeps.axes import Axis, Range, grid, parse_seeds, parse_values, random, zipped
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """What varies in a sweep, and how it runs.
+
+    Raises:
+      ValueError: naming the field, its value and what is allowed.
+    """
+
+    grid: tuple[str, ...] = setting(
+        (),
+        "axis name=value,value,...; every combination of the axes runs; a value for several constraints joins its "
+        "numbers by colons",
+        repeated=True,
+    )
+    zip: tuple[str, ...] = setting(
+        (), "axis name=value,value,... that varies together with the other axes of --zip", repeated=True
+    )
+    range: tuple[str, ...] = setting(
+        (), "range name=low:high:log or name=low:high:linear from which --random draws", repeated=True
+    )
+    random: int | None = setting(None, "number of random draws from the ranges, all together", none="no random axis")
+    random_seed: int = setting(0, "seed of the random draws", range="[0, 2^31)")
+    seeds: str = setting("0", "seeds of every combination, such as 0-9 or 0,3,5-7")
+    sweep_dir: str | None = setting(
+        None, "folder of the sweep; one that exists goes on, and runs what is new in it", none="a new one in runs/"
+    )
+    pack_size: int | None = setting(
+        None,
+        "number of lanes that are vmapped",
+        none="1 on a CPU; on an accelerator as many as fill it and fit into its memory",
+    )
+    lanes_per_group: int | None = setting(
+        None,
+        "the largest number of lanes that are trained and saved together",
+        none="64 packs for each device, if they fit into memory",
+    )
+    dry_run: bool = setting(
+        False, "compile and time each program, print lanes, packs, memory and time, and write nothing"
+    )
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_settings(self)
+        self.axes()
+        parse_seeds(self.seeds)
+
+    def axes(self) -> list[Axis]:
+        """The axes: those of the grid, the zipped one, the random one.
+
+        Raises:
+          ValueError: an axis or a range is not usable.
+        """
+        found = grid(**_by_name("grid", [parse_values(text) for text in self.grid]))
+        if self.zip:
+            found.append(zipped(**_by_name("zip", [parse_values(text) for text in self.zip])))
+        if bool(self.range) != (self.random is not None):
+            lacking = "random, the number of draws" if self.range else "range, what to draw from"
+            raise ValueError(f"random and range need each other: give --{lacking}")
+        if self.random is not None:
+            parts = [text.partition("=") for text in self.range]
+            ranges = [(name.strip().replace("-", "_"), Range.parse(name, text)) for name, _, text in parts]
+            found.append(random(self.random, self.random_seed, **_by_name("range", ranges)))
+        return found
+
+
+def _by_name(what: str, pairs: Sequence[tuple]) -> dict:
+    """The pairs as a dictionary.
+
+    Raises:
+      ValueError: a name is there twice.
+    """
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{what} names {next(name for name in names if names.count(name) > 1)} twice")
+    return dict(pairs)

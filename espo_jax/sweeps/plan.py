@@ -1,0 +1,210 @@
+"""The plan of a sweep: its lanes, each known by the hash of its settings, and the programs that run them."""
+
+import collections
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import safety_envs
+
+from espo_jax import algorithms
+from espo_jax.algorithms.iteration import Algorithm
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.presets import NO_PRESET, preset, resolve
+from espo_jax.runs import files
+from espo_jax.runs.options import RunOptions
+from espo_jax.runs.run_config import RunConfig
+from espo_jax.settings import settings_of
+from espo_jax.sweeps.axes import Axis, combinations
+
+MakeEnv = Callable[[str, str | None, str | None], Any]  # (task, backend, reward) -> one instance of the environment
+_OPTIONS = tuple(settings_of(RunOptions))
+_CAPACITY = "max_zeta_positive"  # which only makes room, so that it does not make another run
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """One run of a sweep.
+
+    Attributes:
+      config: its settings, as those of a single run.
+      varied: the values of the axes, by name.
+      has_capacity: whether max_zeta_positive was given; if not, it is what the lanes of a program need.
+    """
+
+    config: RunConfig
+    varied: Mapping[str, Any]
+    has_capacity: bool = False
+
+    @property
+    def id(self) -> str:
+        """Name of the lane: the hash of what its numbers depend on."""
+        identity = self.config.identity()
+        if not self.has_capacity:
+            del identity[_CAPACITY]
+        return hashlib.sha256(json.dumps(files.strict(identity), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """The lane for people: its varied settings and its seed."""
+        values = [f"{name} {_shown(value)}" for name, value in self.varied.items()]
+        return ", ".join([*values, f"seed {self.config.options.seed}"])
+
+    @property
+    def program(self) -> str:
+        """What lanes of one compiled program have in common, as a key."""
+        static = {name: value for name, value in self.config.config.items() if name != _CAPACITY or self.has_capacity}
+        options = {**vars(self.config.options), "seed": 0}
+        constraints = np.size(self.config.hyperparams["cost_limit"])
+        return json.dumps(files.strict({"options": options, "config": static, "K": constraints}), sort_keys=True)
+
+
+def named_env(task: str, backend: str | None, reward: str | None) -> Any:
+    """One instance of a task of `safety_envs`."""
+    return safety_envs.make(task, backend=backend, reward=reward or "task")
+
+
+def lanes_of(
+    make_env: MakeEnv,
+    options: RunOptions,
+    settings: Mapping[str, Any],
+    axes: Sequence[Axis],
+    seeds: Sequence[int],
+) -> list[Lane]:
+    """Every combination of the axes' points with every seed.
+
+    Args:
+      make_env: (task, backend, reward) -> one instance of the environment; called once for each combination.
+      options: options that hold for all lanes.
+      settings: flat fields of Config and Hyperparams that hold for all lanes; the rest is the preset's.
+      axes: what varies.
+      seeds: seeds of every point.
+
+    Raises:
+      ValueError: a setting is not usable; the message names the lane.
+    """
+    if not seeds:
+        raise ValueError("seeds is empty: a sweep needs at least one seed")
+    envs: dict[tuple[str, str | None, str | None], Any] = {}
+    lanes = []
+    for point in combinations(axes):
+        chosen = {name: value for name, value in point.items() if name in _OPTIONS}
+        flat = {**settings, **{name: value for name, value in point.items() if name not in _OPTIONS}}
+        try:
+            of_point = dataclasses.replace(options, **chosen)
+            key = (of_point.task, of_point.backend, of_point.reward)
+            if key not in envs:
+                envs[key] = make_env(*key)
+            env = envs[key]
+            flat = {**preset(of_point.preset or NO_PRESET, of_point.task, of_point.algorithm), **flat}
+            config, values = resolve(flat, env)
+            of_point = dataclasses.replace(of_point, backend=getattr(env, "backend", None))
+            for seed in seeds:
+                run_config = RunConfig(
+                    dataclasses.replace(of_point, seed=seed), dataclasses.asdict(config), dict(values)
+                )
+                lanes.append(Lane(run_config, point, flat.get(_CAPACITY) is not None))
+        except (ValueError, TypeError) as error:
+            raise ValueError(_named(point, error)) from None
+    return list({lane.id: lane for lane in lanes}.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The lanes of one compiled program.
+
+    Attributes:
+      lanes: the lanes.
+      config: fields of Config: those of the lanes, with room for the largest zeta_positive among them.
+    """
+
+    lanes: tuple[Lane, ...]
+    config: Mapping[str, Any]
+
+    @property
+    def options(self) -> RunOptions:
+        """Options that its lanes have in common; the seed is that of the first one."""
+        return self.lanes[0].config.options
+
+    @property
+    def title(self) -> str:
+        """The program for people."""
+        return f"{self.options.algorithm} on {self.options.task} ({self.options.backend})"
+
+    def hyperparams(self, lanes: Sequence[Lane]) -> Hyperparams:
+        """Hyperparameters of some lanes, stacked: [L, ...].
+
+        Raises:
+          ValueError: a value is out of its range; the message names the lane.
+        """
+        config = Config(**self.config)
+        found = []
+        for lane in lanes:
+            try:
+                found.append(Hyperparams.create(**lane.config.hyperparams, config=config))
+            except ValueError as error:
+                raise ValueError(_named(lane.varied, error)) from None
+        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *found)
+
+    def make(self, env: Any) -> Algorithm:
+        """The algorithm, checked with the hyperparameters of every lane.
+
+        Raises:
+          ValueError: a setting or the environment is not usable; the message names the lane.
+        """
+        algorithm = algorithms.make(self.options.algorithm, env, Config(**self.config))
+        for lane in self.lanes:
+            try:
+                algorithm.check(Hyperparams.create(**lane.config.hyperparams, config=algorithm.config))
+            except ValueError as error:
+                raise ValueError(_named(lane.varied, error)) from None
+        return algorithm
+
+
+def programs_of(lanes: Sequence[Lane]) -> list[Program]:
+    """Lanes by the program that runs them, in the order of the first lane of each."""
+    groups: dict[str, list[Lane]] = collections.defaultdict(list)
+    for lane in lanes:
+        groups[lane.program].append(lane)
+    return [
+        Program(tuple(group), {**group[0].config.config, _CAPACITY: max(x.config.config[_CAPACITY] for x in group)})
+        for group in groups.values()
+    ]
+
+
+def differing(lanes: Sequence[Lane]) -> list[str]:
+    """Names of the settings in which lanes differ, apart from the seed: the axes first."""
+    names = list(dict.fromkeys(name for lane in lanes for name in lane.varied))
+    flat = [{**vars(lane.config.options), **lane.config.settings()} for lane in lanes]
+    others = [
+        name
+        for name in flat[0]
+        if name not in (*names, "seed", _CAPACITY) and len({str(files.strict(values.get(name))) for values in flat}) > 1
+    ]
+    return [*names, *others]
+
+
+def keys_of(lanes: Sequence[Lane]) -> jax.Array:
+    """The key of the first state of each lane, as of `espo train` with its seed: [L]."""
+    return jax.vmap(lambda seed: jax.random.split(jax.random.key(seed))[0])(seeds_of(lanes))
+
+
+def seeds_of(lanes: Sequence[Lane]) -> np.ndarray:
+    """Seeds: [L]."""
+    return np.array([lane.config.options.seed for lane in lanes], np.int32)
+
+
+def _named(varied: Mapping[str, Any], error: Exception) -> str:
+    lane = ", ".join(f"{name}={_shown(value)}" for name, value in varied.items())
+    return f"lane {lane}: {error}" if lane else str(error)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ":".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

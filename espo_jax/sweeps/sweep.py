@@ -1,0 +1,182 @@
+"""A sweep from checked lanes to its full folder: group after group, each with a compiled program that it may share."""
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from espo_jax.algorithms.iteration import Algorithm
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.runs import files
+from espo_jax.runs.place import BusyError
+from espo_jax.runs.signals import Stop
+from espo_jax.runs.surroundings import surroundings
+from espo_jax.sweeps import columns, memory, table
+from espo_jax.sweeps.folder import CONFIG, SweepFolder
+from espo_jax.sweeps.group_run import GroupRun
+from espo_jax.sweeps.manifest import Group
+from espo_jax.sweeps.memory import Memory
+from espo_jax.sweeps.plan import MakeEnv, Program
+from espo_jax.sweeps.program import Compiled, compile_program
+from espo_jax.sweeps.progress import Report
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """A program whose lanes were checked, and what it needs.
+
+    Attributes:
+      program: the program.
+      env: one instance of its environment.
+      algorithm: the algorithm of one lane.
+      memory: what a lane needs.
+      pack_size: number of lanes that are vmapped.
+    """
+
+    program: Program
+    env: Any
+    algorithm: Algorithm
+    memory: Memory
+    pack_size: int
+
+
+def check(
+    program: Program, make_env: MakeEnv, pack_size: int | None = None, config: Mapping[str, Any] | None = None
+) -> Checked:
+    """Check everything that can be checked without compiling.
+
+    Args:
+      program: the lanes of one program.
+      make_env: (task, backend, reward) -> one instance of the environment.
+      pack_size: number of lanes that are vmapped; None leaves it to the device.
+      config: fields of Config, perhaps with the sizes of another device; None stands for those of the program.
+
+    Raises:
+      ValueError: a setting or an environment is not usable, or a lane does not fit into memory.
+    """
+    env = make_env(*(getattr(program.options, name) for name in ("task", "backend", "reward")))
+    program = dataclasses.replace(program, config=config or program.config)
+    algorithm = program.make(env)
+    first = Hyperparams.create(**program.lanes[0].config.hyperparams, config=algorithm.config)
+    needs = memory.estimate(algorithm, first, jax.local_devices()[0])
+    size = pack_size or memory.pack_size(needs, algorithm.config.num_envs, jax.default_backend())
+    return Checked(program, env, algorithm, needs, min(size, len(program.lanes)))
+
+
+class Worker:
+    """What runs the groups of a sweep, one after the other; several workers may share a folder."""
+
+    def __init__(
+        self,
+        folder: SweepFolder,
+        make_env: MakeEnv,
+        report: Report,
+        stop: Stop | None = None,
+        *,
+        pack_size: int | None = None,
+        sort: bool = True,
+    ):
+        """Compile nothing yet.
+
+        Args:
+          folder: folder of the sweep.
+          make_env: (task, backend, reward) -> one instance of the environment.
+          report: is told what happens.
+          stop: from `signals.finish_first`; None stands for no signals.
+          pack_size: number of lanes that are vmapped; None leaves it to the device.
+          sort: whether lanes are sorted by their sample size.
+        """
+        self.folder, self._make_env, self._report, self._stop = folder, make_env, report, stop or Stop()
+        self._pack_size, self._sort = pack_size, sort
+        self._devices = jax.local_devices()
+        self._newest: tuple[str, Compiled | None] = ("", None)  # groups of a program follow each other
+
+    def run(self, groups: Sequence[str] | None = None) -> None:
+        """Run every group that is not done and that no other process works on.
+
+        A signal ends the iteration of all lanes; then all is saved. A lane with nan, infinity or a negative cost stops
+        alone.
+
+        Args:
+          groups: names of the groups; None stands for all.
+
+        Raises:
+          Interrupted: a signal came; what ran until then is saved.
+          ValueError: a file of the folder is damaged.
+          OSError: a file cannot be written.
+        """
+        for group in self.folder.manifest.groups:
+            if (groups is not None and group.name not in groups) or self._is_done(group):
+                continue
+            with contextlib.ExitStack() as held:
+                try:
+                    held.enter_context(self.folder.locked(group))
+                except BusyError:
+                    self._report.skipped(group)
+                    continue
+                if not self._is_done(group):  # another process may just have finished it
+                    self._run_group(group, self._compiled(group))
+
+    def _is_done(self, group: Group) -> bool:
+        return table.is_done(self.folder.group_rows(group), group)
+
+    def _compiled(self, group: Group) -> Compiled:
+        """The compiled program of a group; its sizes are those with which it began, perhaps on another device."""
+        path = self.folder.group_path(group) / CONFIG
+        config = files.infinities(files.read_json(path))["config"] if path.exists() else None
+        checked = check(group.program, self._make_env, self._pack_size, config)
+        if config is None:
+            config = dataclasses.asdict(checked.algorithm.config)
+            files.write_json(path, {"config": config, **surroundings()})
+        key = f"{group.lanes[0].program} {files.strict(config)}"
+        if self._newest[0] != key:
+            program = group.lanes[0].program
+            size = max(len(g.lanes) for g in self.folder.manifest.groups if g.lanes[0].program == program)
+            self._report.compiling(group)
+            self._newest = ("", None)  # its memory is free before the next one is compiled
+            self._stop.at_once = True
+            self._stop.check()
+            compiled = compile_program(
+                group.program, checked.env, config,
+                size=size, pack_size=checked.pack_size, devices=self._devices, sort=self._sort,
+            )  # fmt: skip
+            self._stop.at_once = False
+            self._newest = (key, compiled)
+            self._report.compiled(group, compiled)
+        found = self._newest[1]
+        assert found is not None
+        return found
+
+    def _run_group(self, group: Group, compiled: Compiled) -> None:
+        """Run a group to its end, and write its rows."""
+        messages = {
+            n: row["message"]
+            for n, row in enumerate(self.folder.group_rows(group))
+            if row.get("message") and row[columns.LANE] == group.lanes[n].id
+        }
+        with GroupRun(self.folder, group, compiled) as run, self._report.group(run) as report:
+            for note in run.notes:
+                report.note(note)
+            try:
+                while run.active.any():
+                    self._stop.check()
+                    turn = run.turn()
+                    messages |= turn.failed
+                    report.update(turn)
+                    if run.is_due:
+                        self._save(run, messages)
+                self._stop.check()
+                evaluations = run.evaluate()
+            except KeyboardInterrupt:
+                self._save(run, messages)
+                raise
+            self._save(run, messages, evaluations)
+
+    def _save(self, run: GroupRun, messages: Mapping[int, str], evaluations: Mapping[str, Any] | None = None) -> None:
+        """Write everything of a group. Its rows say that it is done only when the rest is on the disk."""
+        run.save(wait=evaluations is not None)
+        if evaluations is not None:
+            run.write_policies()
+        self.folder.write_lanes(run.group, table.rows_of(run, messages, evaluations or {}))
