@@ -91,7 +91,7 @@ class RunConfig:
             known[section] = _completed(path, content[section], declared)
             unknown |= {name: value for name, value in content[section].items() if name not in declared}
         for name, value in known["hyperparams"].items():
-            _check_numbers(path, name, value, HYPERPARAM_SETTINGS[name])
+            check_numbers(path, name, value, HYPERPARAM_SETTINGS[name])
         try:
             options = RunOptions(**_completed(path, content, recorded))
             config = dataclasses.asdict(Config(**known["config"]))
@@ -162,7 +162,8 @@ def _completed(path: Path, section: Mapping[str, Any], declared: Mapping[str, Se
     return found
 
 
-def _check_numbers(path: Path, name: str, value: Any, declared: Setting) -> None:
+def check_numbers(path: Path, name: str, value: Any, declared: Setting) -> None:
+    """Refuse a value of a hyperparameter in a file that is not a number, or one for each constraint."""
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(x, float) or (isinstance(x, int) and abs(x) < 2**63) for x in values):
         raise DamagedError(f"{path}: {name} is {shown(value)}, not a number or one per constraint")

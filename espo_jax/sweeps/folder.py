@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 
 from espo_jax.runs import files
@@ -148,7 +149,9 @@ class SweepFolder:
         found = []
         for group in self.manifest.groups:
             written = {row[columns.LANE]: row for row in self.group_rows(group)}
-            found += [{**lane_row(lane), **written.get(lane.id, {})} for lane in group.lanes]
+            found += [
+                {**lane_row(lane, self.manifest.num_constraints), **written.get(lane.id, {})} for lane in group.lanes
+            ]
         return found
 
     def find(self, lane: str) -> tuple[Group, Lane]:
@@ -164,12 +167,17 @@ class SweepFolder:
         return found[0]
 
 
-def lane_row(lane: Lane) -> dict[str, Any]:
-    """The part of a lane's row that is known before it begins."""
+def lane_row(lane: Lane, num_constraints: int) -> dict[str, Any]:
+    """The part of a lane's row that is known before it begins.
+
+    Args:
+      lane: the lane.
+      num_constraints: the largest K of the sweep.
+    """
     options, hyperparams = lane.config.options, lane.config.hyperparams
     limits = hyperparams["cost_limit"]
     varied = {name: ":".join(map(str, v)) if isinstance(v, tuple) else v for name, v in lane.varied.items()}
-    limits = list(limits) if isinstance(limits, list | tuple) else [limits]
+    limits, names = np.atleast_1d(limits), columns.names_of("cost_limit", num_constraints)
     return {
         columns.LANE: lane.id,
         "task": options.task,
@@ -177,7 +185,7 @@ def lane_row(lane: Lane) -> dict[str, Any]:
         "algorithm": options.algorithm,
         "seed": options.seed,
         **varied,
-        **{name: float(limit) for name, limit in zip(columns.names_of("cost_limit", len(limits)), limits, strict=True)},
+        **{name: float(limit) for name, limit in zip(names, limits, strict=False)},
         "status": "planned",
     }
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from espo_jax.config import Config
+from espo_jax.hyperparams import SETTINGS as HYPERPARAM_SETTINGS
 from espo_jax.runs import files
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.options import RunOptions
-from espo_jax.runs.run_config import RunConfig
+from espo_jax.runs.run_config import RunConfig, check_numbers
 from espo_jax.settings import settings_of, shown
 from espo_jax.sweeps.plan import Lane, Program, programs_of
 
@@ -82,7 +83,13 @@ class Manifest:
             for begin in range(0, len(program.lanes), lanes_per_group):
                 part = dataclasses.replace(program, lanes=program.lanes[begin : begin + lanes_per_group])
                 groups.append(Group(f"group-{len(groups):04}", part))
-        return Manifest(tuple(groups))
+        wider = Manifest(tuple(groups))
+        if self.groups and wider.num_constraints != self.num_constraints:
+            raise ValueError(
+                f"its lanes have up to {self.num_constraints} constraints, and {wider.num_constraints} are asked for: "
+                "the columns of its metrics would change; give another folder"
+            )
+        return wider
 
     def as_json(self) -> dict[str, Any]:
         """What manifest.json holds. A lane has only the settings in which it differs from the first of its group."""
@@ -118,8 +125,12 @@ class Manifest:
             raise DamagedError(f"{path} is damaged: it has no groups")
         try:
             return cls(tuple(_read_group(path, group) for group in groups))
+        except DamagedError:
+            raise
         except (KeyError, TypeError, AttributeError) as error:
             raise DamagedError(f"{path} is damaged: {type(error).__name__} {error}") from None
+        except ValueError as error:
+            raise DamagedError(f"{path} is damaged: {error}") from None
 
     def _foreign(self, asked: Lane) -> str:
         """In what the lanes that are asked for differ from all that there are."""
@@ -153,6 +164,8 @@ def _read_group(path: Path, content: Mapping[str, Any]) -> Group:
     for lane in content["lanes"]:
         options = dataclasses.replace(common.options, seed=lane["seed"])
         config = dataclasses.asdict(Config(**{**common.config, **lane["config"]}))
+        for key, value in lane["hyperparams"].items():
+            check_numbers(path, key, value, HYPERPARAM_SETTINGS[key])
         hyperparams = {**common.hyperparams, **lane["hyperparams"]}
         varied = {key: tuple(value) if isinstance(value, list) else value for key, value in lane["varied"].items()}
         lanes.append(

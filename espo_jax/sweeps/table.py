@@ -38,7 +38,7 @@ def rows_of(run: GroupRun, messages: Mapping[int, str], evaluations: Mapping[str
     finals = _finals(run.folder, run.group) if evaluations or not run.active.any() else {}
     rows = []
     for n, (lane, status) in enumerate(zip(run.lanes, run.status, strict=True)):
-        row = lane_row(lane)
+        row = lane_row(lane, run.folder.manifest.num_constraints)
         row |= {
             "status": status,
             "message": messages.get(n),

@@ -1,0 +1,157 @@
+"""A sweep from its manifest to its tables, undisturbed and disturbed."""
+
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from espo_jax.runs.place import BusyError
+from espo_jax.runs.signals import Interrupted, Stop
+from espo_jax.sweeps import axes, columns
+from espo_jax.sweeps.folder import SweepFolder
+from tests.tiny_runs import measured, train
+from tests.tiny_sweeps import lanes, limits, rows, swept, work
+
+
+class Signal(Stop):
+    """A signal that comes after so many checks."""
+
+    def __init__(self, after):
+        self._left = after
+
+    def check(self):
+        self._left -= 1
+        if self._left < 0:
+            raise Interrupted(signal.SIGTERM)
+
+
+def test_every_lane_has_a_row(tmp_path):
+    folder = swept()
+    found = folder.rows()
+    assert [row["cost_limit"] for row in found] == [1.0, 1.0, 4.0, 4.0]
+    assert [row["seed"] for row in found] == [0, 1, 0, 1]
+    assert {row["status"] for row in found} == {"finished"}
+    assert {row["iterations"] for row in found} == {4}
+    assert {row["mean_over"] for row in found} == {2}
+    assert all(row["env_steps"] == row["fixed_env_steps"] == 4 * 64 for row in found)
+    assert all(row["seconds"] > 0 for row in found)
+    assert columns.read([folder.path / "lanes.parquet"]).to_pylist() == found
+    metrics = columns.read(sorted((folder.path / "metrics").iterdir()))
+    assert metrics.num_rows == 16
+    last = metrics.filter(columns.pa.compute.equal(metrics["lane"], found[0]["lane"])).sort_by("iteration")
+    assert found[0]["reward"] == pytest.approx(np.mean(last["episode_reward"].to_pylist()[-2:]))
+
+
+def test_a_lane_is_the_run_of_its_settings_and_seed(tmp_path):
+    folder = swept()
+    lane = folder.manifest.lanes[1]
+    settings = {"cost_limit": 1.0}
+    result, _ = train(tmp_path / "run", algorithm="trpo", preset="none", seed=1, settings=settings, eval_interval=0)
+    alone, of_lane = measured(tmp_path / "run"), folder.read_metrics(folder.manifest.groups[0], lane=lane.id)
+    records = columns.records_of(of_lane.sort_by("iteration"), 1)
+    assert [{k: v for k, v in line.items() if k != "steps_per_second"} for line in records] == alone
+    row = folder.rows()[1]
+    for policy in ("stochastic", "deterministic"):
+        for name in ("reward", "reward_std", "cost", "length"):
+            assert row[f"{policy}_{name}"] == pytest.approx(result["evaluation"][policy][name], rel=1e-5)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3, 6])
+def test_an_interrupted_sweep_goes_on_to_the_same_table(turns, tmp_path):
+    folder = SweepFolder.plan(tmp_path / "sweep", limits(), lanes_per_group=3)
+    with pytest.raises(Interrupted):
+        work(folder, Signal(turns))
+    before = {row["status"] for row in folder.rows()}
+    assert before <= {"planned", "running", "finished"} != before
+    work(SweepFolder.open(folder.path))
+    assert rows(folder) == rows(swept())
+
+
+def test_metrics_behind_the_newest_checkpoint_are_written_again(tmp_path):
+    """As after kill -9 between a part and its checkpoint."""
+    folder = SweepFolder.plan(tmp_path / "sweep", limits(), lanes_per_group=4)
+    with pytest.raises(Interrupted):
+        work(folder, Signal(3))
+    [part] = (folder.path / "metrics").iterdir()
+    shutil.copy(part, part.with_name(part.name.replace("00000", "00001")))
+    work(folder)
+    assert folder.read_metrics(folder.manifest.groups[0]).num_rows == 16
+    assert rows(folder) == rows(swept())
+
+
+def test_what_is_done_is_not_done_again(tmp_path):
+    shutil.copytree(swept().path, tmp_path / "sweep")
+    assert work(SweepFolder.open(tmp_path / "sweep")) == []
+    wider = SweepFolder.plan(tmp_path / "sweep", limits(1.0, 4.0, 8.0), lanes_per_group=3)
+    assert {line.partition(" ")[0] for line in work(wider) if "| iteration" in line} == {"group-0002"}
+    assert rows(wider)[:4] == [{**row, "cost_limit": row["cost_limit"]} for row in rows(swept())]
+    assert [row["status"] for row in wider.rows()] == ["finished"] * 6
+
+
+def test_a_longer_sweep_goes_on(tmp_path):
+    shutil.copytree(swept().path, tmp_path / "sweep")
+    longer = SweepFolder.plan(
+        tmp_path / "sweep", lanes(*axes.grid(cost_limit=[1.0, 4.0]), settings={"num_iterations": 6}), 3
+    )
+    work(longer)
+    assert {(row["status"], row["iterations"], row["mean_over"]) for row in longer.rows()} == {("finished", 6, 3)}
+    direct = SweepFolder.plan(
+        tmp_path / "direct", lanes(*axes.grid(cost_limit=[1.0, 4.0]), settings={"num_iterations": 6}), 3
+    )
+    work(direct)
+    assert rows(direct) == rows(longer)
+
+
+def test_a_lane_with_nan_stops_alone_and_is_named(tmp_path):
+    found = lanes(*axes.grid(critic_l2=[1e-3, 3e38]), seeds=[0])
+    folder = SweepFolder.plan(tmp_path / "sweep", found, lanes_per_group=8)
+    printed = work(folder)
+    good, bad = folder.rows()
+    assert (good["status"], good["iterations"], good["message"]) == ("finished", 4, None)
+    assert (bad["status"], bad["iterations"]) == ("nonfinite", 0)
+    assert bad["message"].startswith("iteration 1: nan or infinity in critic loss")
+    assert bad["stochastic_reward"] is None
+    assert any(line.startswith(f"lane {bad['lane']} (critic_l2 3e+38, seed 0) stops: iteration 1") for line in printed)
+    assert work(folder) == []  # it is not tried again
+
+
+def test_a_budget_of_samples_ends_a_lane(tmp_path):
+    found = lanes(*axes.grid(zeta_negative=[0.0, -0.5]), seeds=[0], algorithm="espo", num_timesteps=150)
+    folder = SweepFolder.plan(tmp_path / "sweep", found, lanes_per_group=8)
+    work(folder, pack_size=2)
+    assert [(row["status"], row["iterations"]) for row in folder.rows()] == [("finished", 3), ("finished", 4)]
+    assert [row["env_steps"] for row in folder.rows()] == [192, 160]
+
+
+def test_several_programs_and_numbers_of_constraints(tmp_path):
+    two = axes.zipped(task=["point", "two"], cost_limit=[4.0, (4.0, 5.0)])
+    folder = SweepFolder.plan(tmp_path / "sweep", lanes(two, seeds=[0], settings={"num_iterations": 2}), 8)
+    printed = work(folder)
+    assert sum("compiling" in line for line in printed) == 2
+    one, both = folder.rows()
+    assert (one["cost_limit_1"], one.get("cost_limit_2")) == (4.0, None)
+    assert (both["cost_limit_1"], both["cost_limit_2"]) == (4.0, 5.0)
+    assert both["cost_1"] > 0 < both["stochastic_cost_2"]
+    table = columns.read(sorted((folder.path / "metrics").iterdir()))
+    assert table["episode_cost_2"].null_count == 2
+    assert table.num_rows == 4
+
+
+def test_a_group_has_one_process_at_a_time(tmp_path):
+    folder = SweepFolder.plan(tmp_path / "sweep", limits(), lanes_per_group=2)
+    with folder.locked(folder.manifest.groups[0]):
+        with pytest.raises(BusyError), SweepFolder.open(folder.path).locked(folder.manifest.groups[0]):
+            pass
+        printed = work(folder)
+    assert printed[0] == "group-0000 is left out: another process works on it"
+    assert [row["status"] for row in folder.rows()] == ["planned", "planned", "finished", "finished"]
+    work(folder)
+    assert rows(folder) == rows(swept())
+
+
+def test_policies_of_all_lanes_are_arrays(tmp_path):
+    folder = swept()
+    with np.load(folder.path / "groups" / "group-0000" / "policies.npz") as arrays:
+        assert arrays["policy/params/log_std"].shape == (3, 1)
+        assert all(np.isfinite(array).all() for array in arrays.values())
