@@ -149,7 +149,7 @@ def table(cls: type) -> str:
     for name, declared in settings_of(cls).items():
         allowed = ", ".join(f"`{choice}`" for choice in declared.choices) if declared.choices else declared.range
         default = declared.none if declared.default is None else f"`{_text(declared.default)}`"
-        if declared.default is MISSING or declared.default == "":
+        if declared.default is MISSING or declared.default in ("", ()):
             default = "none"
         words = declared.words + ("; one for each constraint" if declared.per_constraint else "")
         rows.append(f"| `{name}` | {declared.symbol} | {default} | {allowed} | {words} |".replace("  ", " "))

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from espo_jax.cli.common import OK, console, names, refusing
 from espo_jax.cli.flags import parse_options
-from espo_jax.results import group_plots
-from espo_jax.results.read import read_run
+from espo_jax.results import group_plots, sweep_plots, sweep_read
+from espo_jax.results.read import Run, read_run
 from espo_jax.settings import MISSING, check_settings, documented, setting
+from espo_jax.sweeps.folder import MANIFEST
 
 
 @documented
@@ -15,10 +16,13 @@ from espo_jax.settings import MISSING, check_settings, documented, setting
 class PlotOptions:
     """What to draw."""
 
-    run_dirs: tuple[str, ...] = setting(MISSING, "run directories", positional=True)
-    group_by: str = setting(
-        "algorithm", "settings, separated by commas, whose values make the groups that are averaged"
+    run_dirs: tuple[str, ...] = setting(MISSING, "run directories, or folders of sweeps", positional=True)
+    group_by: str | None = setting(
+        None,
+        "settings, separated by commas, whose values make the groups whose curves are averaged",
+        none="algorithm; one sweep is drawn as a whole",
     )
+    color_by: str | None = setting(None, "axis of a sweep that the colours of its lanes show", none="its first axis")
     x: str = setting("iteration", "horizontal axis", choices=group_plots.AXES)
     output: str = setting("plot.png", "picture to write; its suffix says which format")
 
@@ -42,12 +46,29 @@ def plot(options: PlotOptions) -> int:
     with refusing():
         if not options.run_dirs:
             raise ValueError("no run directory is given")
-        runs = [read_run(Path(run_dir)) for run_dir in options.run_dirs]
-        groups = group_plots.group(runs, names(options.group_by))
+        is_sweep = [(Path(path) / MANIFEST).exists() for path in options.run_dirs]
+        if is_sweep == [True] and options.group_by is None:
+            return _plot_sweep(options)
+        runs: list[Run] = []
+        for path, of_sweep in zip(options.run_dirs, is_sweep, strict=True):
+            runs += sweep_read.runs_of(sweep_read.read_sweep(path)) if of_sweep else [read_run(Path(path))]
+        groups = group_plots.group(runs, names(options.group_by or "algorithm"))
         tasks = sorted({run.config.options.task for run in runs})
         title = f"{', '.join(tasks)}: mean and 95 % bootstrap interval"
         group_plots.draw(groups, options.output, x=options.x, title=title)
     out = console()
     out.print(group_plots.table(groups))
+    out.print(f"written to {options.output}", soft_wrap=True)
+    return OK
+
+
+def _plot_sweep(options: PlotOptions) -> int:
+    """Draw a sweep as a whole, and print its best lane."""
+    sweep = sweep_read.read_sweep(options.run_dirs[0])
+    tasks = sorted({row["task"] for row in sweep.rows})
+    title = f"{', '.join(tasks)}: {len(sweep.rows):,} lanes"
+    sweep_plots.draw(sweep, options.output, color_by=options.color_by, title=title)
+    out = console()
+    out.print(sweep_read.best_text(sweep), soft_wrap=True)
     out.print(f"written to {options.output}", soft_wrap=True)
     return OK

@@ -16,6 +16,7 @@ from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, BadInputEr
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
+from espo_jax.results import sweep_read
 from espo_jax.runs import output
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.options import RunOptions
@@ -48,7 +49,20 @@ def command(argv: list[str]) -> int:
     settings = {name: value for name, value in settings.items() if name not in of_sweep and name not in of_run}
     with refusing():
         options, run_options = SweepOptions(**of_sweep), RunOptions(**of_run)
-    return run(options, run_options, settings)
+    return best(options) if options.best else run(options, run_options, settings)
+
+
+def best(options: SweepOptions) -> int:
+    """Name the best safe lane of a sweep; returns the exit code.
+
+    Raises:
+      BadInputError: there is no such sweep.
+    """
+    with refusing():
+        if options.sweep_dir is None:
+            raise ValueError("best needs the folder of a sweep: give --sweep-dir")
+        console().print(sweep_read.best_text(sweep_read.read_sweep(options.sweep_dir)), soft_wrap=True)
+    return OK
 
 
 def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any], make_env: MakeEnv = named_env) -> int:

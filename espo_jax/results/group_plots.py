@@ -16,7 +16,7 @@ from rich.text import Text
 from espo_jax.modes import MODE_NAMES
 from espo_jax.results.read import FINAL_ITERATIONS, Records, Run, final
 from espo_jax.results.statistics import bootstrap_interval, interquartile_mean, summarize
-from espo_jax.runs.colors import GREEN, GREY, GROUP_COLORS, LIGHT_GREY, MODE_COLORS
+from espo_jax.runs.colors import GREEN, GREY, GROUP_COLORS, LIGHT_GREY, MODE_COLORS, colors_of
 from espo_jax.runs.curves import PLAIN_TEXT, cost_top, plain_axes, save
 from espo_jax.runs.output import clean
 from espo_jax.runs.progress import number
@@ -39,14 +39,17 @@ def group(runs: Sequence[Run], fields: Sequence[str]) -> dict[str, list[Records]
       ValueError: a field that a run does not have.
     """
     groups: dict[str, list[Records]] = {}
+    order: dict[str, list[float]] = {}
     for run in runs:
         known = {**dataclasses.asdict(run.config.options), **run.config.settings()}
         for field in fields:
             if field not in known:
                 raise ValueError(f"group_by is {field!r}: a run has no such setting, but for example algorithm")
         values = (f"{known[f]}" if isinstance(known[f], str) else f"{f} {known[f]}" for f in fields)
-        groups.setdefault(clean(", ".join(values)), []).append(run.records)
-    return groups
+        name = clean(", ".join(values))
+        groups.setdefault(name, []).append(run.records)
+        order[name] = [float(known[f]) if isinstance(known[f], int | float) else 0.0 for f in fields]
+    return {name: groups[name] for name in sorted(groups, key=lambda name: order[name])}  # numbers as numbers
 
 
 def align(runs: Sequence[Records], field: str, x: str = "iteration") -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +103,7 @@ def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = 
     figure = Figure(figsize=(9, 11 + 0.8 * len(groups)), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(4 + len(groups), 1, sharex=True, height_ratios=[3, 3, 2, 2] + [0.8] * len(groups))
-    for (name, runs), color in zip(groups.items(), GROUP_COLORS * len(groups), strict=False):
+    for (name, runs), color in zip(groups.items(), colors_of(len(groups)), strict=True):
         for panel, field in zip(
             panels, ("episode_reward", "episode_cost", "sample_size", "conflict_angle"), strict=False
         ):
@@ -113,7 +116,10 @@ def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = 
     labels = ("episode reward", "episode cost", "samples\nper iteration", "angle of reward\nand cost steps")
     for panel, label in zip(panels, labels, strict=False):
         panel.set_ylabel(label)
-    panels[0].legend(fontsize=9)
+    if len(groups) > len(GROUP_COLORS):
+        panels[0].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+    else:
+        panels[0].legend(fontsize=9)
     panels[1].legend(fontsize=9, loc="upper right")
     panels[3].axhline(90, color=LIGHT_GREY, linestyle=":")
     panels[3].set_ylim(0, 180)

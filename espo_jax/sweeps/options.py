@@ -48,6 +48,8 @@ class SweepOptions:
         False, "compile and time each program, print lanes, packs, memory and time, and write nothing"
     )
 
+    best: bool = setting(False, "name the best lane of --sweep-dir that is safe, and run nothing")
+
     def __post_init__(self) -> None:
         """Check every field."""
         check_settings(self)

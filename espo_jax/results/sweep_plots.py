@@ -1,0 +1,224 @@
+"""A sweep as a picture: reward against cost of all lanes, what each axis does, two axes as a map, samples saved."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from espo_jax.results.statistics import bootstrap_interval
+from espo_jax.results.sweep_read import Sweep
+from espo_jax.runs.colors import BLACK, BLUE, GREY, GROUP_COLORS, LIGHT_GREY, VERMILLION, colors_of
+from espo_jax.runs.curves import PLAIN_TEXT, plain_axes, save
+from espo_jax.runs.output import clean
+from espo_jax.runs.progress import number
+
+_MAP = "viridis"
+_MARKERS = "osD^vP*X<>"
+Row = Mapping[str, Any]
+
+
+@PLAIN_TEXT
+def draw(sweep: Sweep, path: str | Path, *, color_by: str | None = None, title: str = "") -> None:
+    """Draw a sweep on one page.
+
+    The first row has reward against cost with the limits and the Pareto front of the means over seeds, and the share of
+    samples saved against the share of conflicts. Then each axis has a row with means of reward and cost over all lanes
+    that share its value, with 95 % bootstrap intervals; the last row has the first two axes as a map.
+
+    Args:
+      sweep: from `read_sweep`.
+      path: picture to write; its suffix says the format.
+      color_by: axis that the colours of lanes show; None stands for the first axis.
+      title: text above the panels.
+
+    Raises:
+      ValueError: color_by is no axis of the sweep, or the format is not known.
+    """
+    axes = list(sweep.axes)
+    if color_by is not None and color_by not in axes:
+        raise ValueError(
+            f"color_by is {color_by!r}: it must be an axis of the sweep: {', '.join(axes) or 'it has none'}"
+        )
+    first = color_by or (axes[0] if axes else None)
+    has_map = len(axes) > 1
+    rows = 1 + len(axes) + has_map
+    figure = Figure(figsize=(10, 3.6 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, 2, squeeze=False)
+    _reward_against_cost(panels[0, 0], sweep, first)
+    _samples_against_conflicts(panels[0, 1], sweep, first)
+    _name_colors(figure, panels[0, 1], sweep, first)
+    for row, name in zip(panels[1:], axes, strict=False):
+        _sensitivity(row[0], sweep, name, "reward")
+        _sensitivity(row[1], sweep, name, "cost")
+    if has_map:
+        one, other = axes[:2]
+        _heat_map(figure, panels[-1, 0], sweep, one, other, "reward")
+        _heat_map(figure, panels[-1, 1], sweep, one, other, "cost")
+    plain_axes(list(panels[: rows - has_map].ravel()))
+    figure.suptitle(clean(title))
+    save(figure, path)
+
+
+def pareto_front(reward: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Places of the points that no other point beats in both reward and cost, by rising cost.
+
+    Args:
+      reward: [P], more is better.
+      cost: [P], less is better.
+    """
+    front, best = [], -np.inf
+    for place in np.lexsort((-reward, cost)):
+        if reward[place] > best:
+            front.append(place)
+            best = reward[place]
+    return np.array(front, int)
+
+
+def by_point(sweep: Sweep) -> dict[tuple, list[Row]]:
+    """The rows by the values of all axes: the seeds of each point."""
+    points: dict[tuple, list[Row]] = {}
+    for row in sweep.rows:
+        points.setdefault(tuple(row.get(name) for name in sweep.axes), []).append(row)
+    return points
+
+
+def _reward_against_cost(panel: Axes, sweep: Sweep, color_by: str | None) -> None:
+    for row in sweep.rows:
+        panel.scatter(_cost(row), row["reward"], s=14, color=_color(sweep, color_by, row), alpha=0.45, linewidth=0)
+    means = [(np.mean([_cost(r) for r in rows]), np.mean([r["reward"] for r in rows]), rows[0])
+             for rows in by_point(sweep).values()]  # fmt: skip
+    for cost, reward, row in means:
+        panel.scatter(cost, reward, s=42, color=_color(sweep, color_by, row), edgecolor=BLACK, linewidth=0.7, zorder=3)
+    costs, rewards = (np.array([mean[k] for mean in means]) for k in (0, 1))
+    front = pareto_front(rewards, costs)
+    panel.plot(costs[front], rewards[front], color=BLACK, linewidth=1, zorder=2, label="Pareto front of the means")
+    for n, limit in enumerate(sorted({limit for row in sweep.rows for _, limit in sweep.costs(row)[:1]})):
+        panel.axvline(limit, color=GREY, linestyle="--", linewidth=0.8, label=None if n else "limits")
+    panel.set_xlabel("cost of an episode")
+    panel.set_ylabel("reward of an episode")
+    panel.set_title("Every lane (small), means over seeds (large)", loc="left", fontsize=10)
+    panel.legend(fontsize=8, loc="best", frameon=False)
+
+
+def _samples_against_conflicts(panel: Axes, sweep: Sweep, color_by: str | None) -> None:
+    for row in sweep.rows:
+        saved = 1 - row["env_steps"] / row["fixed_env_steps"]
+        conflicts = row["conflicts_in_balance"]
+        known = conflicts is not None
+        panel.scatter(
+            conflicts if known else 0.0, saved, s=18, alpha=0.8, linewidth=0.8,
+            facecolor=_color(sweep, color_by, row) if known else "none", edgecolor=_color(sweep, color_by, row),
+        )  # fmt: skip
+    panel.xaxis.set_major_formatter(PercentFormatter(1.0))
+    panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+    panel.set_xlabel("iterations in the band that conflict (hollow: none was in the band)")
+    panel.set_ylabel("samples saved")
+    panel.set_title("Fewer samples than fixed X", loc="left", fontsize=10)
+
+
+def _sensitivity(panel: Axes, sweep: Sweep, name: str, what: str) -> None:
+    """Means over all lanes with a value of an axis, and their intervals."""
+    values = sweep.axes[name]
+    places = _places(panel, values)
+    groups = [[_value(row, what) for row in sweep.rows if row.get(name) == value] for value in values]
+    means = np.array([np.mean(group) for group in groups])
+    low, high = np.array([bootstrap_interval(np.array(group)) for group in groups]).T
+    for place, group in zip(places, groups, strict=True):
+        panel.scatter([place] * len(group), group, s=8, color=LIGHT_GREY, alpha=0.5, linewidth=0)
+    color = BLUE if what == "reward" else VERMILLION
+    panel.errorbar(places, means, [means - low, high - means], color=color, marker="o", capsize=3, linewidth=1.3)
+    if what == "cost":
+        for limit in sorted({limit for row in sweep.rows for _, limit in sweep.costs(row)[:1]}):
+            panel.axhline(limit, color=GREY, linestyle="--", linewidth=0.8)
+    panel.set_xlabel(name)
+    panel.set_ylabel(f"{what} of an episode")
+
+
+def _heat_map(figure: Figure, panel: Axes, sweep: Sweep, one: str, other: str, what: str) -> None:
+    """Means over all lanes with the same values of two axes."""
+    columns, rows = sweep.axes[one], sweep.axes[other]
+    grid = np.full((len(rows), len(columns)), np.nan)
+    for (y, row_value), (x, column_value) in itertools.product(enumerate(rows), enumerate(columns)):
+        cell = [_value(r, what) for r in sweep.rows if r.get(one) == column_value and r.get(other) == row_value]
+        if cell:
+            grid[y, x] = np.mean(cell)
+    image = panel.imshow(grid, cmap=_MAP if what == "reward" else "magma_r", aspect="auto", origin="lower")
+    panel.set_xticks(range(len(columns)), [_text(value) for value in columns], rotation=45 if len(columns) > 6 else 0)
+    panel.set_yticks(range(len(rows)), [_text(value) for value in rows])
+    if grid.size <= 150:
+        middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
+        for (y, x), value in np.ndenumerate(grid):
+            dark = value < middle if what == "reward" else value > middle
+            if np.isfinite(value):
+                panel.text(
+                    x, y, number(value), ha="center", va="center", fontsize=8, color="white" if dark else "black"
+                )
+    panel.set_xlabel(one)
+    panel.set_ylabel(other)
+    panel.set_title(f"mean {what}", loc="left", fontsize=10)
+    figure.colorbar(image, ax=panel)
+
+
+def _name_colors(figure: Figure, panel: Axes, sweep: Sweep, name: str | None) -> None:
+    """Say which colour is which value: by a scale for many numbers, else by a legend beside the panels."""
+    if name is None:
+        return
+    values = sweep.axes[name]
+    if _is_scale(values):
+        norm = Normalize(min(values), max(values))
+        figure.colorbar(ScalarMappable(norm, _MAP), ax=panel, label=name)
+        return
+    for value in values:
+        panel.scatter([], [], color=_value_color(values, value), s=30, label=_text(value))
+    panel.legend(title=name, fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+
+
+def _color(sweep: Sweep, name: str | None, row: Row) -> Any:
+    return BLUE if name is None or row.get(name) is None else _value_color(sweep.axes[name], row[name])
+
+
+def _value_color(values: Sequence[Any], value: Any) -> Any:
+    if _is_scale(values):
+        return matplotlib.colormaps[_MAP](Normalize(min(values), max(values))(value))
+    return colors_of(len(values))[values.index(value)]
+
+
+def _is_scale(values: Sequence[Any]) -> bool:
+    """Whether values are so many numbers that a colour scale says more than a legend."""
+    return len(values) > len(GROUP_COLORS) and all(isinstance(value, int | float) for value in values)
+
+
+def _places(panel: Axes, values: Sequence[Any]) -> list[float]:
+    """Where the values of an axis lie: numbers to scale, perhaps a log one; names one after the other."""
+    if all(isinstance(value, int | float) and np.isfinite(value) for value in values):
+        if min(values) > 0 and max(values) / min(values) > 20:
+            panel.set_xscale("log")
+        if len(values) <= 12:
+            panel.set_xticks(list(values), [_text(value) for value in values])
+            panel.minorticks_off()
+        return [float(value) for value in values]
+    panel.set_xticks(range(len(values)), [_text(value) for value in values], rotation=45 if len(values) > 6 else 0)
+    return [float(place) for place in range(len(values))]
+
+
+def _cost(row: Row) -> float:
+    """The first cost of a lane at the end of training."""
+    return row["cost"] if "cost" in row else row["cost_1"]
+
+
+def _value(row: Row, what: str) -> float:
+    return row["reward"] if what == "reward" else _cost(row)
+
+
+def _text(value: Any) -> str:
+    return clean(f"{value:g}" if isinstance(value, float) else str(value))
