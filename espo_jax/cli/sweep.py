@@ -22,7 +22,7 @@ from espo_jax.runs.files import DamagedError
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.result import FINISHED, NEGATIVE_COST
 from espo_jax.runs.signals import Interrupted, Stop, finish_first
-from espo_jax.sweeps import dry_run, memory, sweep, table
+from espo_jax.sweeps import dry_run, hosts, memory, sweep, table
 from espo_jax.sweeps.axes import parse_seeds
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.options import SweepOptions
@@ -81,6 +81,8 @@ def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any]
     out = console()
     with finish_first() as stop:
         with refusing():
+            if options.distributed:
+                hosts.join(options.distributed)
             lanes = lanes_of(make_env, run_options, settings, options.axes(), parse_seeds(options.seeds))
             checked = [sweep.check(program, make_env, options.pack_size) for program in programs_of(lanes)]
             if options.dry_run:

@@ -65,6 +65,8 @@ def draw(sweep: Sweep, path: str | Path, *, color_by: str | None = None, title: 
         _heat_map(figure, panels[-1, 0], sweep, one, other, "reward")
         _heat_map(figure, panels[-1, 1], sweep, one, other, "cost")
     plain_axes(list(panels[: rows - has_map].ravel()))
+    for panel in panels[: rows - has_map].ravel():
+        panel.margins(x=0.06, y=0.08)
     figure.suptitle(clean(title))
     save(figure, path)
 
@@ -119,9 +121,9 @@ def _samples_against_conflicts(panel: Axes, sweep: Sweep, color_by: str | None) 
             conflicts if known else 0.0, saved, s=18, alpha=0.8, linewidth=0.8,
             facecolor=_color(sweep, color_by, row) if known else "none", edgecolor=_color(sweep, color_by, row),
         )  # fmt: skip
-    panel.xaxis.set_major_formatter(PercentFormatter(1.0))
-    panel.yaxis.set_major_formatter(PercentFormatter(1.0))
-    panel.set_xlabel("iterations in the band that conflict (hollow: none was in the band)")
+    panel.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    panel.set_xlabel("iterations in the band that conflict (hollow: none in it)")
     panel.set_ylabel("samples saved")
     panel.set_title("Fewer samples than fixed X", loc="left", fontsize=10)
 
@@ -180,7 +182,7 @@ def _name_colors(figure: Figure, panel: Axes, sweep: Sweep, name: str | None) ->
         return
     for value in values:
         panel.scatter([], [], color=_value_color(values, value), s=30, label=_text(value))
-    panel.legend(title=name, fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    figure.legend(title=name, handles=panel.get_legend_handles_labels()[0], loc="outside right upper", frameon=False)
 
 
 def _color(sweep: Sweep, name: str | None, row: Row) -> Any:

@@ -97,6 +97,8 @@ class Checkpoints:
             preservation_policy=_KeepLastAndBest(self),
             # Otherwise orbax notices only after minutes, by a time-out, that a folder cannot be made.
             async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
+            multiprocessing_options=_alone(),
+            create=False,  # below
         )
         with _reporting(self.path, None):
             path.mkdir(parents=True, exist_ok=True)
@@ -168,6 +170,16 @@ class Checkpoints:
             self.wait()
         finally:
             self._manager.close()
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Among the processes of jax.distributed each writes checkpoints of its own, and waits for no other."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
+    )
 
 
 def is_safe(record: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from espo_jax.runs import files
 from espo_jax.runs.files import DamagedError
-from espo_jax.runs.place import BusyError, lock, rename_to_unused, usable
+from espo_jax.runs.place import BusyError, TakenError, lock, rename_to_unused, usable
 from espo_jax.runs.surroundings import surroundings
 from espo_jax.sweeps import columns
 from espo_jax.sweeps.manifest import Group, Manifest
@@ -67,10 +67,12 @@ class SweepFolder:
                 building.mkdir(parents=True)
                 _write_manifest(building, manifest, [])
                 rename_to_unused(building, path)
+                return cls(path, manifest)
+            except TakenError:  # another process was faster
+                shutil.rmtree(building, ignore_errors=True)
             except BaseException:
                 shutil.rmtree(building, ignore_errors=True)
                 raise
-            return cls(path, manifest)
         if not (path / MANIFEST).exists():
             raise ValueError(f"{path} exists and has no {MANIFEST}: it is no sweep, and is never overwritten")
         with _locked(path / ".manifest.lock", path, wait=True):

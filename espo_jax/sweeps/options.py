@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from espo_jax.settings import check_settings, documented, setting
+from espo_jax.sweeps import hosts
 from espo_jax.sweeps.axes import Axis, Range, grid, parse_seeds, parse_values, random, zipped
 
 
@@ -48,11 +49,19 @@ class SweepOptions:
         False, "compile and time each program, print lanes, packs, memory and time, and write nothing"
     )
 
+    distributed: str | None = setting(
+        None,
+        "how several processes at this sweep find each other by jax.distributed: auto on SLURM and TPU pods, or "
+        "address:port,count,index, such as 10.0.0.1:1234,2,0",
+        none="this process needs no other",
+    )
     best: bool = setting(False, "name the best lane of --sweep-dir that is safe, and run nothing")
 
     def __post_init__(self) -> None:
         """Check every field."""
         check_settings(self)
+        if self.distributed is not None:
+            hosts.check(self.distributed)
         self.axes()
         parse_seeds(self.seeds)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from espo_jax.runs import files
 from espo_jax.runs.place import BusyError
 from espo_jax.runs.signals import Stop
 from espo_jax.runs.surroundings import surroundings
-from espo_jax.sweeps import columns, memory, table
+from espo_jax.sweeps import columns, hosts, memory, table
 from espo_jax.sweeps.folder import CONFIG, SweepFolder
 from espo_jax.sweeps.group_run import GroupRun
 from espo_jax.sweeps.manifest import Group
@@ -21,6 +22,8 @@ from espo_jax.sweeps.memory import Memory
 from espo_jax.sweeps.plan import MakeEnv, Program
 from espo_jax.sweeps.program import Compiled, compile_program
 from espo_jax.sweeps.progress import Report
+
+_WAIT_SECONDS = 1.0  # between two looks at what other processes left
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,17 +110,35 @@ class Worker:
           ValueError: a file of the folder is damaged.
           OSError: a file cannot be written.
         """
-        for group in self.folder.manifest.groups:
+        busy: set[str] = set()
+        while self._run_free(groups, busy) and jax.process_count() > 1:
+            # Processes of jax.distributed end together, and take over what a lost one leaves.
+            self._stop.check()
+            time.sleep(_WAIT_SECONDS)
+
+    def _run_free(self, groups: Sequence[str] | None, busy: set[str]) -> bool:
+        """Run every group that is free; returns whether others work on the rest.
+
+        Args:
+          groups: names of the groups; None stands for all.
+          busy: names of the groups that were reported to be busy; it is added to.
+        """
+        is_waiting = False
+        for group in hosts.in_turn(list(self.folder.manifest.groups)):
             if (groups is not None and group.name not in groups) or self._is_done(group):
                 continue
             with contextlib.ExitStack() as held:
                 try:
                     held.enter_context(self.folder.locked(group))
                 except BusyError:
-                    self._report.skipped(group)
+                    is_waiting = True
+                    if group.name not in busy:
+                        self._report.skipped(group)
+                    busy.add(group.name)
                     continue
                 if not self._is_done(group):  # another process may just have finished it
                     self._run_group(group, self._compiled(group))
+        return is_waiting
 
     def _is_done(self, group: Group) -> bool:
         return table.is_done(self.folder.group_rows(group), group)

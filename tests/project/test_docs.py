@@ -28,7 +28,9 @@ IGNORED = [line.lstrip("/") for line in (ROOT / ".gitignore").read_text().split(
 
 BLOCK = re.compile(r"^ *```(\S*).*?\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 PATH = re.compile(r"[\w.-]+(/[\w.-]+)*/?")
-FILE = re.compile(r"[\w.-]*\w\.(py|md|sh|ipynb|toml|txt|json|jsonl|npz|png|svg|html|stablehlo|onnx|mp4|gif|parquet)", re.I)
+FILE = re.compile(
+    r"[\w.-]*\w\.(py|md|sh|ipynb|toml|txt|json|jsonl|npz|png|svg|html|stablehlo|onnx|mp4|gif|parquet)", re.I
+)
 FLAG = re.compile(r"(?<!\S)--[a-z][\w-]*")
 SECTION = re.compile(r"paper\.md,[\s#]+sections?\s+(\d+(?:(?:, | and )\d+)*)")
 

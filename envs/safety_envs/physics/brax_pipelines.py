@@ -15,7 +15,7 @@ from brax import actuator
 from brax.base import System
 from mujoco import mjx
 
-from safety_envs.physics.models import brax_model, gymnasium_model
+from safety_envs.physics.models import brax_model, gymnasium_model, on_this_host
 from safety_envs.physics.types import PhysicsState
 from safety_envs.task import Readings, Task
 
@@ -99,7 +99,8 @@ class _Kinematics:
         self._bodies = [model.body(name).id for name in task.bodies]
         self.num_bodies = model.nbody
         needed = task.bodies or task.point != "x" or {"com_inertia", "com_velocity"} & set(task.fields)
-        self._mjx_model = mjx.put_model(model, impl="jax") if needed else None
+        with on_this_host():
+            self._mjx_model = mjx.put_model(model, impl="jax") if needed else None
 
     def __call__(self, q: jax.Array, qd: jax.Array) -> Readings:
         task = self._task

@@ -4,7 +4,9 @@ import contextlib
 import functools
 import importlib.resources
 import warnings
+from unittest import mock
 
+import jax
 import mujoco
 from brax import base
 from brax.io import mjcf
@@ -24,7 +26,21 @@ def brax_model(filename: str) -> base.System:
     with importlib.resources.as_file(asset) as path, warnings.catch_warnings(), _without_deprecations():
         # The tasks use Brax for its State/Env types and its physics only, knowing this.
         warnings.filterwarnings("ignore", message="Brax System, piplines and environments are not actively")
-        return mjcf.load(path)
+        with on_this_host():
+            return mjcf.load(path)
+
+
+@contextlib.contextmanager
+def on_this_host():
+    """Within this context `mjx.put_model` takes a device of this process.
+
+    It takes the first of `jax.devices()`, which among the processes of `jax.distributed` is one of the first process.
+    """
+    if jax.process_count() == 1:
+        yield
+        return
+    with mock.patch.object(jax, "devices", jax.local_devices):
+        yield
 
 
 @contextlib.contextmanager

@@ -84,17 +84,17 @@ def test_every_axis_has_a_row_and_two_have_a_map(monkeypatch):
     assert len(panels) == 8
     assert [panel.get_xlabel() for panel in panels[2:6]] == ["cost_limit"] * 2 + ["zeta_negative"] * 2
     assert [text.get_text() for text in panels[6].get_xticklabels()] == ["5", "10", "20"]
-    legend = panels[1].get_legend()
+    [legend] = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["5", "10", "20"]
 
 
 def test_many_numbers_have_a_colour_scale_and_many_names_a_colour_each(monkeypatch):
     many = made_up(limits=tuple(float(limit) for limit in range(1, 13)))
-    assert drawn(monkeypatch, many).axes[1].get_legend() is None
+    assert drawn(monkeypatch, many).legends == []
     names = [f"algorithm {n}" for n in range(12)]
     rows = [{**row(5.0, -0.3, n), "algorithm": name} for n, name in enumerate(names)]
     figure = drawn(monkeypatch, Sweep(many.folder, rows, {"algorithm": names}))
-    handles = figure.axes[1].get_legend().legend_handles
+    handles = figure.legends[0].legend_handles
     assert len({tuple(handle.get_facecolor()[0]) for handle in handles}) == 12
 
 
