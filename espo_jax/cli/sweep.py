@@ -18,7 +18,6 @@ from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results import sweep_read
 from espo_jax.runs import output
-from espo_jax.runs.files import DamagedError
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.result import FINISHED, NEGATIVE_COST
 from espo_jax.runs.signals import Interrupted, Stop, finish_first
@@ -103,7 +102,7 @@ def work(folder: SweepFolder, make_env: MakeEnv, stop: Stop, pack_size: int | No
     except Interrupted as error:
         output.say(f"{error}; what ran until then is saved; {go_on}")
         return interrupted(stop.received or signal.SIGINT)
-    except DamagedError as error:
+    except ValueError as error:  # a damaged file, or what only shows when the program is compiled
         raise BadInputError(str(error)) from error
     except OSError as error:
         output.say(f"{error}; what was written before is whole; {go_on}")
