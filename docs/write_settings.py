@@ -16,7 +16,11 @@ from espo_jax.sweeps.options import SweepOptions
 PAGE = Path(__file__).parent / "settings.md"
 SECTIONS = (
     ("Options of a run", RunOptions, "Options of `espo train`. They are no part of the algorithm."),
-    ("Options of a sweep", SweepOptions, "Options of `espo sweep`, which also has those of a run and all settings below."),
+    (
+        "Options of a sweep",
+        SweepOptions,
+        "Options of `espo sweep`, which has those of a run and all settings below too.",
+    ),
     ("Options of a comparison", CompareOptions, "Options of `espo compare`."),
     ("Options of a benchmark", BenchOptions, "Options of `espo bench`."),
     (
