@@ -105,8 +105,10 @@ def compared():
     printed = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Console, "print", lambda self, *objects, **_: printed.extend(objects))
-        options = CompareOptions(task="point", algorithms="espo, trpo", seeds=2, run_dir=str(path))
-        code = compare_command.compare(options, {**TINY, "slack_negative": -np.inf}, PointEnv())
+        options = CompareOptions(
+            task="point", preset="none", algorithms="espo, trpo", seeds="2", run_dir=str(path), num_eval_episodes=2
+        )
+        code = compare_command.compare(options, {**TINY, "slack_negative": -np.inf}, lambda *_: PointEnv())
     return code, printed, path
 
 

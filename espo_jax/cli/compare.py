@@ -1,78 +1,78 @@
 """`espo compare`: train several algorithms on a task at equal iterations."""
 
-import dataclasses
+import functools
+import shlex
 import signal
 from typing import Any
 
-import safety_envs
-
-from espo_jax import algorithms, presets
 from espo_jax.cli import interrupted
-from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, console, refusing
+from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, BadInputError, console, refusing
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results import compare as comparison
 from espo_jax.results import compare_table
-from espo_jax.results.compare import CompareOptions
+from espo_jax.results.compare import NOT_OF_A_COMPARISON, CompareOptions
 from espo_jax.runs import output
-from espo_jax.runs.result import FINISHED, INTERRUPTED, NEGATIVE_COST
-from espo_jax.runs.signals import finish_first
-from espo_jax.settings import choose
+from espo_jax.runs.result import FINISHED, NEGATIVE_COST
+from espo_jax.runs.signals import Interrupted, finish_first
+from espo_jax.settings import settings_of
+from espo_jax.sweeps.plan import MakeEnv, named_env
+from espo_jax.sweeps.progress import Report
+from espo_jax.sweeps.sweep import Worker
 
 
 def command(argv: list[str]) -> int:
     """Parse the flags, compare and print; returns the exit code."""
     classes = (CompareOptions, Hyperparams, Config)
-    flags = flags_of(*classes)
+    flags = flags_of(*classes, without=NOT_OF_A_COMPARISON)
     description = (
-        "Train several algorithms on a task at equal iterations, seeds vmapped, and write a table and one picture of "
-        "all curves. A setting that is given holds for all of them. Every other setting is that of each one's preset; "
-        "the defaults shown here do not apply."
+        "Train several algorithms on a task at equal iterations, and write a table, one picture of all curves and a "
+        "run directory for every seed. With the --run-dir of a comparison that was interrupted the same command goes "
+        "on with it. A setting that is given holds for all algorithms. Every other setting is that of each one's "
+        "preset; the defaults shown here do not apply."
     )
     values = dict(vars(parse(flags, argv, "espo compare", description)))
     with refusing():
-        options = CompareOptions(**{field.name: values.pop(field.name) for field in dataclasses.fields(CompareOptions)})
+        options = CompareOptions(**{name: values.pop(name) for name in settings_of(CompareOptions) if name in values})
     return compare(options, {name: values[name] for name in given(flags, argv, *classes) if name in values})
 
 
-def compare(options: CompareOptions, settings: dict[str, Any], env: Any = None) -> int:
+def compare(options: CompareOptions, settings: dict[str, Any], make_env: MakeEnv = named_env) -> int:
     """Train several algorithms at equal iterations, and print and write their table; returns the exit code.
 
     Args:
       options: options of the comparison.
       settings: flat fields of Config and Hyperparams that hold for all of them; the rest is each one's preset.
-      env: environment to use in place of the named task; then settings are all there is.
+      make_env: (task, backend, reward) -> one instance of the environment.
 
     Raises:
       BadInputError: before anything is compiled.
     """
+    make_env = functools.cache(make_env)
+    out = console()
     with finish_first() as stop:
         with refusing():
-            for name in options.names:
-                choose("algorithm", name, algorithms.RULES)
-            if len(set(options.names)) < len(options.names):
-                raise ValueError(f"algorithms is {options.algorithms!r}: it names one twice")
-            chosen = {name: dict(settings) for name in options.names}
-            if env is None:
-                chosen = {
-                    name: {**presets.preset(options.preset or presets.NO_PRESET, options.task, name), **settings}
-                    for name in options.names
-                }
-                env = safety_envs.make(options.task, backend=options.backend, reward=options.reward or "task")
-            prepared = comparison.prepare(env, chosen, options)
-        out, path = console(), prepared.directory.path
+            folder = comparison.prepare(make_env, settings, options)
+        go_on = f"go on with: the same command and --run-dir {shlex.quote(str(folder.path))}"
         try:
-            result = comparison.execute(prepared, out, stop)
+            try:
+                Worker(folder, make_env, Report(out, folder.manifest), stop, pack_size=options.pack_size).run()
+            except Interrupted as error:
+                output.say(f"{error}; what ran until then is saved; {go_on}")
+            stop.at_once = False
+            result = comparison.finish(folder, make_env, options.log, stop.received)
+        except ValueError as error:
+            raise BadInputError(str(error)) from error
         except OSError as error:
-            output.say(f"{error}; what finished until then is in {path}")
+            output.say(f"{error}; what was written before is whole; {go_on}")
             return UNWRITABLE
-    if result["rows"]:
-        extent = f"{prepared.num_iterations} iterations, {options.seeds} seeds vmapped"
-        title = f"{options.task}, {extent}: mean ± standard error"
-        out.print(compare_table.table(result["rows"], title))
-        out.print(f"{compare_table.EXPLANATION}\nrun directory {path}", soft_wrap=True)
-    if result["status"] == INTERRUPTED:
-        output.say(f"interrupted; what finished until then is in {path}")
+    if rows := result["rows"]:
+        seeds = ", ".join(sorted({f"{row['iterations']} iterations, {row['seeds']} seeds" for row in rows}))
+        out.print(compare_table.table(rows, f"{options.task}, {seeds}: mean ± standard error"))
+        out.print(f"{compare_table.explanation(rows)}\nrun directory {folder.path}", soft_wrap=True)
+    for name, why in result["failures"].items():
+        out.print(f"{name} is left out: {why}", soft_wrap=True)
+    if stop.received:
         return interrupted(stop.received or signal.SIGINT)
     return {FINISHED: OK, NEGATIVE_COST: BAD_INPUT}.get(result["status"], NONFINITE)

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import shlex
 import signal
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from espo_jax.hyperparams import Hyperparams
 from espo_jax.results import sweep_read
 from espo_jax.runs import output
 from espo_jax.runs.options import RunOptions
+from espo_jax.runs.place import stamped
 from espo_jax.runs.result import FINISHED, NEGATIVE_COST
 from espo_jax.runs.signals import Interrupted, Stop, finish_first
 from espo_jax.sweeps import dry_run, hosts, memory, sweep, table
@@ -88,7 +88,7 @@ def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any]
                 for line in dry_run.lines(checked, options.lanes_per_group):
                     out.print(line, soft_wrap=True)
                 return OK
-            path = Path(options.sweep_dir) if options.sweep_dir else _default_path(run_options.task)
+            path = Path(options.sweep_dir) if options.sweep_dir else stamped(f"{run_options.task}-sweep")
             folder = SweepFolder.plan(path, lanes, options.lanes_per_group or _lanes_per_group(checked))
         return work(folder, make_env, stop, options.pack_size)
 
@@ -116,8 +116,3 @@ def work(folder: SweepFolder, make_env: MakeEnv, stop: Stop, pack_size: int | No
 def _lanes_per_group(checked: Sequence[Checked]) -> int:
     devices = len(jax.local_devices())
     return min(memory.lanes_per_group(each.memory, each.pack_size, devices) for each in checked)
-
-
-def _default_path(task: str) -> Path:
-    """runs/<task>-sweep-<local time>."""
-    return Path("runs") / f"{task}-sweep-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -9,43 +9,40 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from espo_jax.evaluation import POLICIES
 from espo_jax.modes import MODE_NAMES
-from espo_jax.results.read import FINAL_ITERATIONS, Records, final
+from espo_jax.results.read import Records, final
 from espo_jax.results.statistics import summarize
 from espo_jax.runs.progress import clock_time
-from espo_jax.runs.records import series
+from espo_jax.runs.records import final_iterations, series
 
 LATE_ITERATIONS = 100  # share of these above a limit
 _MODES = "iterations by mode"
-EXPLANATION = (
-    f"reward, cost: of an episode, mean of the last {FINAL_ITERATIONS} iterations; met: seeds whose mean is within the "
-    f"limit; above: share of the last {LATE_ITERATIONS} iterations above it; time: of all seeds together, without "
-    "compilation; it follows lockstep, the samples of each iteration's largest seed"
-)
 
 
-def summarize_runs(name: str, records: Sequence[Records]) -> dict[str, Any]:
+def summarize_runs(name: str, records: Sequence[Records], lanes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One row of the table: means over seeds, each with its standard error (None for one seed) and interval.
 
     Args:
       name: name of the algorithm.
       records: [seed][iteration] lines of metrics.jsonl.
+      lanes: [seed] rows of the table of lanes.
 
     Returns:
       A dictionary with samples; reward, cost and limit_met (number of seeds within every limit), from the mean of
-      the last FINAL_ITERATIONS; above_limit, the share of the last LATE_ITERATIONS above a limit; lockstep_samples,
-      the largest sample size among the seeds, summed over the iterations (the time of vmapped seeds follows it);
-      mode_counts.
+      the last mean_over iterations; above_limit, the share of the last above_over iterations above a limit;
+      mode_counts; seconds of all seeds; evaluation, by policy: reward and cost of fresh episodes.
     """
     cost, limit = final(records, "episode_cost"), final(records, "cost_limit")
-    late = [runs[-LATE_ITERATIONS:] for runs in records]
+    shortest = min(map(len, records))
+    above_over = max(1, min(LATE_ITERATIONS, shortest // 2))
+    late = [runs[-above_over:] for runs in records]
     above = [np.mean(np.any(series(runs, "episode_cost") > series(runs, "cost_limit"), axis=1)) for runs in late]
-    sizes = np.array([[r["sample_size"] for r in runs] for runs in records])
     counts = np.array([[runs[-1]["mode_counts"][mode] for mode in MODE_NAMES] for runs in records])
     band = counts[:, 2:].sum()
     return {
         "algorithm": name,
-        "iterations": len(records[0]),
+        "iterations": shortest,
         "samples": _summary(np.array([runs[-1]["env_steps"] for runs in records], float)),
         "reward": _summary(final(records, "episode_reward")[:, 0]),
         "cost": [_summary(column) for column in cost.T],
@@ -53,10 +50,37 @@ def summarize_runs(name: str, records: Sequence[Records]) -> dict[str, Any]:
         "limit_met": int(np.all(cost <= limit, axis=1).sum()),
         "seeds": len(records),
         "above_limit": _summary(np.array(above)),
-        "lockstep_samples": int(sizes.max(axis=0).sum()),
+        "mean_over": final_iterations(shortest),
+        "above_over": above_over,
+        "seconds": float(sum(lane["seconds"] for lane in lanes)),
+        "evaluation": {
+            policy: _evaluated(policy, lanes, cost.shape[1])
+            for policy in POLICIES
+            if all(lane.get(f"{policy}_reward") is not None for lane in lanes)
+        },
         "mode_counts": dict(zip(MODE_NAMES, map(_summary, counts.T), strict=True)),
         "conflicts_in_balance": float(counts[:, 3].sum() / band) if band else None,
     }
+
+
+def _evaluated(policy: str, lanes: Sequence[Mapping[str, Any]], num_constraints: int) -> dict[str, Any]:
+    """Reward and cost of the fresh episodes of every seed."""
+    suffixes = [""] if f"{policy}_cost" in lanes[0] else [f"_{k + 1}" for k in range(num_constraints)]
+    return {
+        "episodes": sum(lane["eval_episodes"] for lane in lanes),
+        "reward": _summary(np.array([lane[f"{policy}_reward"] for lane in lanes])),
+        "cost": [_summary(np.array([lane[f"{policy}_cost{suffix}"] for lane in lanes])) for suffix in suffixes],
+    }
+
+
+def explanation(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the columns are, and over how many iterations their means go."""
+    over = " or ".join(sorted({str(row["mean_over"]) for row in rows}))
+    above = " or ".join(sorted({str(row["above_over"]) for row in rows}))
+    return (
+        f"reward, cost: of an episode, mean of the last {over} iterations; met: seeds whose mean is within the limit; "
+        f"above: share of the last {above} iterations above it; time: of all seeds together, without compilation"
+    )
 
 
 def _summary(values: np.ndarray) -> dict[str, Any]:
@@ -73,37 +97,41 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 def table(rows: Sequence[Mapping[str, Any]], title: str) -> Group:
     """The rows as a table to print with rich. The modes stand below, since a terminal is not wide enough."""
     cells = _cells(rows)
+    fresh = Table("algorithm", "policy", "reward", "cost", box=box.SIMPLE, pad_edge=False)
+    for row in rows:
+        for policy, of in row["evaluation"].items():
+            costs = ", ".join(_text(cost) for cost in of["cost"])
+            fresh.add_row(row["algorithm"], f"{policy}, {of['episodes']} new episodes", _text(of["reward"]), costs)
     modes = Table.grid(padding=(0, 2))
     for row in cells:
         modes.add_row(row["algorithm"], row.pop(_MODES))
     printed = Table(*cells[0], title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     for row in cells:
         printed.add_row(*row.values())
-    return Group(printed, Text(_MODES, "italic"), modes)
+    return Group(printed, *([fresh] if fresh.row_count else []), Text(_MODES, "italic"), modes)
+
+
+def _text(statistic: Mapping[str, Any], scale: float = 1.0, digits: int = 1) -> str:
+    """A mean with its standard error, if it has one."""
+    error = statistic["standard_error"]
+    return f"{statistic['mean'] / scale:.{digits}f}" + ("" if error is None else f" ± {error / scale:.{digits}f}")
 
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     most = max(row["samples"]["mean"] for row in rows)
     slowest = max(row["seconds"] for row in rows)
-    longest = max(row["lockstep_samples"] for row in rows)
-
-    def text(statistic: Mapping[str, Any], scale: float = 1.0, digits: int = 1) -> str:
-        error = statistic["standard_error"]
-        return f"{statistic['mean'] / scale:.{digits}f}" + ("" if error is None else f" ± {error / scale:.{digits}f}")
-
     return [
         {
             "algorithm": row["algorithm"],
-            "samples (M)": f"{text(row['samples'], 1e6, 2)} ({row['samples']['mean'] / most:.0%})",
-            "lockstep": f"{row['lockstep_samples'] / longest:.0%}",
+            "samples (M)": f"{_text(row['samples'], 1e6, 2)} ({row['samples']['mean'] / most:.0%})",
             "time": f"{clock_time(row['seconds'])} ({row['seconds'] / slowest:.0%})",
-            "reward": text(row["reward"]),
-            "cost": ", ".join(map(text, row["cost"])),
+            "reward": _text(row["reward"]),
+            "cost": ", ".join(map(_text, row["cost"])),
             "limit": ", ".join(f"{limit:g}" for limit in row["cost_limit"]),
             "met": f"{row['limit_met']}/{row['seeds']}",
-            "above": text(row["above_limit"], 0.01, 0) + " %",
+            "above": _text(row["above_limit"], 0.01, 0) + " %",
             _MODES: ", ".join(
-                f"{text(count, digits=0)} {mode}" for mode, count in row["mode_counts"].items() if count["mean"]
+                f"{_text(count, digits=0)} {mode}" for mode, count in row["mode_counts"].items() if count["mean"]
             ),
         }
         for row in rows

@@ -14,13 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from espo_jax.modes import MODE_NAMES
-from espo_jax.results.read import FINAL_ITERATIONS, Records, Run, final
+from espo_jax.results.read import Records, Run, final
 from espo_jax.results.statistics import bootstrap_interval, interquartile_mean, summarize
 from espo_jax.runs.colors import GREEN, GREY, GROUP_COLORS, LIGHT_GREY, MODE_COLORS, colors_of
 from espo_jax.runs.curves import PLAIN_TEXT, cost_top, plain_axes, save
 from espo_jax.runs.output import clean
 from espo_jax.runs.progress import number
-from espo_jax.runs.records import series
+from espo_jax.runs.records import final_iterations, series
 
 AXES = {"iteration": "iteration", "env_steps": "environment steps"}
 _MOST_POINTS = 500
@@ -137,8 +137,9 @@ def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = 
 
 
 def table(groups: Mapping[str, Sequence[Records]]) -> Table:
-    """Where each group ends: means of the last FINAL_ITERATIONS over its runs, with interval and interquartile mean."""
-    printed = Table(title=f"Last {FINAL_ITERATIONS} iterations, mean (95 % bootstrap interval)", title_justify="left")
+    """Where each group ends: means of the last iterations over its runs, with interval and interquartile mean."""
+    last = " or ".join(map(str, sorted({final_iterations(len(run)) for runs in groups.values() for run in runs})))
+    printed = Table(title=f"Last {last} iterations, mean (95 % bootstrap interval)", title_justify="left")
     for column in ("group", "runs", "samples (M)", "reward", "interquartile", "cost", "interquartile", "limit", "met"):
         printed.add_column(column)
     for name, runs in groups.items():

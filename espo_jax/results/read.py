@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 
 from espo_jax.runs.files import DamagedError
-from espo_jax.runs.records import read_metrics, readable, series, unreadable
+from espo_jax.runs.records import final_iterations, read_metrics, readable, series, unreadable
 from espo_jax.runs.run_config import RunConfig
 from espo_jax.runs.run_directory import METRICS
 
 Records = Sequence[dict[str, Any]]  # lines of metrics.jsonl
-
-FINAL_ITERATIONS = 20  # the final values of a run are means over this many iterations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,5 +45,5 @@ def read_run(run_dir: Path) -> Run:
 
 
 def final(runs: Sequence[Records], field: str) -> np.ndarray:
-    """Means of a field over the last FINAL_ITERATIONS of each run: [S, K]."""
-    return np.stack([np.mean(series(records[-FINAL_ITERATIONS:], field), axis=0) for records in runs])
+    """Means of a field over the last iterations of each run, see `final_iterations`: [S, K]."""
+    return np.stack([np.mean(series(run[-final_iterations(len(run)) :], field), axis=0) for run in runs])

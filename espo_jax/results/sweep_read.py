@@ -2,18 +2,19 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
 
-from espo_jax.results.read import Run
+from espo_jax.results.read import Records, Run
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.result import FINISHED
 from espo_jax.sweeps import columns
 from espo_jax.sweeps.folder import SweepFolder
+from espo_jax.sweeps.plan import Lane
 
 RULE = (
     "a lane is safe if, for each constraint, the mean cost of its fresh episodes under the stochastic policy plus 1.96 "
@@ -71,16 +72,22 @@ class Sweep:
 
 def runs_of(sweep: Sweep) -> list[Run]:
     """The finished lanes as runs: their settings and the lines of their metrics."""
-    finished, found = {row[columns.LANE] for row in sweep.rows}, []
-    for group in sweep.folder.manifest.groups:
-        table = sweep.folder.read_metrics(group)
+    finished = {row[columns.LANE] for row in sweep.rows}
+    return [Run(lane.config, records) for lane, records in lane_records(sweep.folder) if lane.id in finished]
+
+
+def lane_records(folder: SweepFolder) -> Iterator[tuple[Lane, Records]]:
+    """Every lane that has begun, with the lines of its metrics."""
+    constraints = folder.manifest.num_constraints
+    for group in folder.manifest.groups:
+        table = folder.read_metrics(group)
         if table is None:
             continue
         ids = table[columns.LANE].cast(pa.string())
-        for lane in (lane for lane in group.lanes if lane.id in finished):
+        for lane in group.lanes:
             of_lane = table.filter(pa.compute.equal(ids, lane.id)).sort_by("iteration")
-            found.append(Run(lane.config, columns.records_of(of_lane, sweep.num_constraints)))
-    return found
+            if of_lane.num_rows:
+                yield lane, columns.records_of(of_lane, constraints)
 
 
 def read_sweep(path: str | Path) -> Sweep:

@@ -19,7 +19,12 @@ class MovedError(OSError):
 
 def default_path(task: str, algorithm: str, seed: int) -> Path:
     """runs/<task>-<algorithm>-seed<seed>-<local time>."""
-    return Path("runs") / f"{task}-{algorithm}-seed{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return stamped(f"{task}-{algorithm}-seed{seed}")
+
+
+def stamped(name: str) -> Path:
+    """runs/<name>-<local time>."""
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 class TakenError(FileExistsError):

@@ -17,6 +17,7 @@ from espo_jax.settings import MOST_CONSTRAINTS
 
 MAX_BYTES, MAX_LINE_BYTES = 2**28, 2**20  # a line has about 1 kB; in memory it takes some ten times that
 _MOST_OTHERS = 1000  # a file of nothing but newlines would take a hundred times its size
+FINAL_ITERATIONS = 20  # final values are means over this many iterations, and at most half of a run
 # Fields that every version wrote, and that readers rely on. All other fields may be absent, and unknown ones are kept.
 REQUIRED = (
     "env_steps", "sample_size", "episode_reward", "episode_cost", "episodes_finished", "cost_limit", "slack_positive",
@@ -26,6 +27,11 @@ _EVALUATION = {"iteration", "env_steps", "reward", "cost"}
 _PER_CONSTRAINT = ("episode_cost", "cost_limit", "slack_positive", "slack_negative")
 _SCALAR = ("env_steps", "sample_size", "episode_reward", "episodes_finished", "conflict_angle", "steps_per_second")
 _FINITE = ("env_steps", "sample_size", "episode_reward", "episode_cost", "episodes_finished", "steps_per_second")
+
+
+def final_iterations(iterations: int) -> int:
+    """Number of iterations that the final values of a run are means over."""
+    return max(1, min(FINAL_ITERATIONS, iterations // 2))
 
 
 def record(metrics: Metrics, seconds: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A lane of a sweep as an ordinary run directory, on which every command works."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from espo_jax.evaluation import POLICIES, Evaluation
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.loop import Budget
 from espo_jax.runs import curves, files
+from espo_jax.runs.loggers import open_loggers
 from espo_jax.runs.prepare import PreparedRun
 from espo_jax.runs.restore import restore
 from espo_jax.runs.result import INTERRUPTED, result_of
@@ -24,7 +26,9 @@ from espo_jax.sweeps.group_run import RUNNING, abstract_state, identity_of
 from espo_jax.sweeps.plan import Lane, MakeEnv, named_env
 
 
-def export_lane(folder: SweepFolder, name: str, run_dir: str | Path, make_env: MakeEnv = named_env) -> Lane:
+def export_lane(
+    folder: SweepFolder, name: str, run_dir: str | Path, make_env: MakeEnv = named_env, log: Sequence[str] = ()
+) -> Lane:
     """Write a run directory with the settings, the metrics and the newest state of a lane.
 
     `espo train --resume` goes on with it to the numbers that the lane would have had.
@@ -34,6 +38,7 @@ def export_lane(folder: SweepFolder, name: str, run_dir: str | Path, make_env: M
       name: name of the lane, or the beginning of it.
       run_dir: folder that is created.
       make_env: (task, backend, reward) -> one instance of the environment.
+      log: names of loggers that get the metrics, see `parse_names`.
 
     Returns:
       The lane.
@@ -69,6 +74,7 @@ def export_lane(folder: SweepFolder, name: str, run_dir: str | Path, make_env: M
     budget = Budget.create(int(run_config.hyperparams["num_iterations"]), options.num_timesteps)
     run = PreparedRun(env, algorithm, hyperparams, budget, run_config, directory)
     try:
+        directory.loggers = open_loggers(log, directory.path, run_config.settings())
         for record in records:
             directory.append(record)
         with run.checkpoints() as checkpoints:

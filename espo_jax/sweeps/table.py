@@ -12,19 +12,14 @@ from rich.table import Table
 from espo_jax.evaluation import Evaluation
 from espo_jax.modes import MODE_NAMES
 from espo_jax.runs.progress import clock_time
+from espo_jax.runs.records import final_iterations
 from espo_jax.runs.result import FINISHED
 from espo_jax.sweeps import columns
 from espo_jax.sweeps.folder import SweepFolder, lane_row
 from espo_jax.sweeps.group_run import GroupRun
 from espo_jax.sweeps.manifest import Group
 
-FINAL_ITERATIONS = 20  # the final values of a lane are means over this many iterations, and at most half of them
 MEAN_OVER = "mean_over"
-
-
-def final_iterations(iterations: int) -> int:
-    """Number of iterations that final values are means over."""
-    return max(1, min(FINAL_ITERATIONS, iterations // 2))
 
 
 def rows_of(run: GroupRun, messages: Mapping[int, str], evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:

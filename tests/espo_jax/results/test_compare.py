@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from espo_jax import cli, load_policy
+from espo_jax.runs.run_config import RunConfig
 from tests.tiny_runs import compared, strict_loads, train
 
 
@@ -18,16 +19,16 @@ def test_leaves_a_table_a_picture_and_every_seed(compared):
     code, _, path = compared
     assert code == 0
     seeds = {f"{name}-seed{seed}" for name in ("espo", "trpo") for seed in (0, 1)}
-    assert {file.name for file in path.iterdir()} == seeds | {
-        "config.json", "comparison.json", "table.md", "curves.png",
+    assert {file.name for file in path.iterdir() if not file.name.startswith(".")} == seeds | {
+        "manifest.json", "lanes.parquet", "metrics", "groups", "comparison.json", "table.md", "curves.png",
     }  # fmt: skip
     assert (path / "curves.png").stat().st_size > 20_000
     for seed in seeds:
         lines = [strict_loads(line) for line in (path / seed / "metrics.jsonl").read_text().splitlines()]
         assert [line["iteration"] for line in lines] == [1, 2, 3, 4]
         assert all(np.isfinite(x).all() for x in np.load(path / seed / "policy.npz").values())
-    config = strict_loads((path / "config.json").read_text())
-    rules = {name: values["config"]["sample_size_rule"] for name, values in config["algorithms"].items()}
+        assert strict_loads((path / seed / "result.json").read_text())["status"] == "finished"
+    rules = {name: RunConfig.read(path / f"{name}-seed0").config["sample_size_rule"] for name in ("espo", "trpo")}
     assert rules == {"espo": "gradient_conflict", "trpo": "fixed"}
 
 
@@ -42,14 +43,18 @@ def test_rows_are_what_the_seeds_logged(compared):
         samples = [sum(line["sample_size"] for line in lines) for lines in runs]
         assert row["samples"]["mean"] == np.mean(samples)
         assert row["samples"]["standard_error"] == pytest.approx(np.std(samples, ddof=1) / np.sqrt(2))
-        rewards = [np.mean([line["episode_reward"] for line in lines]) for lines in runs]
+        assert row["mean_over"] == row["above_over"] == 2  # half of the run
+        rewards = [np.mean([line["episode_reward"] for line in lines[-2:]]) for lines in runs]
         assert row["reward"]["mean"] == pytest.approx(np.mean(rewards))
         assert sum(count["mean"] for count in row["mode_counts"].values()) == 4
-        above = [np.mean([line["episode_cost"] > line["cost_limit"] for line in lines]) for lines in runs]
+        above = [np.mean([line["episode_cost"] > line["cost_limit"] for line in lines[-2:]]) for lines in runs]
         assert row["above_limit"]["mean"] == pytest.approx(np.mean(above))
-        largest = [max(lines[i]["sample_size"] for lines in runs) for i in range(4)]
-        assert row["lockstep_samples"] == sum(largest)
         assert row["seeds"] == 2
+        results = [strict_loads((path / f"{name}-seed{seed}" / "result.json").read_text()) for seed in (0, 1)]
+        for policy, fresh in row["evaluation"].items():
+            assert fresh["episodes"] == 4
+            costs = [result["evaluation"][policy]["cost"] for result in results]
+            assert fresh["cost"][0]["mean"] == pytest.approx(np.mean(costs))
     assert rows["trpo"]["samples"]["mean"] == 4 * 64
     assert rows["trpo"]["mode_counts"]["reward"]["mean"] == 4
     assert rows["espo"]["samples"]["mean"] < 4 * 64
@@ -57,7 +62,7 @@ def test_rows_are_what_the_seeds_logged(compared):
 
 
 def test_seeds_are_those_of_espo_train(compared, tmp_path):
-    """Vmapped or alone, seed 1 is the same run but for float rounding."""
+    """Seed 1 is the same run but for float rounding."""
     options = {"algorithm": "trpo", "seed": 1, "num_eval_episodes": 0, "settings": {"slack_negative": -np.inf}}
     assert train(tmp_path / "run", **options)[0]["status"] == "finished"
     alone = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])

@@ -24,4 +24,6 @@ def test_lines_of_a_later_version_are_named(tmp_path):
 def test_final_values_are_means_of_the_last_iterations():
     records = read_run(FORMAT_3).records
     cost = [line["episode_cost"] for line in records]
-    np.testing.assert_allclose(final([records], "episode_cost"), [[np.mean(cost)]], rtol=1e-6)
+    np.testing.assert_allclose(final([records], "episode_cost"), [[np.mean(cost[len(cost) // 2 :])]], rtol=1e-6)
+    many = [{**records[0], "episode_cost": float(cost)} for cost in range(100)]
+    np.testing.assert_allclose(final([many], "episode_cost"), [[np.mean(range(80, 100))]], rtol=1e-6)
