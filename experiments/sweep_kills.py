@@ -51,7 +51,7 @@ def tables(path: Path) -> tuple[list[dict], list[dict]]:
     folder = SweepFolder.open(path)
     lanes = [{name: value for name, value in row.items() if name != "seconds"} for row in folder.rows()]
     metrics = columns.read(sorted((path / "metrics").iterdir())).drop_columns([columns.RATE])
-    return lanes, metrics.sort_by([("lane", "ascending"), ("iteration", "ascending")]).to_pylist()
+    return lanes, sorted(metrics.to_pylist(), key=lambda row: (row["lane"], row["iteration"]))
 
 
 def main(args: Args) -> None:
