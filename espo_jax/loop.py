@@ -123,11 +123,26 @@ def check(metrics: Metrics, state: TrainState | None = None) -> None:
     )
     for lane, (iteration, bits, count) in enumerate(zip(iterations, nonfinite, negative, strict=True)):
         of_lane = lane if np.ndim(metrics.iteration) else None
-        if bits:
-            quantities = tuple(name for i, name in enumerate(NONFINITE_QUANTITIES) if bits >> i & 1)
-            raise NonFiniteError(int(iteration), quantities, state, of_lane)
-        if count:
-            raise NegativeCostError(int(iteration), int(count), state, of_lane)
+        if error := failure(int(iteration), int(bits), int(count), state, of_lane):
+            raise error
+
+
+def failure(
+    iteration: int, nonfinite: int, negative_costs: int, state: TrainState | None = None, lane: int | None = None
+) -> IterationError | None:
+    """The error of an iteration that gave numbers that cannot be trained on; None for any other.
+
+    Args:
+      iteration: number of the iteration.
+      nonfinite: its metric, a bit for each of NONFINITE_QUANTITIES.
+      negative_costs: its metric, the number of costs below 0.
+      state: the state after the iteration.
+      lane: index of the run among vmapped runs; None for a single run.
+    """
+    if nonfinite:
+        quantities = tuple(name for i, name in enumerate(NONFINITE_QUANTITIES) if nonfinite >> i & 1)
+        return NonFiniteError(iteration, quantities, state, lane)
+    return NegativeCostError(iteration, negative_costs, state, lane) if negative_costs else None
 
 
 def over_seeds(algorithm: Algorithm) -> Algorithm:
