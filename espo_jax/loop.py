@@ -145,15 +145,6 @@ def failure(
     return NegativeCostError(iteration, negative_costs, state, lane) if negative_costs else None
 
 
-def over_seeds(algorithm: Algorithm) -> Algorithm:
-    """The algorithm for several runs that share their hyperparameters: keys, states and metrics get a leading axis."""
-    return algorithm._replace(
-        init=jax.vmap(algorithm.init, in_axes=(0, None)),
-        step=jax.vmap(algorithm.step, in_axes=(0, None)),
-        params=jax.vmap(algorithm.params),
-    )
-
-
 def start(
     algorithm: Algorithm,
     hyperparams: Hyperparams,
@@ -165,7 +156,7 @@ def start(
     """Initialise, unless there is a state to go on from, and compile the step ahead of time for every iteration.
 
     Args:
-      algorithm: algorithm, perhaps of several runs, see `over_seeds`.
+      algorithm: algorithm, perhaps of several runs, see `parallel.over_seeds`.
       hyperparams: hyperparameters that the step is compiled for.
       key: key of the first state.
       state: state to go on from.
@@ -173,8 +164,7 @@ def start(
         taken from it, cannot be used after the step. Do not donate if a state is needed when the next iteration fails.
     """
     begin = time.perf_counter()
-    if state is None:
-        state = jax.jit(algorithm.init)(key, hyperparams)
+    state = jax.jit(algorithm.init)(key, hyperparams) if state is None else algorithm.put(state)
     step = jax.jit(algorithm.step, donate_argnums=0 if donate else ()).lower(state, hyperparams).compile()
     jax.block_until_ready(state)
     return Started(state, step, time.perf_counter() - begin)
@@ -191,7 +181,7 @@ def iterate(step: StepFn, state: TrainState, hyperparams: Hyperparams, budget: B
     """Run iterations until the budget is used up.
 
     Args:
-      step: compiled step of an algorithm, see `start`; perhaps of several runs, see `over_seeds`.
+      step: compiled step of an algorithm, see `start`; perhaps of several runs, see `parallel.over_seeds`.
       state: state to begin with; the iterations and samples that it counts are part of the budget.
       hyperparams: hyperparameters of every iteration.
       budget: when to stop.

@@ -26,7 +26,7 @@ from espo_jax.sweeps.plan import MakeEnv, lanes_of, named_env, programs_of
 from espo_jax.sweeps.progress import Report
 from espo_jax.sweeps.sweep import Worker
 
-_NOT_OF_A_SWEEP = ("log", "run_dir", "seed", "eval_interval")
+_NOT_OF_A_SWEEP = ("log", "run_dir", "seed", "eval_interval", "devices")
 
 
 def command(argv: list[str]) -> int:

@@ -62,7 +62,7 @@ class CompareOptions(RunOptions):
 
 
 # Options of a run that a comparison does not have: each lane has its own, or they are for the files of a single run.
-NOT_OF_A_COMPARISON = ("algorithm", "seed", "eval_interval")
+NOT_OF_A_COMPARISON = ("algorithm", "seed", "eval_interval", "devices")
 
 
 def prepare(make_env: MakeEnv, settings: Mapping[str, Any], options: CompareOptions) -> SweepFolder:
