@@ -77,4 +77,4 @@ def collectives(program: jax.stages.Compiled) -> list[tuple[str, str]]:
 
     One within a loop ("while" is in its place) runs in every turn of the loop.
     """
-    return _COLLECTIVE.findall(program.as_text())
+    return _COLLECTIVE.findall(program.as_text() or "")
