@@ -6,13 +6,11 @@ from typing import Any
 
 import jax
 
-from espo_jax.config import Config
-from espo_jax.hyperparams import Hyperparams
 from espo_jax.results.search_space import Dimension, corners
 from espo_jax.results.trial import Trial
 from espo_jax.results.tune_options import TuneOptions
 from espo_jax.runs.options import RunOptions
-from espo_jax.sweeps import memory, sweep
+from espo_jax.sweeps import sweep
 from espo_jax.sweeps.axes import Axis, parse_seeds
 from espo_jax.sweeps.plan import Lane, MakeEnv, lanes_of, programs_of
 from espo_jax.sweeps.sweep import Checked
@@ -28,6 +26,8 @@ class TrialLanes:
     Attributes:
       first: the lane of one point and seed.
       seeds: seeds of every trial.
+      per_round: number of trials of a round.
+      per_group: the largest number of lanes of a group.
     """
 
     def __init__(self, options: TuneOptions, run_options: RunOptions, settings: Mapping[str, Any], make_env: MakeEnv):
@@ -51,10 +51,11 @@ class TrialLanes:
             values = list(dict.fromkeys(str(lane.config.hyperparams[name]) for lane in lanes))
             if len(values) > 1:
                 raise ValueError(f"{name} differs between the choices ({', '.join(values)}); give one for all")
-        programs = programs_of(lanes)
-        self._checked = {
-            program.lanes[0].program: sweep.check(program, make_env, options.pack_size) for program in programs
-        }
+        most = options.num_trials * len(self.seeds)  # the lanes of all trials, which a pack may have room for
+        checked = [sweep.check(each, make_env, options.pack_size, room=most) for each in programs_of(lanes)]
+        self._checked = {each.program.lanes[0].program: each for each in checked}
+        self.per_round = _trials_per_round(options, checked, len(self.seeds))
+        self.per_group = sweep.lanes_per_group(checked)
 
     def of(self, settings: Mapping[str, Any]) -> list[Lane]:
         """The lanes of a point of the search space.
@@ -67,10 +68,7 @@ class TrialLanes:
             key = program.lanes[0].program
             if key not in self._checked:
                 self._checked[key] = sweep.check(program, self._make_env, self._options.pack_size)
-            config = Config(**program.config)
-            for lane in program.lanes:
-                hyperparams = Hyperparams.create(**lane.config.hyperparams, config=config)
-                self._checked[key].algorithm.check(hyperparams)
+            self._checked[key].algorithm.check(program.hyperparams(program.lanes))
         return lanes
 
     def again(self, trial: Trial) -> list[Lane]:
@@ -84,28 +82,16 @@ class TrialLanes:
             raise ValueError(f"trial {trial.number} was drawn by another version, and has other lanes now")
         return lanes
 
-    @property
-    def per_round(self) -> int:
-        """Number of trials of a round."""
-        in_a_pack = min(map(self._pack_size, self._checked.values())) * len(jax.local_devices()) // len(self.seeds)
-        most = self._options.num_trials // _FEWEST_ROUNDS
-        return self._options.trials_per_round or max(1, min(in_a_pack, most))
-
-    @property
-    def per_group(self) -> int:
-        """The largest number of lanes of a group."""
-        devices = len(jax.local_devices())
-        return min(
-            memory.lanes_per_group(each.memory, self._pack_size(each), devices) for each in self._checked.values()
-        )
-
     def _make(self, settings: Mapping[str, Any]) -> list[Lane]:
         return self._lanes_of([Axis(tuple(settings), (tuple(settings.values()),))], self.seeds)
 
-    def _pack_size(self, checked: Checked) -> int:
-        """Number of lanes of a full pack."""
-        own = memory.pack_size(checked.memory, checked.algorithm.config.num_envs, jax.default_backend())
-        return self._options.pack_size or own
+
+def _trials_per_round(options: TuneOptions, checked: Sequence[Checked], num_seeds: int) -> int:
+    """Number of trials of a round: what is given, or as many as fill one pack on each device, but not too many."""
+    if options.trials_per_round:
+        return options.trials_per_round
+    in_a_pack = min(each.pack_size for each in checked) * len(jax.local_devices()) // num_seeds
+    return max(1, min(in_a_pack, options.num_trials // _FEWEST_ROUNDS))
 
 
 def _room(space: Sequence[Dimension]) -> dict[str, Any]:
