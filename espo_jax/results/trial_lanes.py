@@ -44,6 +44,8 @@ class TrialLanes:
         """
         self._options, self._make_env, self.seeds = options, make_env, parse_seeds(options.seeds)
         space = options.space()
+        if both := [dimension.name for dimension in space if settings.get(dimension.name) is not None]:
+            raise ValueError(f"{both[0]} is given for all trials, and tuned: give only one of both")
         self._lanes_of = functools.partial(lanes_of, make_env, run_options, {**_room(space), **settings})
         lanes = self._lanes_of([corners(space)], self.seeds[:1])
         self.first = lanes[0]
