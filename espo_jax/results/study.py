@@ -147,7 +147,8 @@ class Study:
           outcome: what came of it, or why it failed.
         """
         library = self._optuna
-        id_ = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, trial.number)
+        study = self._storage.get_study_id_from_name(_NAME)
+        id_ = self._storage.get_trial_id_from_study_id_trial_number(study, trial.number)
         if isinstance(outcome, str):
             self._storage.set_trial_user_attr(id_, _FAILURE, outcome)
             self._study.tell(trial.number, state=library.trial.TrialState.FAIL)
