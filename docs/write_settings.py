@@ -10,6 +10,7 @@ from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results.bench import BenchOptions
 from espo_jax.results.compare import NOT_OF_A_COMPARISON, CompareOptions
+from espo_jax.results.tune_options import TuneOptions
 from espo_jax.runs.options import RunOptions
 from espo_jax.sweeps.options import SweepOptions
 
@@ -22,6 +23,11 @@ SECTIONS = (
         "Options of `espo sweep`, which has those of a run and all settings below too.",
     ),
     ("Options of a comparison", CompareOptions, "Options of `espo compare`."),
+    (
+        "Options of a tuning",
+        TuneOptions,
+        "Options of `espo tune`, which has those of a run and all settings below too.",
+    ),
     ("Options of a benchmark", BenchOptions, "Options of `espo bench`."),
     (
         "Hyperparams",

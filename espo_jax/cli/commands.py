@@ -18,6 +18,7 @@ from espo_jax.cli import (
     sweep,
     tasks,
     train,
+    tune,
 )
 from espo_jax.cli.common import BAD_INPUT, BadInputError
 from espo_jax.cli.flags import Parser
@@ -28,6 +29,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "train": (train.command, "train on a task and write a run directory, or go on with one"),
     "compare": (compare.command, "train several algorithms at equal iterations"),
     "sweep": (sweep.command, "train many runs that differ in settings and seeds as one program"),
+    "tune": (tune.command, "search for the settings with the largest reward within the limit on the cost"),
     "eval": (evaluate.command, "evaluate the policy of a run by fresh episodes"),
     "plot": (plot.command, "draw runs over each other"),
     "report": (report.command, "write the web page of a run"),

@@ -55,15 +55,20 @@ class Sweep:
         pairs = [(row.get(cost), row.get(limit)) for cost, limit in zip(names, limits, strict=True)]
         return [(cost, limit) for cost, limit in pairs if cost is not None and limit is not None]
 
-    def is_safe(self, row: Mapping[str, Any]) -> bool:
-        """Whether a lane is safe by RULE."""
+    def excess(self, row: Mapping[str, Any]) -> list[float]:
+        """The upper bound of each cost of a lane by RULE minus its limit; empty without fresh episodes."""
         episodes = row.get("eval_episodes") or 0
         deviations = columns.names_of("cost_std", self.num_constraints)
-        costs = self.costs(row, "stochastic_cost")
-        return bool(costs and episodes) and all(
-            cost + _NORMAL * row[f"stochastic_{deviation}"] / math.sqrt(episodes) <= limit
+        costs = self.costs(row, "stochastic_cost") if episodes else []
+        return [
+            cost + _NORMAL * row[f"stochastic_{deviation}"] / math.sqrt(episodes) - limit
             for (cost, limit), deviation in zip(costs, deviations, strict=False)
-        )
+        ]
+
+    def is_safe(self, row: Mapping[str, Any]) -> bool:
+        """Whether a lane is safe by RULE."""
+        excess = self.excess(row)
+        return bool(excess) and all(value <= 0 for value in excess)
 
     def best(self) -> Mapping[str, Any] | None:
         """The row of the best lane that is safe; None if no lane is."""

@@ -132,10 +132,10 @@ class SweepFolder:
         return columns.read(paths, names, **equal) if paths else None
 
     def write_lanes(self, group: Group, rows: Sequence[dict[str, Any]]) -> None:
-        """Write the rows of a group's lanes, and the table of all lanes."""
+        """Write the rows of a group's lanes, and the table of all lanes: those too that other processes added since."""
         columns.write(columns.rows_table(rows), self.group_path(group) / LANES)
         with _locked(self.path / ".lanes.lock", self.path, wait=True):
-            columns.write(columns.rows_table(self.rows()), self.path / LANES)
+            columns.write(columns.rows_table(SweepFolder.open(self.path).rows()), self.path / LANES)
 
     def group_rows(self, group: Group) -> list[dict[str, Any]]:
         """The rows of a group's lanes that were written; none before it began.

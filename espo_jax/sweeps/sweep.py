@@ -48,7 +48,11 @@ class Checked:
 
 
 def check(
-    program: Program, make_env: MakeEnv, pack_size: int | None = None, config: Mapping[str, Any] | None = None
+    program: Program,
+    make_env: MakeEnv,
+    pack_size: int | None = None,
+    config: Mapping[str, Any] | None = None,
+    room: int = 1,
 ) -> Checked:
     """Check everything that can be checked without compiling.
 
@@ -57,6 +61,7 @@ def check(
       make_env: (task, backend, reward) -> one instance of the environment.
       pack_size: number of lanes that are vmapped; None leaves it to the device.
       config: fields of Config, perhaps with the sizes of another device; None stands for those of the program.
+      room: number of lanes that the program will have at least.
 
     Raises:
       ValueError: a setting or an environment is not usable, or a lane does not fit into memory.
@@ -68,7 +73,8 @@ def check(
     first = Hyperparams.create(**program.lanes[0].config.hyperparams, config=algorithm.config)
     needs = memory.estimate(algorithm, first, jax.local_devices()[0])
     platform = jax.default_backend()
-    size = min(pack_size or memory.pack_size(needs, algorithm.config.num_envs, platform), len(program.lanes))
+    most = pack_size or memory.pack_size(needs, algorithm.config.num_envs, platform)
+    size = min(most, max(room, len(program.lanes)))
     if platform != "cpu" and not has_blocks:
         program = dataclasses.replace(program, config=vars(shared_blocks(algorithm.config, size)))
         algorithm = program.make(env)
@@ -93,6 +99,7 @@ class Worker:
         *,
         pack_size: int | None = None,
         sort: bool = True,
+        room: int = 1,
     ):
         """Compile nothing yet.
 
@@ -103,9 +110,10 @@ class Worker:
           stop: from `signals.finish_first`; None stands for no signals.
           pack_size: number of lanes that are vmapped; None leaves it to the device.
           sort: whether lanes are sorted by their sample size.
+          room: number of lanes that a program is compiled for at least: those of groups that are not planned yet.
         """
         self.folder, self._make_env, self._report, self._stop = folder, make_env, report, stop or Stop()
-        self._pack_size, self._sort = pack_size, sort
+        self._pack_size, self._sort, self._room = pack_size, sort, room
         self._devices = jax.local_devices()
         self._newest: tuple[str, Compiled | None] = ("", None)  # groups of a program follow each other
 
@@ -160,27 +168,26 @@ class Worker:
         """The compiled program of a group; its sizes are those with which it began, perhaps on another device."""
         path = self.folder.group_path(group) / CONFIG
         config = files.infinities(files.read_json(path))["config"] if path.exists() else None
-        checked = check(group.program, self._make_env, self._pack_size, config)
+        checked = check(group.program, self._make_env, self._pack_size, config, self._room)
         if config is None:
             config = dataclasses.asdict(checked.algorithm.config)
             files.write_json(path, {"config": config, **surroundings()})
         key = f"{group.lanes[0].program} {files.strict(config)}"
-        if self._newest[0] != key:
+        found = self._newest[1] if self._newest[0] == key else None
+        if found is None or found.size < len(group.lanes) or found.pack_size < checked.pack_size:  # the sweep grew
             program = group.lanes[0].program
-            size = max(len(g.lanes) for g in self.folder.manifest.groups if g.lanes[0].program == program)
+            sizes = [len(g.lanes) for g in self.folder.manifest.groups if g.lanes[0].program == program]
             self._report.compiling(group)
             self._newest = ("", None)  # its memory is free before the next one is compiled
             self._stop.at_once = True
             self._stop.check()
-            compiled = compile_program(
+            found = compile_program(
                 group.program, checked.env, config,
-                size=size, pack_size=checked.pack_size, devices=self._devices, sort=self._sort,
+                size=max(self._room, *sizes), pack_size=checked.pack_size, devices=self._devices, sort=self._sort,
             )  # fmt: skip
             self._stop.at_once = False
-            self._newest = (key, compiled)
-            self._report.compiled(group, compiled)
-        found = self._newest[1]
-        assert found is not None
+            self._newest = (key, found)
+            self._report.compiled(group, found)
         return found
 
     def _run_group(self, group: Group, compiled: Compiled) -> None:

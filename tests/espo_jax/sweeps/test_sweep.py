@@ -9,10 +9,12 @@ import pytest
 
 from espo_jax.runs.place import BusyError
 from espo_jax.runs.signals import Interrupted, Stop
-from espo_jax.sweeps import axes, columns
+from espo_jax.sweeps import axes, columns, sweep
 from espo_jax.sweeps.folder import SweepFolder
-from tests.tiny_runs import measured, train
-from tests.tiny_sweeps import lanes, limits, rows, swept, work
+from espo_jax.sweeps.progress import Report
+from espo_jax.sweeps.sweep import Worker
+from tests.tiny_runs import Quiet, measured, train
+from tests.tiny_sweeps import lanes, limits, make_env, rows, swept, work
 
 
 class Signal(Stop):
@@ -179,3 +181,43 @@ def test_policies_of_all_lanes_are_arrays(tmp_path):
     with np.load(folder.path / "groups" / "group-0000" / "policies.npz") as arrays:
         assert arrays["policy/params/log_std"].shape == (3, 1)
         assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_a_signal_after_the_last_iteration_leaves_the_evaluation_to_do(tmp_path):
+    folder = SweepFolder.plan(tmp_path / "sweep", limits(), lanes_per_group=4)
+    with pytest.raises(Interrupted):
+        work(folder, Signal(5))  # one check before the program is compiled, and one before each iteration
+    assert {(row["status"], row["iterations"]) for row in folder.rows()} == {("running", 4)}
+    work(folder)
+    assert rows(folder) == rows(swept())
+
+
+def test_the_table_has_the_lanes_that_another_process_added(tmp_path):
+    folder = SweepFolder.plan(tmp_path / "sweep", limits(), lanes_per_group=4)
+    SweepFolder.plan(tmp_path / "sweep", limits(1.0, 4.0, 9.0), lanes_per_group=4)
+    work(folder)
+    assert columns.read([folder.path / "lanes.parquet"])["status"].to_pylist() == ["finished"] * 4 + ["planned"] * 2
+
+
+def test_a_worker_goes_on_with_groups_that_are_larger_than_before(tmp_path):
+    path = tmp_path / "sweep"
+    worker = Worker(SweepFolder.plan(path, limits(1.0), 8), make_env, Report(Quiet(), swept().manifest), pack_size=4)
+    worker.run()
+    worker.folder = SweepFolder.plan(path, limits(1.0, 4.0, 9.0), 8)
+    worker.run()
+    assert [row["status"] for row in worker.folder.rows()] == ["finished"] * 6
+
+
+def test_room_for_groups_that_are_not_planned_yet_compiles_once(tmp_path):
+    folder = SweepFolder.plan(tmp_path / "sweep", limits(1.0), lanes_per_group=8)
+    sizes = []
+
+    def compile_program(*args, size, pack_size, **options):
+        sizes.append((size, pack_size))
+        raise Interrupted(signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "compile_program", compile_program)
+        with pytest.raises(Interrupted):
+            Worker(folder, make_env, Report(Quiet(), folder.manifest), pack_size=4, room=6).run()
+    assert sizes == [(6, 4)]

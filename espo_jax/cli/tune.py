@@ -1,0 +1,107 @@
+"""`espo tune`: the settings with the largest reward among those that keep the cost within its limit."""
+
+import dataclasses
+import shlex
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from espo_jax.cli import interrupted
+from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, BadInputError, console, refusing
+from espo_jax.cli.flags import flags_of, given, parse
+from espo_jax.config import Config
+from espo_jax.hyperparams import Hyperparams
+from espo_jax.results.trial import Trial, best_of, best_text
+from espo_jax.results.tune import Tuning
+from espo_jax.results.tune_options import TuneOptions
+from espo_jax.runs import files, output
+from espo_jax.runs.options import RunOptions
+from espo_jax.runs.signals import Interrupted, finish_first
+from espo_jax.settings import settings_of
+from espo_jax.sweeps.plan import MakeEnv, named_env
+
+_NOT_OF_A_TUNING = ("log", "run_dir", "seed", "eval_interval")
+
+
+def command(argv: list[str]) -> int:
+    """Parse the flags and tune; returns the exit code."""
+    classes = (TuneOptions, RunOptions, Hyperparams, Config)
+    flags = flags_of(*classes, without=_NOT_OF_A_TUNING)
+    description = (
+        "Search for the settings with the largest reward among those that keep the cost within its limit, with Optuna. "
+        "The same command goes on with --tune-dir, in several processes too. A setting that is given holds for all "
+        "trials; every other setting is that of the preset; the defaults shown here do not apply."
+    )
+    values = dict(vars(parse(flags, argv, "espo tune", description)))
+    of_tuning = {name: values[name] for name in settings_of(TuneOptions)}
+    of_run = {name: values[name] for name in settings_of(RunOptions) if name in values}
+    settings = {name: values[name] for name in given(flags, argv, *classes) if name not in (*of_tuning, *of_run)}
+    with refusing():
+        options, run_options = TuneOptions(**of_tuning), RunOptions(**of_run)
+    return tune(options, run_options, settings)
+
+
+def tune(
+    options: TuneOptions, run_options: RunOptions, settings: Mapping[str, Any], make_env: MakeEnv = named_env
+) -> int:
+    """Tune, and print the best trial that is safe; returns the exit code.
+
+    Args:
+      options: what is tuned, and how.
+      run_options: options of a run that hold for all trials.
+      settings: flat fields of Config and Hyperparams that hold for all trials.
+      make_env: (task, backend, reward) -> one instance of the environment.
+
+    Raises:
+      BadInputError: before anything is compiled.
+    """
+    out = console()
+    with finish_first() as stop:
+        with refusing():
+            tuning = Tuning.prepare(options, run_options, settings, make_env)
+        go_on = f"go on with: the same command and --tune-dir {shlex.quote(str(tuning.path))}"
+        try:
+            trials = tuning.run(out, stop)
+        except Interrupted as error:
+            output.say(f"{error}; what ran until then is saved; {go_on}")
+            return interrupted(stop.received or signal.SIGINT)
+        except ValueError as error:  # a damaged file, or what only shows when a program is compiled
+            raise BadInputError(str(error)) from error
+        except OSError as error:
+            output.say(f"{error}; what was written before is whole; {go_on}")
+            return UNWRITABLE
+    out.print(best_text(trials), soft_wrap=True)
+    if best := best_of(trials):
+        out.print(f"train with it: {train_command(run_options, settings, best)}", soft_wrap=True)
+    out.print(f"folder {tuning.path}", soft_wrap=True)
+    return _exit_code(trials)
+
+
+def train_command(run_options: RunOptions, settings: Mapping[str, Any], trial: Trial) -> str:
+    """The command line of `espo train` with the settings of a trial."""
+    defaults = RunOptions()
+    changed = {
+        field.name: getattr(run_options, field.name)
+        for field in dataclasses.fields(RunOptions)
+        if field.name not in _NOT_OF_A_TUNING and getattr(run_options, field.name) != getattr(defaults, field.name)
+    }
+    values = {**changed, **settings, **trial.settings}
+    values = {"task": run_options.task, **{name: value for name, value in values.items() if value is not None}}
+    return shlex.join(["espo", "train", *(word for name, value in values.items() for word in _flag(name, value))])
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    """A setting on the command line."""
+    flag, value = name.replace("_", "-"), files.strict(value)
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    if isinstance(value, list) and len(value) > 1:
+        return [f"--{flag}", *map(str, value)]
+    return [f"--{flag}={value[0] if isinstance(value, list) else value}"]
+
+
+def _exit_code(trials: Sequence[Trial]) -> int:
+    """OK if a trial was judged; else what a run that fails in the same way has."""
+    if any(trial.outcome for trial in trials):
+        return OK
+    return NONFINITE if any("nan or infinity" in trial.failure for trial in trials) else BAD_INPUT
