@@ -200,4 +200,4 @@ class Worker:
         run.save(wait=evaluations is not None)
         if evaluations is not None:
             run.write_policies()
-        self.folder.write_lanes(run.group, table.rows_of(run, messages, evaluations or {}))
+        self.folder.write_lanes(run.group, table.rows_of(run, messages, evaluations))

@@ -16,26 +16,29 @@ from espo_jax.runs.records import final_iterations
 from espo_jax.runs.result import FINISHED
 from espo_jax.sweeps import columns
 from espo_jax.sweeps.folder import SweepFolder, lane_row
-from espo_jax.sweeps.group_run import GroupRun
+from espo_jax.sweeps.group_run import RUNNING, GroupRun
 from espo_jax.sweeps.manifest import Group
 
 MEAN_OVER = "mean_over"
 
 
-def rows_of(run: GroupRun, messages: Mapping[int, str], evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
+def rows_of(
+    run: GroupRun, messages: Mapping[int, str], evaluations: Mapping[str, Evaluation] | None = None
+) -> list[dict[str, Any]]:
     """The rows of a group's lanes.
 
     Args:
       run: the group.
       messages: index of a lane that stopped -> why.
-      evaluations: from `GroupRun.evaluate`; empty before the end.
+      evaluations: from `GroupRun.evaluate`; None before the end, when a lane with nothing left to train is still
+        running: its policy is evaluated with those of the others.
     """
-    finals = _finals(run.folder, run.group) if evaluations or not run.active.any() else {}
+    finals = _finals(run.folder, run.group) if evaluations is not None else {}
     rows = []
     for n, (lane, status) in enumerate(zip(run.lanes, run.status, strict=True)):
         row = lane_row(lane, run.folder.manifest.num_constraints)
         row |= {
-            "status": status,
+            "status": RUNNING if status == FINISHED and evaluations is None else status,
             "message": messages.get(n),
             "iterations": int(run.iterations[n]),
             "env_steps": int(run.env_steps[n]),
@@ -56,7 +59,7 @@ def is_done(rows: Sequence[Mapping[str, Any]], group: Group) -> bool:
     written = {row[columns.LANE]: row for row in rows}
     for lane in group.lanes:
         row = written.get(lane.id, {"status": "planned"})
-        if row["status"] in ("planned", "running"):
+        if row["status"] in ("planned", RUNNING):
             return False
         iterations, timesteps = lane.config.hyperparams["num_iterations"], lane.config.options.num_timesteps
         is_short = row["iterations"] < iterations and (timesteps is None or row["env_steps"] < timesteps)

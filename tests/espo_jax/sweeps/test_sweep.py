@@ -57,7 +57,7 @@ def test_a_lane_is_the_run_of_its_settings_and_seed(tmp_path):
             assert row[f"{policy}_{name}"] == pytest.approx(result["evaluation"][policy][name], rel=1e-5)
 
 
-@pytest.mark.parametrize("turns", [0, 1, 3, 6])
+@pytest.mark.parametrize("turns", [0, 1, 3, 5, 6])
 def test_an_interrupted_sweep_goes_on_to_the_same_table(turns, tmp_path):
     folder = SweepFolder.plan(tmp_path / "sweep", limits(), lanes_per_group=3)
     with pytest.raises(Interrupted):
