@@ -5,8 +5,9 @@
 
 As root: a controller and two node daemons are started with a configuration of their own. One job is killed with -9,
 one is requeued by SLURM, one loses its node, and one gets the signal that comes before a time limit or a preemption.
-Then the same command is given again. The table of lanes and the metrics of all lanes must be those of a sweep that was
-left alone, to the bit, but for the time that they took.
+Then the same command is given again. Last, the sweep runs with a time limit that no job meets. Each time the table of
+lanes and the metrics of all lanes must be those of a sweep that was left alone, to the bit, but for the time that they
+took.
 """
 
 import contextlib
@@ -71,7 +72,7 @@ class Args:
     flags: str = (
         "--task safety_reacher --backend spring --num-envs 4 --base-sample-size 800 --num-iterations 300 "
         "--warmup-iterations 5 --grid cost_limit=20,40 --seeds 0-3 --lanes-per-group 2 --num-eval-episodes 2 "
-        "--checkpoint-iterations 2"
+        "--checkpoint-iterations 5"
     )
 
 
@@ -170,20 +171,27 @@ def kill(job: str) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+def show(text: str) -> None:
+    """Print text without warnings and, after the first one of a process, without lines of progress."""
+    is_first = True
+    for line in text.splitlines():
+        is_progress = "| iteration" in line
+        if "arning" not in line and (is_first or not is_progress):
+            print(f"    {line.rstrip()}", flush=True)
+        is_first = not is_progress and (is_first or "compiled in" in line or "training goes on" in line)
+
+
 def run(*command: str) -> None:
     say(f"$ {' '.join(command)}")
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    for line in (result.stdout + result.stderr).splitlines():
-        print(f"    {line}", flush=True)
+    show(result.stdout + result.stderr)
 
 
 def sweep(args: Args, path: Path, *more: str) -> None:
     say(f"$ espo sweep ... {' '.join(more)}")
     command = [sys.executable, "-m", "espo_jax.cli", "sweep", *args.flags.split(), "--sweep-dir", str(path), *more]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    for line in (result.stdout + result.stderr).splitlines():
-        if "arning" not in line:
-            print(f"    {line}", flush=True)
+    show(result.stdout + result.stderr)
     print(f"    exit code {result.returncode}", flush=True)
 
 
@@ -218,7 +226,7 @@ def disturb(args: Args, cluster: Cluster, path: Path, array: str) -> None:
 
 def main(args: Args) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        alone, disturbed = Path(folder) / "alone", Path(folder) / "disturbed"
+        alone, disturbed, timed = (Path(folder) / name for name in ("alone", "disturbed", "timed"))
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/compiled")
         sweep(args, alone)
         with Cluster(Path(folder) / "cluster", args.port) as cluster:
@@ -234,12 +242,22 @@ def main(args: Args) -> None:
             sweep(args, disturbed, *slurm, "--wait")
             for path in sorted((disturbed / "slurm").glob("*.out")):
                 say(path.name)
-                print("    " + path.read_text().replace("\n", "\n    "), flush=True)
-        compare(alone, disturbed)
-        one, other = (columns.read([path / "lanes.parquet"]).drop_columns(["seconds"]) for path in (alone, disturbed))
-        if not one.equals(other):
-            raise SystemExit("lanes.parquet differs")
-        print("lanes.parquet: all columns but seconds are the same to the bit")
+                show(path.read_text())
+            check(alone, disturbed)
+            say("the same sweep with a time limit of two minutes, so that each job gets the signal after one")
+            sweep(args, timed, "--launcher", "slurm", "--slurm-time", "2", "--slurm-grace", "5", "--wait")
+            for path in sorted((timed / "slurm").glob("*.out")):
+                starts = path.read_text().count("Starting with")
+                say(f"{path.name}: {starts} starts, {path.read_text().count('Requeued job')} requeues")
+            check(alone, timed)
+
+
+def check(alone: Path, other: Path) -> None:
+    compare(alone, other)
+    tables = [columns.read([path / "lanes.parquet"]).drop_columns(["seconds"]) for path in (alone, other)]
+    if not tables[0].equals(tables[1]):
+        raise SystemExit("lanes.parquet differs")
+    say("lanes.parquet: all columns but seconds are the same to the bit")
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def submit(folder: SweepFolder, options: SweepOptions, make_env: MakeEnv, stop: 
         with refusing():
             slurm.submit(folder, options, functools.partial(out.print, soft_wrap=True), stop)
             if not options.wait:
-                out.print(f"how it stands, what was lost, and to {_go_on(folder)}", soft_wrap=True)
+                out.print(f"{_again(folder)} says how the jobs stand, and submits what was lost", soft_wrap=True)
                 return OK
             lost = slurm.wait(folder, functools.partial(out.print, soft_wrap=True))
     except Interrupted as error:
@@ -138,7 +138,11 @@ _LAUNCH = {"local": work, "slurm": submit}
 
 
 def _go_on(folder: SweepFolder) -> str:
-    return f"go on with: the same command and --sweep-dir {shlex.quote(str(folder.path))}"
+    return f"go on with: {_again(folder)}"
+
+
+def _again(folder: SweepFolder) -> str:
+    return f"the same command and --sweep-dir {shlex.quote(str(folder.path))}"
 
 
 def _summary(folder: SweepFolder) -> int:

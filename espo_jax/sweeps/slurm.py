@@ -2,6 +2,7 @@
 
 import collections
 import importlib
+import shlex
 import shutil
 import subprocess
 import time
@@ -126,10 +127,12 @@ def submit(folder: SweepFolder, options: SweepOptions, note: Note, stop: Stop) -
             names = _submit_array(path, free[begin : begin + _MOST_TASKS], options)
             _write_jobs(path, names)
             stop.at_once = True
-            last = list(names.values())[-1]
+            first, *_, last = [*names.values()] * 2
+            array = array_of(last)
+            logs = f"{shlex.quote(str(path))}/{array}_*.out"
             note(
-                f"jobs {names[free[begin].name]} to {last}; look at them with: squeue --jobs={array_of(last)}, "
-                f"tail -F {path}/{array_of(last)}_*.out; end them with: scancel {array_of(last)}"
+                f"submitted as {first if first == last else f'{first} to {last}'}; look with: squeue --jobs={array}; "
+                f"tail -F {logs}; cancel with: scancel {array}"
             )
         stop.check()
 

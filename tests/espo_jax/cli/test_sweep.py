@@ -108,7 +108,7 @@ def test_slurm_gets_each_group_once(tmp_path, capsys, monkeypatch):
     assert cli.main(argv) == 0
     printed = capsys.readouterr().out
     assert "2 groups: 2 to submit" in printed
-    assert f"the same command and --sweep-dir {tmp_path / 'sweep'}" in printed
+    assert f"the same command and --sweep-dir {tmp_path / 'sweep'} says how the jobs stand" in printed
     assert cli.main(argv) == 0
     assert "2 groups: 2 PENDING, 0 to submit" in capsys.readouterr().out
     assert len(cluster.scripts()) == 1

@@ -38,7 +38,7 @@ def submit(folder, stop=None, **options):
 def test_each_group_has_a_job(cluster, folder):
     first, last = submit(folder, pack_size=2)
     assert first == "3 groups: 3 to submit"
-    assert last.startswith("jobs 1_0 to 1_2; look at them with: squeue --jobs=1, tail -F ")
+    assert last.startswith("submitted as 1_0 to 1_2; look with: squeue --jobs=1; tail -F ")
     assert slurm.newest(folder) == {f"group-000{n}": f"1_{n}" for n in range(3)}
     for n in range(3):
         with (folder.path / "slurm" / f"1_{n}_submitted.pkl").open("rb") as file:
@@ -63,7 +63,7 @@ def test_a_lost_job_is_named_and_its_group_submitted_again(state, cluster, folde
     log = folder.path.absolute() / "slurm" / "1_1_0_log.out"
     assert lost == f"job 1_1 ended before group-0001 was done: {what}; its log is {log}"
     assert counts == "3 groups: 1 RUNNING, 1 PENDING, 1 to submit"
-    assert new.startswith("jobs 2 to 2; ")
+    assert new.startswith("submitted as 2; ")
     assert slurm.newest(folder) == {"group-0000": "1_0", "group-0001": "2", "group-0002": "1_2"}
 
 
@@ -81,7 +81,7 @@ def test_what_is_done_or_run_elsewhere_is_not_submitted(cluster, tmp_path):
     with wider.locked(wider.manifest.groups[2]):
         counts, new = submit(wider)
     assert counts == "4 groups: 2 done, 1 run elsewhere, 1 to submit"
-    assert new.startswith("jobs 1 to 1; ")
+    assert new.startswith("submitted as 1; ")
     assert slurm.newest(wider) == {"group-0003": "1"}
 
 
