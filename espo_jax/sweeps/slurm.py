@@ -104,35 +104,18 @@ def submit(folder: SweepFolder, options: SweepOptions, note: Note, stop: Stop) -
     path.mkdir(exist_ok=True)
     with (path / ".lock").open("ab") as file:
         lock(file, path)
-        jobs, free, held, queued = newest(folder), [], [], collections.Counter[str]()
-        waiting = [group for group in folder.manifest.groups if not _is_done(folder, group)]
-        states = states_of(jobs[group.name] for group in waiting if group.name in jobs)
-        waiting = [group for group in waiting if not _is_done(folder, group)]  # its job may just have ended
-        for group in waiting:
-            job = jobs.get(group.name)
-            if job and states[job] not in ENDED:
-                queued[states[job]] += 1
-            elif is_held(folder, group):
-                held.append(group)
-            else:
-                if job:
-                    note(_lost(path, group.name, job, states[job]))
-                free.append(group)
-        counts = {"done": len(folder.manifest.groups) - len(waiting), **queued, "run elsewhere": len(held)}
-        stand = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
-        note(f"{len(folder.manifest.groups):,} groups: {stand + ', ' if stand else ''}{len(free):,} to submit")
+        free = _free_groups(folder, path, note)
         for begin in range(0, len(free), _MOST_TASKS):
             stop.check()
             stop.at_once = False
             names = _submit_array(path, free[begin : begin + _MOST_TASKS], options)
             _write_jobs(path, names)
             stop.at_once = True
-            first, *_, last = [*names.values()] * 2
-            array = array_of(last)
-            logs = f"{shlex.quote(str(path))}/{array}_*.out"
+            jobs = list(names.values())
+            array, logs = array_of(jobs[0]), shlex.quote(str(path))
             note(
-                f"submitted as {first if first == last else f'{first} to {last}'}; look with: squeue --jobs={array}; "
-                f"tail -F {logs}; cancel with: scancel {array}"
+                f"submitted as {jobs[0]}{f' to {jobs[-1]}' if len(jobs) > 1 else ''}; look with: squeue --jobs={array}; "
+                f"tail -F {logs}/{array}_*.out; cancel with: scancel {array}"
             )
         stop.check()
 
@@ -175,6 +158,28 @@ def newest(folder: SweepFolder) -> dict[str, str]:
       DamagedError: jobs.json is damaged.
     """
     return {each["group"]: each["job"] for each in _read_jobs(folder.path.absolute() / FOLDER)}
+
+
+def _free_groups(folder: SweepFolder, path: Path, note: Note) -> list[Group]:
+    """The groups that nobody has; says how all groups stand, and which jobs were lost."""
+    jobs, free, counts = newest(folder), [], collections.Counter[str]()
+    waiting = [group for group in folder.manifest.groups if not _is_done(folder, group)]
+    states = states_of(jobs[group.name] for group in waiting if group.name in jobs)
+    for group in folder.manifest.groups:
+        job = jobs.get(group.name)
+        if _is_done(folder, group):  # looked at again, since its job may just have ended
+            counts["done"] += 1
+        elif job and states[job] not in ENDED:
+            counts[states[job]] += 1
+        elif is_held(folder, group):
+            counts["run elsewhere"] += 1
+        else:
+            free.append(group)
+            if job:
+                note(_lost(path, group.name, job, states[job]))
+    stand = [f"{count:,} {state}" for state, count in counts.items()]
+    note(f"{len(folder.manifest.groups):,} groups: {', '.join([*stand, f'{len(free):,} to submit'])}")
+    return free
 
 
 def _submit_array(path: Path, groups: Sequence[Group], options: SweepOptions) -> dict[str, str]:

@@ -8,8 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from espo_jax.runs.output import Console
 from espo_jax.runs.place import BusyError
@@ -58,7 +57,7 @@ class GroupJob:
         folder, group = self._open()
         stop, report = Stop(), Report(Console(width=_WIDTH), folder.manifest)
         worker = Worker(folder, functools.cache(named_env), report, stop, pack_size=self.pack_size)
-        with signals(stop, self.grace) as requeue:
+        with Signals(stop, self.grace) as signals:
             while not table.is_done(folder.group_rows(group), group):
                 try:
                     wait_for(folder, group, report)
@@ -66,7 +65,7 @@ class GroupJob:
                 except Interrupted as error:
                     if error.signal == REQUEUE:
                         report.note("all is saved; the job is requeued")
-                        requeue()
+                        signals.requeue()
                     # SLURM will kill the job, or it was sent by hand. Training goes on: a job that ends by itself
                     # before SLURM's time of grace is over counts as ended, and is not requeued.
                     report.note(f"{error}; all is saved, and training goes on until SLURM ends it")
@@ -113,64 +112,73 @@ def is_held(folder: SweepFolder, group: Group) -> bool:
         return True
 
 
-@contextlib.contextmanager
-def signals(stop: Stop, grace: float) -> Iterator[Callable[[], None]]:
+class Signals:
     """Within this context SLURM's signals end the iteration, and all is saved.
 
     The signal REQUEUE comes before the time limit and, where SLURM is set so, before a preemption. Python sees it only
     when a compiled program returns. If that takes longer than the time of grace, a thread asks for the requeue, and
     the job goes on at its newest checkpoint; the signal comes to the thread through a socket.
-
-    Args:
-      stop: is told of the first signal; REQUEUE counts for more than END.
-      grace: time of grace in seconds.
-
-    Yields:
-      What calls submitit's handler: it calls the hook, asks SLURM for the requeue, and ends the process.
     """
-    of_submitit: Any = signal.getsignal(REQUEUE)
-    lock, is_over = threading.Lock(), threading.Event()
-    ended: list[SystemExit] = []
 
-    def requeue() -> None:
-        with lock:  # the thread may be at it
-            if not ended:
+    def __init__(self, stop: Stop, grace: float):
+        """Change nothing yet.
+
+        Args:
+          stop: is told of the first signal; REQUEUE counts for more than END.
+          grace: time of grace in seconds.
+        """
+        self._stop, self._grace = stop, grace
+        self._lock, self._is_over, self._is_requeued = threading.Lock(), threading.Event(), False
+
+    def __enter__(self) -> "Signals":
+        """Put our handlers in the place of submitit's."""
+        self._of_submitit: Any = signal.getsignal(REQUEUE)
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        self._before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._handlers = {each: signal.signal(each, self._note) for each in (REQUEUE, END)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Put submitit's handlers back."""
+        for each, handler in self._handlers.items():
+            signal.signal(each, handler)
+        signal.set_wakeup_fd(self._before)
+        self._is_over.set()
+        self._writer.close()
+        self._thread.join()
+        self._reader.close()
+
+    def requeue(self) -> NoReturn:
+        """Call submitit's handler: it calls the hook, asks SLURM for the requeue, and ends the process.
+
+        Raises:
+          SystemExit: the job is requeued.
+          UncompletedJobError: the hook refuses.
+        """
+        with self._lock:  # the thread may be at it
+            if not self._is_requeued:
                 try:
-                    of_submitit(REQUEUE, None)
-                except SystemExit as error:
-                    ended.append(error)
-        if ended:
-            raise ended[0]
+                    self._of_submitit(REQUEUE, None)
+                except SystemExit:
+                    self._is_requeued = True
+                    raise
+        raise SystemExit(-1)
 
-    def note(number: int, frame: object) -> None:
+    def _note(self, number: int, frame: object) -> None:
         del frame
-        if stop.received != REQUEUE:
-            stop.received = signal.Signals(number)
-            if stop.at_once and number == REQUEUE:
-                stop.check()
+        if self._stop.received != REQUEUE:
+            self._stop.received = signal.Signals(number)
+            if self._stop.at_once and number == REQUEUE:
+                self._stop.check()
 
-    def watch() -> None:
-        while received := reader.recv(1):
+    def _watch(self) -> None:
+        while received := self._reader.recv(1):
             if received[0] == REQUEUE:
-                if not is_over.wait(grace):
+                if not self._is_over.wait(self._grace):
                     print("the iteration takes longer than the time of grace: requeued from the newest checkpoint")
                     with contextlib.suppress(SystemExit):  # SLURM ends the process
-                        requeue()
+                        self.requeue()
                 return
-
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    handlers = {each: signal.signal(each, note) for each in (REQUEUE, END)}
-    try:
-        yield requeue
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
-        signal.set_wakeup_fd(before)
-        is_over.set()
-        writer.close()
-        thread.join()
-        reader.close()
