@@ -176,7 +176,8 @@ def show(text: str) -> None:
     is_first = True
     for line in text.splitlines():
         is_progress = "| iteration" in line
-        if "arning" not in line and (is_first or not is_progress):
+        is_twice = line.startswith(("INFO:submitit", "WARNING:submitit"))
+        if "arning:" not in line and not is_twice and (is_first or not is_progress):
             print(f"    {line.rstrip()}", flush=True)
         is_first = not is_progress and (is_first or "compiled in" in line or "training goes on" in line)
 

@@ -112,11 +112,10 @@ def submit(folder: SweepFolder, options: SweepOptions, note: Note, stop: Stop) -
             _write_jobs(path, names)
             stop.at_once = True
             jobs = list(names.values())
-            array, logs = array_of(jobs[0]), shlex.quote(str(path))
-            note(
-                f"submitted as {jobs[0]}{f' to {jobs[-1]}' if len(jobs) > 1 else ''}; look with: squeue --jobs={array}; "
-                f"tail -F {logs}/{array}_*.out; cancel with: scancel {array}"
-            )
+            array = array_of(jobs[0])
+            span = " to ".join(dict.fromkeys([jobs[0], jobs[-1]]))
+            logs = f"{shlex.quote(str(path))}/{array}_*.out"
+            note(f"submitted as {span}; look with: squeue --jobs={array}; tail -F {logs}; cancel with: scancel {array}")
         stop.check()
 
 
