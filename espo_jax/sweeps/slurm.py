@@ -52,7 +52,9 @@ def check(options: SweepOptions, backend: str | None, make_env: MakeEnv = named_
     except ImportError:
         raise ValueError('launcher slurm needs the package submitit: pip install "espo_jax[slurm]"') from None
     if missing := [name for name in _COMMANDS if shutil.which(name) is None]:
-        raise ValueError(f"launcher slurm needs the command {missing[0]}, which is not on this machine: is it SLURM's?")
+        raise ValueError(
+            f"launcher slurm needs the command {missing[0]}, which this machine lacks: submit where the cluster has it"
+        )
     if options.slurm_gpus and jax.default_backend() == "cpu":
         varied = {name for axis in options.axes() for name in axis.names}
         missing = [] if backend or "backend" in varied else ["backend"]
@@ -72,7 +74,7 @@ def parameters(options: SweepOptions) -> dict[str, Any]:
         "account": options.slurm_account,
         "gpus_per_node": options.slurm_gpus,
         "cpus_per_task": options.slurm_cpus,
-        "mem": None if options.slurm_mem is None else f"{round(1024 * options.slurm_mem)}MB",
+        "mem": None if options.slurm_mem is None else f"{max(1, round(1024 * options.slurm_mem))}MB",
         "array_parallelism": options.slurm_jobs,
     }
     return {
@@ -97,10 +99,12 @@ def submit(folder: SweepFolder, options: SweepOptions, note: Note, stop: Stop) -
       stop: from `signals.finish_first`; a signal waits until submitted jobs are written down.
 
     Raises:
-      ValueError: SLURM takes no job, or jobs.json is damaged.
+      ValueError: SLURM takes no job, or jobs.json is damaged, or the folder has a name that SLURM changes.
       OSError: the folder cannot be written to, or another process submits at the same time.
     """
     path = folder.path.absolute() / FOLDER
+    if "%" in str(path):
+        raise ValueError(f"{folder.path} has a percent sign, which SLURM replaces in the names of logs: rename it")
     path.mkdir(exist_ok=True)
     with (path / ".lock").open("ab") as file:
         lock(file, path)
@@ -124,7 +128,7 @@ def wait(folder: SweepFolder, note: Note) -> list[str]:
 
     Args:
       folder: folder of the sweep.
-      note: is told of every job that begins, and of every one that is lost.
+      note: is told how many jobs wait and run, and of every one that is lost.
 
     Raises:
       ValueError: SLURM does not answer.
@@ -132,18 +136,21 @@ def wait(folder: SweepFolder, note: Note) -> list[str]:
     path = folder.path.absolute() / FOLDER
     seen: dict[str, str] = {}
     lost: set[str] = set()
+    said = ""
     while True:
         jobs = newest(folder)
         left = [group.name for group in folder.manifest.groups if not _is_done(folder, group)]
         states = states_of(jobs[name] for name in left if name in jobs)
+        counts = collections.Counter(state for state in states.values() if state not in ENDED)
+        text = ", ".join([f"{len(left):,} groups are left", *(f"{count:,} {state}" for state, count in counts.items())])
+        if text != said:
+            note(text)
+            said = text
+        # What a job has just written may not be seen yet, so that it must have ended before the last look.
         for name, job in ((name, jobs[name]) for name in left if name in jobs):
-            state = states[job]
-            if state not in ENDED and seen.get(job) != state:
-                note(f"{name}: job {job} is {state}")
-            # What a job has just written may not be seen yet, so that it must have ended before the last look.
-            if state in ENDED and seen.get(job) == state and job not in lost:
+            if states[job] in ENDED and seen.get(job) == states[job] and job not in lost:
                 lost.add(job)
-                note(_lost(path, name, job, state))
+                note(_lost(path, name, job, states[job]))
         if lost >= set(states):
             return left
         seen = states

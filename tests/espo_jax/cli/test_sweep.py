@@ -132,7 +132,7 @@ def test_what_slurm_needs(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert cli.main(["sweep", *SLURM]) == 2
-    assert "launcher slurm needs the command sbatch, which is not on this machine" in capsys.readouterr().err
+    assert "launcher slurm needs the command sbatch, which this machine lacks" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "submitit", None)
     assert cli.main(["sweep", *SLURM]) == 2
     assert 'launcher slurm needs the package submitit: pip install "espo_jax[slurm]"' in capsys.readouterr().err

@@ -167,11 +167,8 @@ def test_waiting_ends_when_all_groups_are_done_or_lost(cluster, tmp_path, monkey
     monkeypatch.setattr(slurm.time, "sleep", sleep)
     notes = []
     assert slurm.wait(folder, notes.append) == ["group-0001"]
-    assert notes[:4] == [
-        "group-0000: job 1_0 is PENDING", "group-0001: job 1_1 is PENDING",
-        "group-0000: job 1_0 is RUNNING", "group-0001: job 1_1 is RUNNING",
-    ]  # fmt: skip
-    assert [note.partition(" was")[0] for note in notes[4:]] == ["job 1_1 ended before group-0001"]
+    assert notes[:3] == ["2 groups are left, 2 PENDING", "2 groups are left, 2 RUNNING", "1 groups are left"]
+    assert [note.partition(" was")[0] for note in notes[3:]] == ["job 1_1 ended before group-0001"]
     assert json.loads((folder.path / "slurm" / "jobs.json").read_text())["jobs"][1]["job"] == "1_1"
 
 
@@ -186,3 +183,8 @@ def test_defaults_of_a_machine_without_accelerator_are_not_those_of_its_jobs(clu
     with pytest.raises(ValueError, match=r"slurm_gpus needs --lanes-per-group"):
         slurm.check(SweepOptions(launcher="slurm", slurm_gpus=1, grid=("backend=spring,mjx",)), None)
     slurm.check(SweepOptions(launcher="slurm", slurm_gpus=1, lanes_per_group=64), "spring")
+
+
+def test_a_folder_whose_name_slurm_would_change_is_refused(cluster, tmp_path):
+    with pytest.raises(ValueError, match="has a percent sign"):
+        submit(SweepFolder.plan(tmp_path / "100%", limits(), lanes_per_group=3))
