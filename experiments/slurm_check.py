@@ -245,8 +245,8 @@ def main(args: Args) -> None:
                 say(path.name)
                 show(path.read_text())
             check(alone, disturbed)
-            say("the same sweep with a time limit of two minutes, so that each job gets the signal after one")
-            sweep(args, timed, "--launcher", "slurm", "--slurm-time", "2", "--slurm-grace", "5", "--wait")
+            say("the same sweep with a time limit of three minutes; the signal comes 65 seconds before")
+            sweep(args, timed, "--launcher", "slurm", "--slurm-time", "3", "--slurm-grace", "5", "--wait")
             for path in sorted((timed / "slurm").glob("*.out")):
                 starts = path.read_text().count("Starting with")
                 say(f"{path.name}: {starts} starts, {path.read_text().count('Requeued job')} requeues")
