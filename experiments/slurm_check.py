@@ -26,6 +26,7 @@ from sweep_kills import compare
 
 from espo_jax.sweeps import columns
 from espo_jax.sweeps.folder import SweepFolder
+from espo_jax.sweeps.slurm_queue import ENDED
 
 CONFIG = """
 ClusterName=check
@@ -104,7 +105,8 @@ class Cluster:
 
     def __exit__(self, *error: object) -> None:
         subprocess.run(["scancel", "--user=root"], check=False)
-        time.sleep(2)
+        with contextlib.suppress(SystemExit):
+            wait_until(lambda: all(job[1] in ENDED for job in jobs().values()), "the end of all jobs", 30)
         for daemon in reversed(self._daemons.values()):
             daemon.terminate()
 
@@ -238,7 +240,7 @@ def main(args: Args) -> None:
             sweep(args, disturbed, *slurm)
             array = next(iter(jobs())).partition("_")[0]
             disturb(args, cluster, disturbed, array)
-            wait_until(lambda: all(job[1] in ("COMPLETED", "FAILED") for job in jobs().values()), "the end of all jobs")
+            wait_until(lambda: all(job[1] in ENDED for job in jobs().values()), "the end of all jobs")
             run("squeue", "--array", "--states=all", "--format=%i %T %N", f"--jobs={array}")
             sweep(args, disturbed, *slurm, "--wait")
             for path in sorted((disturbed / "slurm").glob("*.out")):
@@ -262,4 +264,5 @@ def check(alone: Path, other: Path) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the daemons end too
     main(tyro.cli(Args))
