@@ -131,28 +131,32 @@ def wait(folder: SweepFolder, note: Note) -> list[str]:
       note: is told how many jobs wait and run, and of every one that is lost.
 
     Raises:
-      ValueError: SLURM does not answer.
+      DamagedError: jobs.json is damaged.
     """
     path = folder.path.absolute() / FOLDER
-    seen: dict[str, str] = {}
-    lost: set[str] = set()
-    said = ""
+    left, seen, lost, said = list(folder.manifest.groups), dict[str, str](), set[str](), ""
     while True:
         jobs = newest(folder)
-        left = [group.name for group in folder.manifest.groups if not _is_done(folder, group)]
-        states = states_of(jobs[name] for name in left if name in jobs)
-        counts = collections.Counter(state for state in states.values() if state not in ENDED)
-        text = ", ".join([f"{len(left):,} groups are left", *(f"{count:,} {state}" for state, count in counts.items())])
+        left = [group for group in left if not _is_done(folder, group)]
+        of_left = {jobs[group.name]: group.name for group in left if group.name in jobs}
+        try:
+            states = states_of(of_left)
+            counts = collections.Counter(state for state in states.values() if state not in ENDED)
+            text = ", ".join(
+                [f"{len(left):,} groups to go", *(f"{count:,} {state}" for state, count in counts.items())]
+            )
+        except ValueError as error:  # the controller may be away for a while
+            states, text = seen, str(error)
         if text != said:
             note(text)
             said = text
         # What a job has just written may not be seen yet, so that it must have ended before the last look.
-        for name, job in ((name, jobs[name]) for name in left if name in jobs):
-            if states[job] in ENDED and seen.get(job) == states[job] and job not in lost:
+        for job, group in of_left.items():
+            if states.get(job) in ENDED and seen.get(job) == states[job] and job not in lost:
                 lost.add(job)
-                note(_lost(path, name, job, states[job]))
-        if lost >= set(states):
-            return left
+                note(_lost(path, group, job, states[job]))
+        if lost >= set(of_left):
+            return [group.name for group in left]
         seen = states
         time.sleep(_LOOK_SECONDS)
 

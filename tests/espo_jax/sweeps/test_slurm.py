@@ -160,6 +160,9 @@ def test_waiting_ends_when_all_groups_are_done_or_lost(cluster, tmp_path, monkey
         if len(looks) == 1:
             cluster.set_states({"1_0": "RUNNING", "1_1": "RUNNING"})
         elif len(looks) == 2:
+            cluster.set_command("squeue", "echo Try later >&2; exit 1")
+        elif len(looks) == 3:
+            cluster.set_command("squeue", 'cat "{folder}/queue"')
             shutil.copytree(swept().path / "groups" / "group-0000", folder.path / "groups" / "group-0000",
                 dirs_exist_ok=True)  # fmt: skip
             cluster.set_states({"1_0": "COMPLETED", "1_1": "FAILED"})
@@ -167,8 +170,11 @@ def test_waiting_ends_when_all_groups_are_done_or_lost(cluster, tmp_path, monkey
     monkeypatch.setattr(slurm.time, "sleep", sleep)
     notes = []
     assert slurm.wait(folder, notes.append) == ["group-0001"]
-    assert notes[:3] == ["2 groups are left, 2 PENDING", "2 groups are left, 2 RUNNING", "1 groups are left"]
-    assert [note.partition(" was")[0] for note in notes[3:]] == ["job 1_1 ended before group-0001"]
+    assert notes[:3] == [
+        "2 groups to go, 2 PENDING", "2 groups to go, 2 RUNNING", "squeue does not say how the jobs stand: Try later",
+    ]  # fmt: skip
+    assert notes[3] == "1 groups to go"
+    assert [note.partition(" was")[0] for note in notes[4:]] == ["job 1_1 ended before group-0001"]
     assert json.loads((folder.path / "slurm" / "jobs.json").read_text())["jobs"][1]["job"] == "1_1"
 
 
