@@ -53,6 +53,7 @@ SelectTypeParameters=CR_Core
 ReturnToService=2
 SlurmdTimeout=10
 KillWait=10
+MinJobAge=3600
 NodeName=node[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port={first}-{last} CPUs=1 RealMemory=4000
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
