@@ -9,7 +9,7 @@ from espo_jax import settings
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results.bench import BenchOptions
-from espo_jax.results.compare import CompareOptions
+from espo_jax.results.compare import NOT_OF_A_COMPARISON, CompareOptions
 from espo_jax.runs.options import RunOptions
 from espo_jax.sweeps.options import SweepOptions
 
@@ -31,6 +31,7 @@ SECTIONS = (
     ),
     ("Config", Config, "Static settings: the shapes of the compiled program depend on them."),
 )
+_NO_FLAGS = {CompareOptions: NOT_OF_A_COMPARISON}
 HEAD = """# Settings
 
 This page is written by `docs/write_settings.py` from the declarations in the code. On the command line a setting is a
@@ -41,7 +42,9 @@ flag with hyphens, such as `--cost-limit`; in Python it is a keyword argument. T
 
 def page() -> str:
     """The page as text."""
-    sections = [f"## {title}\n\n{words}\n\n{settings.table(cls)}" for title, cls, words in SECTIONS]
+    sections = [
+        f"## {title}\n\n{words}\n\n{settings.table(cls, _NO_FLAGS.get(cls, ()))}" for title, cls, words in SECTIONS
+    ]
     return "\n".join([HEAD, *sections])
 
 

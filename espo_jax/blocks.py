@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from safety_envs.lanes import lanes_max
 
+from espo_jax import devices
+
 Tree = TypeVar("Tree")
 
 
@@ -57,17 +59,21 @@ class Blocks:
         return cls(count=lanes_max((num_steps + size - 1) // size), size=size)
 
     def sum(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
-        """Sum of fn(block) over the blocks in use.
+        """Sum of fn(block) over the blocks in use. The environments may be spread over devices, see `devices`.
 
         The sum has no reverse derivative. Take gradients inside of fn, where the block is still in the cache.
 
         Raises:
           ValueError: the time axis is no multiple of the block size. The same holds for the other methods.
         """
-        self._check(data)
-        shape = jax.eval_shape(fn, self._block(data, 0))
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
-        return self.fold(lambda total, block: jax.tree.map(jnp.add, total, fn(block)), zeros, data)
+
+        def of_device(data: Any) -> Tree:
+            self._check(data)
+            shape = jax.eval_shape(fn, self._block(data, 0))
+            zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
+            return self.fold(lambda total, block: jax.tree.map(jnp.add, total, fn(block)), zeros, data)
+
+        return devices.sum_by_device(of_device, data)
 
     def fold(self, fn: Callable[[Tree, Any], Tree], carry: Tree, data: Any) -> Tree:
         """What fn(carry, block) makes of the carry, block after block in use; it has no reverse derivative."""
@@ -77,10 +83,13 @@ class Blocks:
 
     def map(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
         """Results of fn for every block in use, joined along time, and zeros for the others; differentiable."""
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), self.stack(fn, data))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), self._stack(fn, data))
 
-    def stack(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
-        """Results of fn for every block in use on a new first axis, and zeros for the others; differentiable."""
+    def sums(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
+        """fn(block) for every block in use on a new first axis, and zeros for the others; fn sums over samples."""
+        return devices.sum_by_device(lambda data: self._stack(fn, data), data)
+
+    def _stack(self, fn: Callable[[Any], Tree], data: Any) -> Tree:
         capacity = self._check(data)
         shape = jax.eval_shape(fn, self._block(data, 0))
 

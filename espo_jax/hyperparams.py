@@ -168,30 +168,26 @@ class Hyperparams:
           ValueError: naming the field, its value and what is allowed.
           TypeError: for a field that does not exist.
         """
-        unknown = set(values) - set(SETTINGS)
-        if unknown:
-            raise TypeError(f"unknown hyperparameters {sorted(unknown)}: known are {sorted(SETTINGS)}")
-        filled = fill_defaults({**values, "cost_limit": _at_least_1d("cost_limit", cost_limit)})
-        num_constraints = filled["cost_limit"].size
-        if not 1 <= num_constraints <= MOST_CONSTRAINTS:
-            raise ValueError(
-                f"cost_limit has {num_constraints} values: one for each constraint, from 1 to {MOST_CONSTRAINTS}"
-            )
-        for name, declared in SETTINGS.items():
-            if declared.per_constraint:
-                filled[name] = _at_least_1d(name, filled[name])
-                if filled[name].size not in (1, num_constraints):
-                    raise ValueError(
-                        f"{name} has {filled[name].size} values: it must have 1 or one per limit ({num_constraints})"
-                    )
-            if not isinstance(filled[name], jax.core.Tracer):
-                for value in np.atleast_1d(filled[name]):
-                    declared.check(name, value)
-            if declared.per_constraint:
-                filled[name] = jnp.broadcast_to(filled[name], (num_constraints,))
+        filled = _checked({**values, "cost_limit": cost_limit})
         created = cls(**{name: jnp.asarray(value, jnp.float32) for name, value in filled.items()})
         created.check_capacity(Config() if config is None else config)
         return created
+
+    @classmethod
+    def stack(cls, runs: Sequence[Mapping[str, Any]]) -> "Hyperparams":
+        """The settings of R runs with equal numbers of constraints, as NumPy arrays [R] or [R, K].
+
+        It is many times faster than stacking what `create` returns.
+
+        Args:
+          runs: keyword arguments of `create` without `config`, for each run; the capacity is not checked.
+
+        Raises:
+          ValueError: naming the field, its value and what is allowed.
+        """
+        found = [_checked(values) for values in runs]
+        stacked: dict[str, Any] = {name: np.stack([values[name] for values in found]) for name in SETTINGS}
+        return cls(**{name: value.astype(np.float32) for name, value in stacked.items()})
 
     @property
     def is_traced(self) -> bool:
@@ -224,6 +220,33 @@ class Hyperparams:
 
 
 SETTINGS = settings_of(Hyperparams)
+
+
+def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting of `Hyperparams.create`: checked, unless it is traced, and with shape [] or [K]."""
+    unknown = set(values) - set(SETTINGS)
+    if unknown:
+        raise TypeError(f"unknown hyperparameters {sorted(unknown)}: known are {sorted(SETTINGS)}")
+    filled = fill_defaults({**values, "cost_limit": _at_least_1d("cost_limit", values["cost_limit"])})
+    num_constraints = filled["cost_limit"].size
+    if not 1 <= num_constraints <= MOST_CONSTRAINTS:
+        raise ValueError(
+            f"cost_limit has {num_constraints} values: one for each constraint, from 1 to {MOST_CONSTRAINTS}"
+        )
+    for name, declared in SETTINGS.items():
+        if declared.per_constraint:
+            filled[name] = _at_least_1d(name, filled[name])
+            if filled[name].size not in (1, num_constraints):
+                raise ValueError(
+                    f"{name} has {filled[name].size} values: it must have 1 or one per limit ({num_constraints})"
+                )
+        if not isinstance(filled[name], jax.core.Tracer):
+            for value in np.atleast_1d(filled[name]):
+                declared.check(name, value)
+        if declared.per_constraint:
+            broadcast = jnp.broadcast_to if isinstance(filled[name], jax.Array) else np.broadcast_to
+            filled[name] = broadcast(filled[name], (num_constraints,))
+    return filled
 
 
 def fill_defaults(values: Mapping[str, Any]) -> dict[str, Any]:

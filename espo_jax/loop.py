@@ -123,20 +123,26 @@ def check(metrics: Metrics, state: TrainState | None = None) -> None:
     )
     for lane, (iteration, bits, count) in enumerate(zip(iterations, nonfinite, negative, strict=True)):
         of_lane = lane if np.ndim(metrics.iteration) else None
-        if bits:
-            quantities = tuple(name for i, name in enumerate(NONFINITE_QUANTITIES) if bits >> i & 1)
-            raise NonFiniteError(int(iteration), quantities, state, of_lane)
-        if count:
-            raise NegativeCostError(int(iteration), int(count), state, of_lane)
+        if error := failure(int(iteration), int(bits), int(count), state, of_lane):
+            raise error
 
 
-def over_seeds(algorithm: Algorithm) -> Algorithm:
-    """The algorithm for several runs that share their hyperparameters: keys, states and metrics get a leading axis."""
-    return algorithm._replace(
-        init=jax.vmap(algorithm.init, in_axes=(0, None)),
-        step=jax.vmap(algorithm.step, in_axes=(0, None)),
-        params=jax.vmap(algorithm.params),
-    )
+def failure(
+    iteration: int, nonfinite: int, negative_costs: int, state: TrainState | None = None, lane: int | None = None
+) -> IterationError | None:
+    """The error of an iteration that gave numbers that cannot be trained on; None for any other.
+
+    Args:
+      iteration: number of the iteration.
+      nonfinite: its metric, a bit for each of NONFINITE_QUANTITIES.
+      negative_costs: its metric, the number of costs below 0.
+      state: the state after the iteration.
+      lane: index of the run among vmapped runs; None for a single run.
+    """
+    if nonfinite:
+        quantities = tuple(name for i, name in enumerate(NONFINITE_QUANTITIES) if nonfinite >> i & 1)
+        return NonFiniteError(iteration, quantities, state, lane)
+    return NegativeCostError(iteration, negative_costs, state, lane) if negative_costs else None
 
 
 def start(
@@ -150,7 +156,7 @@ def start(
     """Initialise, unless there is a state to go on from, and compile the step ahead of time for every iteration.
 
     Args:
-      algorithm: algorithm, perhaps of several runs, see `over_seeds`.
+      algorithm: algorithm, perhaps of several runs, see `parallel.over_seeds`.
       hyperparams: hyperparameters that the step is compiled for.
       key: key of the first state.
       state: state to go on from.
@@ -158,8 +164,7 @@ def start(
         taken from it, cannot be used after the step. Do not donate if a state is needed when the next iteration fails.
     """
     begin = time.perf_counter()
-    if state is None:
-        state = jax.jit(algorithm.init)(key, hyperparams)
+    state = jax.jit(algorithm.init)(key, hyperparams) if state is None else algorithm.put(state)
     step = jax.jit(algorithm.step, donate_argnums=0 if donate else ()).lower(state, hyperparams).compile()
     jax.block_until_ready(state)
     return Started(state, step, time.perf_counter() - begin)
@@ -176,7 +181,7 @@ def iterate(step: StepFn, state: TrainState, hyperparams: Hyperparams, budget: B
     """Run iterations until the budget is used up.
 
     Args:
-      step: compiled step of an algorithm, see `start`; perhaps of several runs, see `over_seeds`.
+      step: compiled step of an algorithm, see `start`; perhaps of several runs, see `parallel.over_seeds`.
       state: state to begin with; the iterations and samples that it counts are part of the budget.
       hyperparams: hyperparameters of every iteration.
       budget: when to stop.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from safety_envs.lanes import lanes_max
 
+from espo_jax import devices
 from espo_jax.blocks import select_running
 
 Carry = TypeVar("Carry")
@@ -65,9 +66,9 @@ def passes(
         def minibatch(i: jax.Array, carry: Carry) -> Carry:
             rows = jax.lax.dynamic_slice_in_dim(order, i * minibatch_size, minibatch_size)
             real = i * minibatch_size + jnp.arange(minibatch_size) < count
-            new = step_fn(carry, jax.tree.map(lambda x: x[rows], data), real)
+            new = step_fn(carry, devices.split(jax.tree.map(lambda x: x[rows], data)), real)
             # A lane that has run out of samples must not move on its momentum.
-            return jax.tree.map(lambda n, o: jnp.where(jnp.any(real), n, o), new, carry)
+            return jax.tree.map(lambda n, o: jnp.where(i * minibatch_size < count, n, o), new, carry)
 
         new = jax.named_scope("minibatches")(jax.lax.fori_loop)(0, num_minibatches, minibatch, begin_fn(carry))
         carry = select_running(running, new, carry)

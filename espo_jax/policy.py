@@ -8,6 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from espo_jax import devices
+
 # Activation of the hidden layers, by name.
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
 
@@ -34,7 +36,9 @@ class MLP(nn.Module):
         """Map [..., I] to [..., output_size]."""
         # Full float32 products: with TF32 or bfloat16 the ratios, KL and Fisher products would disagree.
         settings: Any = {"precision": jax.lax.Precision.HIGHEST, "param_dtype": jnp.result_type(float)}
-        leading, x = x.shape[:-1], x.reshape(-1, x.shape[-1])  # XLA's products of matrices are its fastest on a CPU
+        leading = x.shape[:-1]
+        if not devices.are_several():  # which would have to gather what they have of a flat axis
+            x = x.reshape(-1, x.shape[-1])  # XLA's products of matrices are its fastest on a CPU
         for size in self.hidden_sizes:
             x = ACTIVATIONS[self.activation](nn.Dense(size, **settings)(x))
         init = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "truncated_normal")

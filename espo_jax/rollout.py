@@ -10,6 +10,8 @@ import numpy as np
 from safety_envs.base import where_env
 from safety_envs.lanes import lanes_max
 
+from espo_jax.devices import by_device
+
 
 class Rollout(NamedTuple):
     """Transitions of N environments in a buffer of T time steps; the first time steps are in use.
@@ -104,16 +106,34 @@ def collect(
     if chunk < 1 or capacity % chunk:
         raise ValueError(f"chunk is {chunk}: it must be a divisor of the capacity ({capacity} time steps)")
     draws = jax.vmap(lambda time: draw(jax.random.fold_in(key, time)))(jnp.arange(capacity))
-    env_state, buffer, final = _step_through(env, policy, env_state, draws, sample_size, turn, chunk)
+    num_envs, axes = env_state.done.shape[-1], env.env_axes(env_state)
+
+    def step_through(env_state: Any, draws: Any, place: jax.Array) -> tuple[Any, Rollout, jax.Array]:
+        return _step_through(env, policy, env_state, draws, place, sample_size, num_envs, chunk)
+
+    place = (_order(num_envs) - turn) % num_envs
+    env_state, buffer, final = by_device(step_through, (axes, 1, 0), (axes, 1, 1))(env_state, draws, place)
     return env_state, buffer._replace(final_observation=jnp.concatenate([final, env_state.obs[None]]))
 
 
 def _step_through(
-    env: Any, policy: Policy, env_state: Any, draws: Any, sample_size: jax.Array, turn: jax.Array | int, chunk: int
+    env: Any,
+    policy: Policy,
+    env_state: Any,
+    draws: Any,
+    place: jax.Array,
+    sample_size: jax.Array,
+    num_envs: int,
+    chunk: int,
 ) -> tuple[Any, Rollout, jax.Array]:
-    """The loop of `collect`. It gives the environments' state, the buffer, and the final observations [E, N, O]."""
-    num_envs, capacity = env_state.done.shape[-1], len(jax.tree.leaves(draws)[0])
-    place = (_order(num_envs) - turn) % num_envs
+    """The loop of `collect` for the environments of a device: their state, the buffer, the final observations.
+
+    Args as for `collect`, but
+      draws: what was drawn, for every time step.
+      place: place of each of these environments in the order of turns.
+      num_envs: number of environments of all devices.
+    """
+    capacity = len(jax.tree.leaves(draws)[0])
     most_truncations = -(-capacity // (env.episode_length // env.action_repeat))
 
     def step(state: Any, time: jax.Array) -> tuple[Any, Rollout]:
@@ -135,7 +155,7 @@ def _step_through(
     buffer = jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), shapes)
     final = jnp.zeros((most_truncations, *env_state.obs.shape), env_state.obs.dtype)
     last = lanes_max((sample_size + num_envs - 1) // num_envs)
-    start = (jnp.int32(0), env_state, buffer, final, jnp.zeros(num_envs, jnp.int32))
+    start = (jnp.int32(0), env_state, buffer, final, jnp.zeros(len(place), jnp.int32))
     with jax.named_scope("time_steps"):
         _, env_state, buffer, final, _ = jax.lax.while_loop(
             lambda carry: carry[0] < last,

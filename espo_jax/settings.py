@@ -11,7 +11,7 @@ import numbers
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -143,10 +143,15 @@ def sentence(declared: Setting) -> str:
     return "; ".join(parts)
 
 
-def table(cls: type) -> str:
-    """The settings of a dataclass as a Markdown table: name, symbol, default, range or names, words."""
+def table(cls: type, without: Collection[str] = ()) -> str:
+    """The settings of a dataclass as a Markdown table: name, symbol, default, range or names, words.
+
+    Args:
+      cls: the dataclass.
+      without: names of settings that are left out.
+    """
     rows = ["| setting | symbol | default | allowed | what it is |", "| --- | --- | --- | --- | --- |"]
-    for name, declared in settings_of(cls).items():
+    for name, declared in ((name, each) for name, each in settings_of(cls).items() if name not in without):
         allowed = ", ".join(f"`{choice}`" for choice in declared.choices) if declared.choices else declared.range
         default = declared.none if declared.default is None else f"`{_text(declared.default)}`"
         if declared.default is MISSING or declared.default in ("", ()):

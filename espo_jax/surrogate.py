@@ -101,15 +101,14 @@ def block_gradients(
 
     def block_gradient(block: tuple) -> tuple[jax.Array, jax.Array]:
         observation, action, log_prob, advantage, mask = block
-        count = jnp.sum(mask)
 
-        def mean_surrogate(p: jax.Array) -> jax.Array:
-            total = surrogate(apply_fn(p, observation), action, log_prob, advantage[..., None], mask)[0]
-            return total / jnp.maximum(count, 1)
+        def total(p: jax.Array) -> jax.Array:
+            return surrogate(apply_fn(p, observation), action, log_prob, advantage[..., None], mask)[0]
 
-        return jax.grad(mean_surrogate)(params), count
+        return jax.grad(total)(params), jnp.sum(mask)
 
-    return blocks.stack(block_gradient, (observation, action, old_log_prob, advantage, mask))
+    gradients, count = blocks.sums(block_gradient, (observation, action, old_log_prob, advantage, mask))
+    return gradients / jnp.maximum(count, 1)[:, None], count
 
 
 def clipped_surrogate(

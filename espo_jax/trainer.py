@@ -16,6 +16,7 @@ from espo_jax.config import Config
 from espo_jax.evaluation import evaluator
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.loop import Budget, Iteration, iterate, start
+from espo_jax.parallel import over_devices
 from espo_jax.presets import resolve
 
 ProgressFn = Callable[[int, dict[str, Any]], None]
@@ -72,6 +73,7 @@ class Trainer:
         num_timesteps: int | None = None,
         num_iterations: int | None = None,
         seed: int = 0,
+        devices: int = 1,
         sample_size_rule: Rule | None = None,
         progress_fn: ProgressFn = lambda num_steps, metrics: None,
         policy_params_fn: PolicyParamsFn = lambda num_steps, make_inference_fn, params: None,
@@ -87,6 +89,7 @@ class Trainer:
           num_timesteps: stop when this many samples are taken; the last iteration is completed.
           num_iterations: stop after this many iterations; at least one of the two is needed.
           seed: seed of all randomness.
+          devices: number of devices of this machine that the environments are spread over.
           sample_size_rule: as for `make`.
           progress_fn: called with (samples so far, metrics) after every evaluation.
           policy_params_fn: called with (samples so far, make_inference_fn, params) after every evaluation.
@@ -109,7 +112,7 @@ class Trainer:
         config, values = resolve(settings, environment)
         values["num_iterations"] = _horizon(budget, config, values)
         hyperparams = Hyperparams.create(**values, config=config)
-        algorithm = self.make(environment, config, sample_size_rule)
+        algorithm = over_devices(self.make(environment, config, sample_size_rule), devices)
         algorithm.check(hyperparams)
         train_key, eval_key = jax.random.split(jax.random.key(seed))
         evaluate = _evaluate_fn(algorithm, environment, num_eval_envs, deterministic_eval)

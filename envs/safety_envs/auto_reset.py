@@ -106,6 +106,12 @@ class AutoResetWrapper(Wrapper):
         kept = choose(old, new)
         return kept.replace(info={**kept.info, "reset_pool": pool})
 
+    def env_axes(self, state: State) -> State:
+        """The axis of the environments in each array of a state, to spread the environments over devices."""
+        axes = jax.tree.map(lambda _: 0, state)
+        starts = jax.tree.map(lambda _: 1, state.info["reset_pool"].starts)
+        return axes.replace(info={**axes.info, "reset_pool": axes.info["reset_pool"]._replace(starts=starts)})
+
     def _top_up(self, pool: ResetPool, done: jax.Array) -> ResetPool:
         def redraw(carry):
             _, pool = carry

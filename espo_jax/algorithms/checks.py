@@ -107,6 +107,18 @@ def _accelerator_block(config: Config, rule: SampleSizeRule, observation_size: i
     return max(1, most) * chunk
 
 
+def shared_blocks(config: Config, lanes: int) -> Config:
+    """The config of `fit_device` on an accelerator with blocks so small that vmapped lanes share the memory of one.
+
+    Args:
+      config: static settings of one lane, with a block size.
+      lanes: number of lanes that are vmapped.
+    """
+    assert config.block_size is not None
+    chunk = config.num_envs * config.steps_per_chunk  # samples
+    return dataclasses.replace(config, block_size=max(1, config.block_size // lanes // chunk) * chunk)
+
+
 def check_minibatches(config: Config, update_rule: UpdateRule, platform: str) -> None:
     """Refuse minibatches so small that a fit on an accelerator would take too many gradient steps in sequence.
 

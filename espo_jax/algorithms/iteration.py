@@ -42,6 +42,7 @@ class Algorithm(NamedTuple):
       config: the static settings.
       env: the wrapped, vectorised environment.
       networks: policy and critics as functions of flat parameters.
+      put: puts a TrainState, such as one that was read from a file, on the devices of `parallel.over_devices`.
     """
 
     check: Callable[[Hyperparams], None]
@@ -52,6 +53,7 @@ class Algorithm(NamedTuple):
     config: Config
     env: Any
     networks: Networks
+    put: Callable[[TrainState], TrainState] = lambda state: state
 
 
 class _Parts(NamedTuple):

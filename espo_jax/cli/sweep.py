@@ -4,11 +4,8 @@ import dataclasses
 import functools
 import shlex
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import jax
 
 from espo_jax.cli import interrupted
 from espo_jax.cli.common import BAD_INPUT, LOST, NONFINITE, OK, UNWRITABLE, BadInputError, console, refusing
@@ -21,15 +18,15 @@ from espo_jax.runs.options import RunOptions
 from espo_jax.runs.place import stamped
 from espo_jax.runs.result import FINISHED, NEGATIVE_COST
 from espo_jax.runs.signals import Interrupted, Stop, finish_first
-from espo_jax.sweeps import dry_run, hosts, memory, slurm, sweep, table
+from espo_jax.sweeps import dry_run, hosts, slurm, sweep, table
 from espo_jax.sweeps.axes import parse_seeds
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.options import SweepOptions
 from espo_jax.sweeps.plan import MakeEnv, lanes_of, named_env, programs_of
 from espo_jax.sweeps.progress import Report
-from espo_jax.sweeps.sweep import Checked, Worker
+from espo_jax.sweeps.sweep import Worker
 
-_NOT_OF_A_SWEEP = ("log", "run_dir", "seed", "eval_interval")
+_NOT_OF_A_SWEEP = ("log", "run_dir", "seed", "eval_interval", "devices")
 
 
 def command(argv: list[str]) -> int:
@@ -91,7 +88,7 @@ def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any]
                     out.print(line, soft_wrap=True)
                 return OK
             path = Path(options.sweep_dir) if options.sweep_dir else stamped(f"{run_options.task}-sweep")
-            folder = SweepFolder.plan(path, lanes, options.lanes_per_group or _lanes_per_group(checked))
+            folder = SweepFolder.plan(path, lanes, options.lanes_per_group or sweep.lanes_per_group(checked))
         return _LAUNCH[options.launcher](folder, options, make_env, stop)
 
 
@@ -151,8 +148,3 @@ def _summary(folder: SweepFolder) -> int:
     console().print(table.summary(rows, folder.path), soft_wrap=True)
     failed = {row["status"] for row in rows} - {FINISHED, "planned", "running"}
     return OK if not failed else BAD_INPUT if failed == {NEGATIVE_COST} else NONFINITE
-
-
-def _lanes_per_group(checked: Sequence[Checked]) -> int:
-    devices = len(jax.local_devices())
-    return min(memory.lanes_per_group(each.memory, each.pack_size, devices) for each in checked)

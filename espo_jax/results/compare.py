@@ -11,18 +11,18 @@ from espo_jax.results.compare_table import markdown, summarize_runs
 from espo_jax.results.read import Records
 from espo_jax.results.sweep_read import lane_records
 from espo_jax.runs import files, output
+from espo_jax.runs.files import DamagedError
 from espo_jax.runs.loggers import parse_names
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.place import stamped
 from espo_jax.runs.result import FINISHED, INTERRUPTED, NEGATIVE_COST, NONFINITE
+from espo_jax.runs.run_directory import RESULT
 from espo_jax.settings import choose, documented, setting, settings_of
 from espo_jax.sweeps import columns, sweep
 from espo_jax.sweeps.axes import Axis, parse_seeds
 from espo_jax.sweeps.export_lane import export_lane
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.plan import Lane, MakeEnv, lanes_of, programs_of
-
-_GROUP = 64  # lanes that are trained and saved together
 
 
 @documented
@@ -62,7 +62,7 @@ class CompareOptions(RunOptions):
 
 
 # Options of a run that a comparison does not have: each lane has its own, or they are for the files of a single run.
-NOT_OF_A_COMPARISON = ("algorithm", "seed", "eval_interval")
+NOT_OF_A_COMPARISON = ("algorithm", "seed", "eval_interval", "devices")
 
 
 def prepare(make_env: MakeEnv, settings: Mapping[str, Any], options: CompareOptions) -> SweepFolder:
@@ -85,10 +85,9 @@ def prepare(make_env: MakeEnv, settings: Mapping[str, Any], options: CompareOpti
     iterations = {int(lane.config.hyperparams["num_iterations"]) for lane in lanes}
     if len(iterations) != 1:
         raise ValueError(f"num_iterations differs between the algorithms ({sorted(iterations)}); give one for all")
-    for program in programs_of(lanes):
-        sweep.check(program, make_env, options.pack_size)
+    checked = [sweep.check(program, make_env, options.pack_size) for program in programs_of(lanes)]
     path = Path(options.run_dir) if options.run_dir else stamped(f"{options.task}-compare")
-    return SweepFolder.plan(path, lanes, _GROUP)
+    return SweepFolder.plan(path, lanes, sweep.lanes_per_group(checked))
 
 
 def finish(folder: SweepFolder, make_env: MakeEnv, log: str = "", received: Any = None) -> dict[str, Any]:
@@ -118,8 +117,8 @@ def finish(folder: SweepFolder, make_env: MakeEnv, log: str = "", received: Any 
             row = found[lane.id]
             if row["status"] in (NONFINITE, NEGATIVE_COST):
                 failures[name_of(lane)] = row["message"]
-            if row["status"] == FINISHED and not (folder.path / name_of(lane)).exists():
-                export_lane(folder, lane.id, folder.path / name_of(lane), make_env, parse_names(log))
+            if row["status"] == FINISHED:
+                _export(folder, lane, row["iterations"], make_env, log)
     rows = [summarize_runs(name, records[name], lanes[name]) for name in records]
     statuses = {row["status"] for row in found.values()}
     failed = next((status for status in (NONFINITE, NEGATIVE_COST) if status in statuses), FINISHED)
@@ -138,6 +137,23 @@ def finish(folder: SweepFolder, make_env: MakeEnv, log: str = "", received: Any 
         title = f"{task}, {seeds} seeds: mean and 95 % bootstrap interval"
         group_plots.draw(records, folder.path / "curves.png", title=title)
     return result
+
+
+def _export(folder: SweepFolder, lane: Lane, iterations: int, make_env: MakeEnv, log: str) -> None:
+    """Write the run directory of a lane, unless there is one with at least so many iterations; none is overwritten."""
+    path = folder.path / name_of(lane)
+    if path.exists() and not _has(path, iterations):
+        path = path.with_name(f"{path.name}-iteration{iterations}")
+    if not path.exists():
+        export_lane(folder, lane.id, path, make_env, parse_names(log))
+
+
+def _has(run_dir: Path, iterations: int) -> bool:
+    """Whether a run directory holds a run of at least so many iterations that ended."""
+    try:
+        return files.read_json(run_dir / RESULT)["iterations"] >= iterations
+    except (DamagedError, OSError, KeyError):
+        return False
 
 
 def name_of(lane: Lane) -> str:

@@ -173,7 +173,7 @@ class Checkpoints:
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
-    """Among the processes of jax.distributed each writes checkpoints of its own, and waits for no other."""
+    """Options with which each process of jax.distributed writes its own checkpoints, and waits for no other process."""
     if jax.process_count() == 1:
         return ocp.options.MultiprocessingOptions()
     own = jax.process_index()

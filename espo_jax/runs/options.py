@@ -68,6 +68,12 @@ class RunOptions(TrainingOptions):
         range="[0, 2^31)",
         changeable=True,
     )
+    devices: int = setting(
+        1,
+        "number of devices of this machine that the environments are spread over; num_envs must be a multiple of it",
+        changeable=True,
+        earlier=1,
+    )
     checkpoint_iterations: int = setting(
         0, "number of iterations between checkpoints; 0 disables this interval", range="[0, 2^31)", changeable=True
     )

@@ -13,6 +13,7 @@ from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.loop import Budget
+from espo_jax.parallel import over_devices
 from espo_jax.presets import resolve
 from espo_jax.runs.checkpoints import Checkpoints, Restored, Schedule
 from espo_jax.runs.files import DamagedError, read_json
@@ -172,7 +173,7 @@ def _check(
 ) -> tuple[Algorithm, Hyperparams, Budget]:
     budget = Budget.create(int(values["num_iterations"]), options.num_timesteps)
     hyperparams = Hyperparams.create(**values, config=config)
-    algorithm = algorithms.make(options.algorithm, env, config)
+    algorithm = over_devices(algorithms.make(options.algorithm, env, config), options.devices)
     # Tracing finds errors between environment and settings, such as the number of limits.
     jax.eval_shape(algorithm.init, jax.random.key(0), hyperparams)
     return algorithm, hyperparams, budget

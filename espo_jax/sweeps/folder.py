@@ -16,7 +16,7 @@ from espo_jax.runs.files import DamagedError
 from espo_jax.runs.place import BusyError, TakenError, lock, rename_to_unused, usable
 from espo_jax.runs.surroundings import surroundings
 from espo_jax.sweeps import columns
-from espo_jax.sweeps.manifest import Group, Manifest
+from espo_jax.sweeps.manifest import MOST_BYTES, Group, Manifest
 from espo_jax.sweeps.plan import Lane
 
 MANIFEST, METRICS, LANES, GROUPS = "manifest.json", "metrics", "lanes.parquet", "groups"
@@ -76,7 +76,7 @@ class SweepFolder:
         if not (path / MANIFEST).exists():
             raise ValueError(f"{path} exists and has no {MANIFEST}: it is no sweep, and is never overwritten")
         with _locked(path / ".manifest.lock", path, wait=True):
-            content = files.parse_json(files.read(path / MANIFEST, 2**28), str(path / MANIFEST))
+            content = files.parse_json(files.read(path / MANIFEST, MOST_BYTES), str(path / MANIFEST))
             try:
                 manifest = Manifest.read(path / MANIFEST).widened(lanes, lanes_per_group)
             except DamagedError:
@@ -193,7 +193,13 @@ def lane_row(lane: Lane, num_constraints: int) -> dict[str, Any]:
 
 
 def _write_manifest(path: Path, manifest: Manifest, history: Sequence[Any]) -> None:
-    """Write manifest.json; it says who asked for what, one after the other."""
+    """Write manifest.json.
+
+    Args:
+      path: folder of the sweep.
+      manifest: the manifest.
+      history: what was written of earlier requests for lanes; this request is added to it.
+    """
     asked = {"time": time.strftime("%Y-%m-%d %H:%M:%S"), "lanes": len(manifest.lanes), **surroundings()}
     files.write_json(path / MANIFEST, {**manifest.as_json(), "history": [*history, asked]})
 

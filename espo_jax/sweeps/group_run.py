@@ -12,7 +12,7 @@ import pyarrow as pa
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.algorithms.metrics import Metrics, fetch
 from espo_jax.evaluation import Evaluation
-from espo_jax.loop import Budget, IterationError, NegativeCostError, check
+from espo_jax.loop import Budget, IterationError, NegativeCostError, failure
 from espo_jax.runs import files
 from espo_jax.runs.checkpoints import Checkpoints, Schedule
 from espo_jax.runs.restore import restore
@@ -24,7 +24,6 @@ from espo_jax.sweeps.plan import keys_of, seeds_of
 from espo_jax.sweeps.program import Compiled, Places
 
 RUNNING = "running"
-_FAILURES = ("", NONFINITE, NEGATIVE_COST)
 
 
 class GroupState(NamedTuple):
@@ -32,14 +31,15 @@ class GroupState(NamedTuple):
 
     Args:
       lanes: TrainState [n].
-      failure: [n] int32 place in _FAILURES of what stopped a lane.
+      nonfinite, negative_costs: [n] int32 metrics of the iteration that stopped a lane; 0 for any other lane.
       seconds: [n] float32 wall time of a lane: of each iteration of the group its part by samples.
       iteration: [] int32 number of iterations of the group.
       parts: [] int32 number of files of metrics.
     """
 
     lanes: Any
-    failure: Any
+    nonfinite: Any
+    negative_costs: Any
     seconds: Any
     iteration: Any
     parts: Any
@@ -53,13 +53,14 @@ def abstract_state(algorithm: Algorithm, group: Group) -> GroupState:
 
 
 def identity_of(group: Group) -> dict[str, Any]:
-    """What a checkpoint must have been written with, to be one of the group's."""
+    """Settings that a checkpoint of the group was written with. A checkpoint with others is refused."""
     return {"group": group.name, "lanes": len(group.lanes)}
 
 
 def _beginning(count: int) -> GroupState:
     """The state of a group before its first iteration, without its lanes."""
-    return GroupState((), np.zeros(count, np.int32), np.zeros(count, np.float32), np.int32(0), np.int32(0))
+    none = np.zeros(count, np.int32)
+    return GroupState((), none, none, np.zeros(count, np.float32), np.int32(0), np.int32(0))
 
 
 class Turn(NamedTuple):
@@ -68,13 +69,13 @@ class Turn(NamedTuple):
     Args:
       metrics: Metrics [n] on the host.
       active: [n] bool, the lanes that took part.
-      failed: index of a lane that stopped -> why.
+      failed: index of a lane that stopped in it -> why.
       seconds: wall time.
     """
 
     metrics: Metrics
     active: np.ndarray
-    failed: dict[int, str]
+    failed: dict[int, IterationError]
     seconds: float
 
 
@@ -128,15 +129,29 @@ class GroupRun:
     def active(self) -> np.ndarray:
         """[n] bool, the lanes whose budget is not used up and that did not fail."""
         used = [self.budget.fraction(int(i), int(s)) for i, s in zip(self.iterations, self.env_steps, strict=True)]
-        return (np.array(used) < 1) & (self._rest.failure == 0)
+        return (np.array(used) < 1) & ~self._is_failed
+
+    @property
+    def failed(self) -> dict[int, IterationError]:
+        """Index of each lane that stopped -> why."""
+        rest = self._rest
+        found = {
+            int(n): failure(int(self.iterations[n]) + 1, int(rest.nonfinite[n]), int(rest.negative_costs[n]))
+            for n in np.flatnonzero(self._is_failed)
+        }
+        return {n: error for n, error in found.items() if error}
+
+    @property
+    def _is_failed(self) -> np.ndarray:
+        return (self._rest.nonfinite != 0) | (self._rest.negative_costs != 0)
 
     @property
     def status(self) -> list[str]:
         """How each lane stands: RUNNING, FINISHED, NONFINITE or NEGATIVE_COST."""
-        return [
-            _FAILURES[failure] or (RUNNING if active else FINISHED)
-            for failure, active in zip(self._rest.failure, self.active, strict=True)
-        ]
+        found = [RUNNING if active else FINISHED for active in self.active]
+        for n, error in self.failed.items():
+            found[n] = NEGATIVE_COST if isinstance(error, NegativeCostError) else NONFINITE
+        return found
 
     @property
     def seconds(self) -> np.ndarray:
@@ -152,20 +167,14 @@ class GroupRun:
         self._states, metrics = self._compiled.step(self._states, self._hyperparams, self._compiled.put(place))
         measured = self._places.gather(fetch(metrics))
         seconds = time.perf_counter() - begin
-        failed, failure = {}, self._rest.failure.copy()
-        for lane in np.flatnonzero(active & ((measured.nonfinite != 0) | (measured.negative_costs != 0))):
-            try:
-                check(jax.tree.map(lambda x, lane=lane: x[lane], measured))
-            except IterationError as error:
-                failed[int(lane)] = str(error)
-                failure[lane] = _FAILURES.index(NEGATIVE_COST if isinstance(error, NegativeCostError) else NONFINITE)
         share = np.where(active, measured.sample_size, 0) / max(1, measured.sample_size[active].sum())
         self._rest = self._rest._replace(
-            failure=failure,
+            nonfinite=np.where(active, measured.nonfinite, self._rest.nonfinite).astype(np.int32),
+            negative_costs=np.where(active, measured.negative_costs, self._rest.negative_costs).astype(np.int32),
             seconds=self._rest.seconds + (share * seconds).astype(np.float32),
             iteration=self._rest.iteration + np.int32(1),
         )
-        is_whole = active & (failure == 0)
+        is_whole = active & ~self._is_failed
         self.iterations = np.where(is_whole, measured.iteration, self.iterations)
         self.env_steps = np.where(is_whole, measured.env_steps, self.env_steps)
         kept = np.flatnonzero(is_whole)
@@ -174,7 +183,7 @@ class GroupRun:
             of_kept = jax.tree.map(lambda x: x[kept], measured)
             constraints = self.folder.manifest.num_constraints
             self._tables.append(columns.table_of([self.lanes[i].id for i in kept], of_kept, rate, constraints))
-        return Turn(measured, active, failed, seconds)
+        return Turn(measured, active, {n: error for n, error in self.failed.items() if active[n]}, seconds)
 
     @property
     def is_due(self) -> bool:

@@ -1,6 +1,7 @@
 """The manifest of a sweep: which lanes there are and who runs them, written before anything runs."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from espo_jax.settings import settings_of, shown
 from espo_jax.sweeps.plan import Lane, Program, programs_of
 
 FORMAT = 1
-_MOST_BYTES = 2**28  # a lane takes some 300 bytes
+MOST_BYTES = 2**28  # a lane takes some 300 bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +49,12 @@ class Manifest:
 
     groups: tuple[Group, ...]
 
-    @property
+    @functools.cached_property
     def lanes(self) -> list[Lane]:
         """All lanes."""
         return [lane for group in self.groups for lane in group.lanes]
 
-    @property
+    @functools.cached_property
     def num_constraints(self) -> int:
         """The largest number of constraints of a lane."""
         return max(np.size(lane.config.hyperparams["cost_limit"]) for lane in self.lanes)
@@ -69,8 +70,11 @@ class Manifest:
           ValueError: none of the lanes is in the manifest, or a budget cannot change.
         """
         asked = {lane.id: lane for lane in lanes}
-        if self.groups and not {lane.id for lane in self.lanes} & set(asked):
+        known = {lane.id for lane in self.lanes}
+        if self.groups and not known & set(asked):
             raise ValueError(self._foreign(lanes[0]))
+        if unknown := next((lane.config.unknown for lane in self.lanes if lane.config.unknown), None):
+            raise ValueError(f"it has settings of a later version ({', '.join(unknown)}): go on with that version")
         changes = {
             name: getattr(lanes[0].config.options, name)
             for name, declared in settings_of(RunOptions).items()
@@ -78,7 +82,7 @@ class Manifest:
         }
         changes["num_iterations"] = lanes[0].config.hyperparams["num_iterations"]
         groups = [_replaced(group, changes) for group in self.groups]
-        new = [lane for id_, lane in asked.items() if id_ not in {lane.id for lane in self.lanes}]
+        new = [lane for id_, lane in asked.items() if id_ not in known]
         for program in programs_of(new):
             for begin in range(0, len(program.lanes), lanes_per_group):
                 part = dataclasses.replace(program, lanes=program.lanes[begin : begin + lanes_per_group])
@@ -117,7 +121,7 @@ class Manifest:
         Raises:
           DamagedError: it is missing, damaged, or of a later version.
         """
-        content = files.infinities(files.parse_json(files.read(path, _MOST_BYTES), str(path)))
+        content = files.infinities(files.parse_json(files.read(path, MOST_BYTES), str(path)))
         if content.get("format") != FORMAT:
             raise DamagedError(f"{path} has format {shown(content.get('format'))}: this version reads {FORMAT}")
         groups = content.get("groups")
@@ -133,7 +137,11 @@ class Manifest:
             raise DamagedError(f"{path} is damaged: {error}") from None
 
     def _foreign(self, asked: Lane) -> str:
-        """In what the lanes that are asked for differ from all that there are."""
+        """The message for lanes that are asked for and are not of this sweep: the first setting that differs.
+
+        Args:
+          asked: one of the lanes that are asked for.
+        """
         own = [{**vars(lane.config.options), **lane.config.settings()} for lane in self.lanes]
         wanted = {**vars(asked.config.options), **asked.config.settings()}
         for name, value in wanted.items():

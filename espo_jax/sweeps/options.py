@@ -61,7 +61,6 @@ class SweepOptions:
     dry_run: bool = setting(
         False, "compile and time each program, print lanes, packs, memory and time, and write nothing"
     )
-
     distributed: str | None = setting(
         None,
         "how several processes at this sweep find each other by jax.distributed: auto on SLURM and TPU pods, or "

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +42,7 @@ class Lane:
     varied: Mapping[str, Any]
     has_capacity: bool = False
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Name of the lane: the hash of what its numbers depend on."""
         identity = self.config.identity()
@@ -55,7 +56,7 @@ class Lane:
         values = [f"{name} {_shown(value)}" for name, value in self.varied.items()]
         return ", ".join([*values, f"seed {self.config.options.seed}"])
 
-    @property
+    @functools.cached_property
     def program(self) -> str:
         """What lanes of one compiled program have in common, as a key."""
         static = {name: value for name, value in self.config.config.items() if name != _CAPACITY or self.has_capacity}
@@ -137,19 +138,8 @@ class Program:
         return f"{self.options.algorithm} on {self.options.task} ({self.options.backend})"
 
     def hyperparams(self, lanes: Sequence[Lane]) -> Hyperparams:
-        """Hyperparameters of some lanes, stacked: [L, ...].
-
-        Raises:
-          ValueError: a value is out of its range; the message names the lane.
-        """
-        config = Config(**self.config)
-        found = []
-        for lane in lanes:
-            try:
-                found.append(Hyperparams.create(**lane.config.hyperparams, config=config))
-            except ValueError as error:
-                raise ValueError(_named(lane.varied, error)) from None
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *found)
+        """Hyperparameters of some lanes, stacked: NumPy arrays [L, ...]."""
+        return Hyperparams.stack([lane.config.hyperparams for lane in lanes])
 
     def make(self, env: Any) -> Algorithm:
         """The algorithm, checked with the hyperparameters of every lane.
@@ -158,11 +148,15 @@ class Program:
           ValueError: a setting or the environment is not usable; the message names the lane.
         """
         algorithm = algorithms.make(self.options.algorithm, env, Config(**self.config))
-        for lane in self.lanes:
-            try:
-                algorithm.check(Hyperparams.create(**lane.config.hyperparams, config=algorithm.config))
-            except ValueError as error:
-                raise ValueError(_named(lane.varied, error)) from None
+        try:
+            algorithm.check(self.hyperparams(self.lanes))
+        except ValueError:  # one check for all is fast, but does not say which lane it is
+            for lane in self.lanes:
+                try:
+                    algorithm.check(self.hyperparams([lane]))
+                except ValueError as error:
+                    raise ValueError(_named(lane.varied, error)) from None
+            raise
         return algorithm
 
 
@@ -175,18 +169,6 @@ def programs_of(lanes: Sequence[Lane]) -> list[Program]:
         Program(tuple(group), {**group[0].config.config, _CAPACITY: max(x.config.config[_CAPACITY] for x in group)})
         for group in groups.values()
     ]
-
-
-def differing(lanes: Sequence[Lane]) -> list[str]:
-    """Names of the settings in which lanes differ, apart from the seed: the axes first."""
-    names = list(dict.fromkeys(name for lane in lanes for name in lane.varied))
-    flat = [{**vars(lane.config.options), **lane.config.settings()} for lane in lanes]
-    others = [
-        name
-        for name in flat[0]
-        if name not in (*names, "seed", _CAPACITY) and len({str(files.strict(values.get(name))) for values in flat}) > 1
-    ]
-    return [*names, *others]
 
 
 def keys_of(lanes: Sequence[Lane]) -> jax.Array:

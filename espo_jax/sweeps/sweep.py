@@ -8,13 +8,15 @@ from typing import Any
 
 import jax
 
+from espo_jax.algorithms.checks import shared_blocks
 from espo_jax.algorithms.iteration import Algorithm
+from espo_jax.evaluation import Evaluation
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.runs import files
 from espo_jax.runs.place import BusyError
 from espo_jax.runs.signals import Stop
 from espo_jax.runs.surroundings import surroundings
-from espo_jax.sweeps import columns, hosts, memory, table
+from espo_jax.sweeps import hosts, memory, table
 from espo_jax.sweeps.folder import CONFIG, SweepFolder
 from espo_jax.sweeps.group_run import GroupRun
 from espo_jax.sweeps.manifest import Group
@@ -60,12 +62,23 @@ def check(
       ValueError: a setting or an environment is not usable, or a lane does not fit into memory.
     """
     env = make_env(*(getattr(program.options, name) for name in ("task", "backend", "reward")))
+    has_blocks = (config or program.config)["block_size"] is not None
     program = dataclasses.replace(program, config=config or program.config)
     algorithm = program.make(env)
     first = Hyperparams.create(**program.lanes[0].config.hyperparams, config=algorithm.config)
     needs = memory.estimate(algorithm, first, jax.local_devices()[0])
-    size = pack_size or memory.pack_size(needs, algorithm.config.num_envs, jax.default_backend())
-    return Checked(program, env, algorithm, needs, min(size, len(program.lanes)))
+    platform = jax.default_backend()
+    size = min(pack_size or memory.pack_size(needs, algorithm.config.num_envs, platform), len(program.lanes))
+    if platform != "cpu" and not has_blocks:
+        program = dataclasses.replace(program, config=vars(shared_blocks(algorithm.config, size)))
+        algorithm = program.make(env)
+    return Checked(program, env, algorithm, needs, size)
+
+
+def lanes_per_group(checked: Sequence[Checked]) -> int:
+    """The largest number of lanes of a group if none is given: what fits for each of some programs."""
+    devices = len(jax.local_devices())
+    return min(memory.lanes_per_group(each.memory, each.pack_size, devices) for each in checked)
 
 
 class Worker:
@@ -172,32 +185,25 @@ class Worker:
 
     def _run_group(self, group: Group, compiled: Compiled) -> None:
         """Run a group to its end, and write its rows."""
-        messages = {
-            n: row["message"]
-            for n, row in enumerate(self.folder.group_rows(group))
-            if row.get("message") and row[columns.LANE] == group.lanes[n].id
-        }
         with GroupRun(self.folder, group, compiled) as run, self._report.group(run) as report:
             for note in run.notes:
                 report.note(note)
             try:
                 while run.active.any():
                     self._stop.check()
-                    turn = run.turn()
-                    messages |= turn.failed
-                    report.update(turn)
+                    report.update(run.turn())
                     if run.is_due:
-                        self._save(run, messages)
+                        self._save(run)
                 self._stop.check()
                 evaluations = run.evaluate()
             except KeyboardInterrupt:
-                self._save(run, messages)
+                self._save(run)
                 raise
-            self._save(run, messages, evaluations)
+            self._save(run, evaluations)
 
-    def _save(self, run: GroupRun, messages: Mapping[int, str], evaluations: Mapping[str, Any] | None = None) -> None:
+    def _save(self, run: GroupRun, evaluations: Mapping[str, Evaluation] | None = None) -> None:
         """Write everything of a group. Its rows say that it is done only when the rest is on the disk."""
         run.save(wait=evaluations is not None)
         if evaluations is not None:
             run.write_policies()
-        self.folder.write_lanes(run.group, table.rows_of(run, messages, evaluations))
+        self.folder.write_lanes(run.group, table.rows_of(run, evaluations))

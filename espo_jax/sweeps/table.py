@@ -22,24 +22,21 @@ from espo_jax.sweeps.manifest import Group
 MEAN_OVER = "mean_over"
 
 
-def rows_of(
-    run: GroupRun, messages: Mapping[int, str], evaluations: Mapping[str, Evaluation] | None = None
-) -> list[dict[str, Any]]:
+def rows_of(run: GroupRun, evaluations: Mapping[str, Evaluation] | None = None) -> list[dict[str, Any]]:
     """The rows of a group's lanes.
 
     Args:
       run: the group.
-      messages: index of a lane that stopped -> why.
       evaluations: from `GroupRun.evaluate`; None before the end, when a lane with nothing left to train is still
         running: its policy is evaluated with those of the others.
     """
     finals = _finals(run.folder, run.group) if evaluations is not None else {}
-    rows = []
+    failed, rows = run.failed, []
     for n, (lane, status) in enumerate(zip(run.lanes, run.status, strict=True)):
         row = lane_row(lane, run.folder.manifest.num_constraints)
         row |= {
             "status": RUNNING if status == FINISHED and evaluations is None else status,
-            "message": messages.get(n),
+            "message": str(failed[n]) if n in failed else None,
             "iterations": int(run.iterations[n]),
             "env_steps": int(run.env_steps[n]),
             "fixed_env_steps": int(run.iterations[n]) * int(lane.config.config["base_sample_size"]),

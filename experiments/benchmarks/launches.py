@@ -29,7 +29,8 @@ import tyro
 from jax.sharding import SingleDeviceSharding
 
 from espo_jax.config import Config
-from espo_jax.loop import over_seeds, program_bytes
+from espo_jax.loop import program_bytes
+from espo_jax.parallel import over_seeds
 
 # Operations that do no work, or whose copy runs beside other kernels.
 _FREE = {

@@ -4,9 +4,13 @@
     python experiments/benchmarks/tpu.py
     python experiments/benchmarks/tpu.py --algorithms espo --task safety_hopper_velocity --backend generalized
 
-libtpu compiles for a topology that is not there. Eight lanes, runs of different seeds, are spread over the eight chips
-of a TPU v5e by `shard_map`, so that a chip's program is that of one run; lanes need nothing of each other, and there
-should be no collective. Nothing is run. A program takes one to four minutes to compile.
+    python experiments/benchmarks/tpu.py --algorithms espo --lanes 1024 --pack-size 128
+    python experiments/benchmarks/tpu.py --algorithms espo --num-envs 1024 --environments
+
+libtpu compiles for a topology that is not there. The lanes of a sweep are spread over the eight chips of a TPU v5e;
+lanes need nothing of each other, and there should be no collective. With --environments it is one run whose
+environments are spread, and what the chips exchange is listed. Nothing is run. A program takes one to four minutes to
+compile.
 """
 
 import os
@@ -16,31 +20,29 @@ os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-8")
 os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # asks a service of the cloud what it runs on
 
+import collections
+import dataclasses
+import functools
 import json
-import re
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import common
 import jax
-import numpy as np
 import tyro
 from jax.experimental import topologies
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from espo_jax import algorithms
+from espo_jax import algorithms, parallel
 from espo_jax.algorithms.iteration import Algorithm
+from espo_jax.devices import mesh_of
+from espo_jax.devices import sharding as environments
 from espo_jax.hyperparams import Hyperparams
-from espo_jax.loop import over_seeds, program_bytes
+from espo_jax.loop import program_bytes
+from espo_jax.sweeps.packs import in_packs, over_devices, sharding
 
 TOPOLOGY = "v5e:2x4"
-_COLLECTIVE = re.compile(
-    r" = \S+.* (all-reduce|all-gather|reduce-scatter|all-to-all|ragged-all-to-all|collective-permute|"
-    r"collective-broadcast)(?:-start)?\("
-)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Args:
       task: task name.
       backend: physics.
       num_envs: number of parallel environments of a lane.
+      lanes: number of lanes, spread over the chips.
+      pack_size: number of lanes that a chip works on at the same time.
+      environments: compile one run, whose environments are spread over the chips, and list what the chips exchange.
       json: file to write the figures to.
     """
 
@@ -59,34 +64,45 @@ class Args:
     task: str = "safety_reacher"
     backend: str = "spring"
     num_envs: int = 64
+    lanes: int = 8
+    pack_size: int = 1
+    environments: bool = False
     json: Path | None = None
 
 
+@functools.cache
 def devices() -> list[Any]:
     """The chips of the topology; they can be compiled for, and hold nothing."""
     return topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGY).devices
 
 
-def compile_lanes(algorithm: Algorithm, hyperparams: Hyperparams) -> jax.stages.Compiled:
-    """An iteration of one lane on each chip."""
-    mesh = Mesh(np.array(devices()), "lanes")
-    lanes = over_seeds(algorithm)
-    step = jax.shard_map(
-        lanes.step,
-        mesh=mesh,
-        in_specs=(PartitionSpec("lanes"), PartitionSpec()),
-        out_specs=PartitionSpec("lanes"),
-        check_vma=False,
-    )
-    keys = jax.random.split(jax.random.key(0), len(mesh.devices))
-    state = jax.eval_shape(lanes.init, keys, hyperparams)
+def compile_lanes(algorithm: Algorithm, hyperparams: Hyperparams, lanes: int, pack_size: int) -> jax.stages.Compiled:
+    """An iteration of a sweep, each chip at work on its share of the lanes."""
+    several = over_devices(in_packs(algorithm, pack_size), devices())
 
-    def on_mesh(spec: PartitionSpec, x: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, spec))
+    def place(x: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding(devices()))
 
-    state = jax.tree.map(partial(on_mesh, PartitionSpec("lanes")), state)
-    hyperparams = jax.tree.map(partial(on_mesh, PartitionSpec()), hyperparams)
-    return jax.jit(step, donate_argnums=0).lower(state, hyperparams).compile()
+    hyperparams = jax.tree.map(lambda x: jax.ShapeDtypeStruct((lanes, *x.shape), x.dtype), hyperparams)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), lanes))
+    state = jax.eval_shape(in_packs(algorithm, pack_size).init, keys, hyperparams)
+    active = jax.ShapeDtypeStruct((lanes,), bool)
+    return jax.jit(several.step, donate_argnums=0).lower(*jax.tree.map(place, (state, hyperparams, active))).compile()
+
+
+def compile_run(algorithm: Algorithm, hyperparams: Hyperparams) -> jax.stages.Compiled:
+    """An iteration of one run, each chip at work on its share of the environments."""
+    several, mesh = parallel.over_devices(algorithm, devices()), mesh_of(devices())
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), hyperparams)
+    axes = algorithm.env.env_axes(state.env_state)
+
+    def place(x: Any, axis: int | None = None) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=environments(mesh, axis))
+
+    shared = jax.tree.map(place, dataclasses.replace(state, env_state=()))
+    state = dataclasses.replace(shared, env_state=jax.tree.map(place, state.env_state, axes))
+    hyperparams = jax.tree.map(place, hyperparams)
+    return jax.jit(several.step, donate_argnums=0).lower(state, hyperparams).compile()
 
 
 def figures(args: Args, name: str) -> dict[str, Any]:
@@ -94,24 +110,29 @@ def figures(args: Args, name: str) -> dict[str, Any]:
     jax.default_backend = lambda: "tpu"  # what `make` asks for
     _, algorithm, hyperparams = common.make(args.task, args.backend, algorithm=name, num_envs=args.num_envs)
     begin = time.perf_counter()
-    compiled = compile_lanes(algorithm, hyperparams)
-    text = compiled.as_text()
+    if args.environments:
+        compiled = compile_run(algorithm, hyperparams)
+    else:
+        compiled = compile_lanes(algorithm, hyperparams, args.lanes, args.pack_size)
     return {
         "algorithm": name,
         "task": args.task,
         "backend": args.backend,
         "num_envs": args.num_envs,
+        "lanes": 1 if args.environments else args.lanes,
+        "pack_size": args.pack_size,
         "base_sample_size": algorithm.config.base_sample_size,
         "chips": len(devices()),
         "compile_seconds": time.perf_counter() - begin,
         "bytes": program_bytes(compiled),
         "code_bytes": compiled.memory_analysis().generated_code_size_in_bytes,
-        "collectives": _COLLECTIVE.findall(text),
+        "collectives": parallel.collectives(compiled),
     }
 
 
 def main(args: Args) -> None:
-    print(f"{args.task} on {args.backend}, {args.num_envs} environments a lane, one lane on each chip of {TOPOLOGY}")
+    what = "one run" if args.environments else f"{args.lanes:,} lanes in packs of {args.pack_size}"
+    print(f"{args.task} on {args.backend}, {args.num_envs} environments a lane, {what} on {TOPOLOGY}")
     print(f"jax {jax.__version__}\n")
     print(common.table(["algorithm", "MB a chip", "code MB", "collectives", "compile s"], []), flush=True)
     found = []
@@ -120,6 +141,8 @@ def main(args: Args) -> None:
         found.append(it)
         cells = [it["bytes"] / 1e6, it["code_bytes"] / 1e6, len(it["collectives"]), it["compile_seconds"]]
         print("| " + " | ".join([name, *(f"{cell:,.0f}" for cell in cells)]) + " |", flush=True)
+        for (kind, where), count in collections.Counter(it["collectives"]).items():
+            print(f"  {count} {kind} {where}", flush=True)
         if args.json:
             args.json.write_text(json.dumps(found, indent=1))
 

@@ -20,7 +20,7 @@ def test_sum_and_map_touch_only_the_blocks_in_use():
     chex.assert_trees_all_equal(mapped[:, 0], jnp.array([*range(1, 9), 0, 0, 0, 0.0]))
 
 
-@pytest.mark.parametrize("method", ["sum", "map", "stack"])
+@pytest.mark.parametrize("method", ["sum", "map", "sums"])
 def test_a_time_axis_that_is_no_multiple_of_the_block_is_refused(method):
     """10 steps in blocks of 4 would sum to 12, as the slice past the end is moved back."""
     blocks = Blocks.covering(jnp.int32(10), 4)

@@ -66,3 +66,15 @@ def test_hyperparams_are_strong_float32_arrays_with_every_field():
     declared = settings_of(Hyperparams)
     assert set(declared) == set(Hyperparams.__dataclass_fields__)
     assert [name for name, d in declared.items() if d.default is MISSING] == ["cost_limit"]
+
+
+def test_stacked_runs_are_those_of_create():
+    runs = [{"cost_limit": [1.0, 2.0], "slack_negative": -math.inf}, {"cost_limit": [3.0, 4.0], "target_kl": 0.1}]
+    stacked = Hyperparams.stack(runs)
+    for row, run in enumerate(runs):
+        for name, value in vars(Hyperparams.create(**run)).items():
+            of_run = getattr(stacked, name)[row]
+            np.testing.assert_array_equal(of_run, value)
+            assert of_run.dtype == np.float32
+    with pytest.raises(ValueError, match="target_kl is -1: it must lie in"):
+        Hyperparams.stack([runs[0], {"cost_limit": 1.0, "target_kl": -1.0}])

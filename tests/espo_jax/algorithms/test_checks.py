@@ -8,7 +8,7 @@ import pytest
 
 from espo_jax import Config, algorithms, espo, sample_size
 from espo_jax.algorithms import crpo, cup
-from espo_jax.algorithms.checks import check_minibatches, fit_device, settle
+from espo_jax.algorithms.checks import check_minibatches, fit_device, settle, shared_blocks
 from espo_jax.sample_size import SampleSizeRule
 from tests.probe_envs import TugOfWar
 from tests.problems import TINY_CONFIG, hyperparams, stacked
@@ -172,3 +172,10 @@ def test_traced_hyperparameters_are_only_counted():
 def test_no_constraint_is_refused():
     with pytest.raises(ValueError, match=r'reports info\["cost"\] without a value'):
         espo.make(TugOfWar(home=np.zeros((0, 2))), TINY_CONFIG)
+
+
+def test_vmapped_lanes_share_the_memory_of_a_block():
+    config = Config(num_envs=16, base_sample_size=4096, max_zeta_positive=0.5, block_size=1024, rollout_chunk=4)
+    assert shared_blocks(config, 4).block_size == 256
+    assert shared_blocks(config, 5).block_size == 192  # whole chunks of 64 samples
+    assert shared_blocks(config, 1000).block_size == 64

@@ -67,6 +67,18 @@ def test_an_interrupted_comparison_goes_on_with_the_same_command(tmp_path, monke
     assert (tmp_path / "run" / "crpo-seed4" / "policy.npz").exists()
 
 
+def test_a_longer_comparison_leaves_run_directories_of_its_length(tmp_path):
+    options = chosen(tmp_path / "run", algorithms="trpo", seeds="1")
+    assert compare(options, dict(TINY), lambda *_: PointEnv()) == 0
+    for _ in range(2):
+        assert compare(options, {**TINY, "num_iterations": 6}, lambda *_: PointEnv()) == 0
+    lengths = {
+        path.parent.name: strict_loads(path.read_text())["iterations"]
+        for path in (tmp_path / "run").glob("*/result.json")
+    }
+    assert lengths == {"trpo-seed0": 4, "trpo-seed0-iteration6": 6}
+
+
 def test_a_negative_cost_is_bad_input_to_train_and_to_compare(tmp_path, capsys):
     """Exit code 2, a status of its own, one line that says what a cost is; what ran until then is kept."""
     options = chosen(tmp_path / "compared", algorithms="trpo", seeds="1")

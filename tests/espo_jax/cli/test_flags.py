@@ -35,6 +35,8 @@ from espo_jax.settings import settings_of
         ("--cost-limit 4 5", "cost_limit has 2 values: the environment reports 1 costs"),
         ("--discount 1.5", "discount is 1.5: it must lie in [0, 1]"),
         ("--target-kl nan", "target_kl is nan: it must lie in (0, inf)"),
+        ("--devices 99", "devices is 99: this machine has"),
+        ("--devices 0", "devices is 0: it must be an integer in [1, 2^31)"),
         ("--seed -1", "seed is -1: it must be an integer in [0, 2^31)"),
         ("--num-iterations 0", "num_iterations is 0: it must"),
         ("--num-timesteps 0", "num_timesteps is 0: it must be an integer in [1, 2^63)"),

@@ -1,5 +1,6 @@
 """A sweep from its manifest to its tables, undisturbed and disturbed."""
 
+import json
 import shutil
 import signal
 
@@ -57,13 +58,14 @@ def test_a_lane_is_the_run_of_its_settings_and_seed(tmp_path):
             assert row[f"{policy}_{name}"] == pytest.approx(result["evaluation"][policy][name], rel=1e-5)
 
 
-@pytest.mark.parametrize("turns", [0, 1, 3, 5, 6])
+@pytest.mark.parametrize("turns", [0, 1, 3, 5, 6])  # 5: between the last iteration and the evaluation
 def test_an_interrupted_sweep_goes_on_to_the_same_table(turns, tmp_path):
     folder = SweepFolder.plan(tmp_path / "sweep", limits(), lanes_per_group=3)
     with pytest.raises(Interrupted):
         work(folder, Signal(turns))
     before = {row["status"] for row in folder.rows()}
     assert before <= {"planned", "running", "finished"} != before
+    assert all(row["stochastic_reward"] is not None for row in folder.rows() if row["status"] == "finished")
     work(SweepFolder.open(folder.path))
     assert rows(folder) == rows(swept())
 
@@ -114,6 +116,28 @@ def test_a_lane_with_nan_stops_alone_and_is_named(tmp_path):
     assert bad["stochastic_reward"] is None
     assert any(line.startswith(f"lane {bad['lane']} (critic_l2 3e+38, seed 0) stops: iteration 1") for line in printed)
     assert work(folder) == []  # it is not tried again
+
+
+def test_a_crash_does_not_lose_why_a_lane_stopped(tmp_path):
+    """As after kill -9 between a checkpoint and the rows."""
+    folder = SweepFolder.plan(tmp_path / "sweep", lanes(*axes.grid(critic_l2=[1e-3, 3e38]), seeds=[0]), 8)
+    with pytest.raises(Interrupted):
+        work(folder, Signal(3))
+    (folder.group_path(folder.manifest.groups[0]) / "lanes.parquet").unlink()
+    work(folder)
+    assert folder.rows()[1]["message"].startswith("iteration 1: nan or infinity in critic loss")
+
+
+def test_a_sweep_of_a_later_version_is_read_but_not_gone_on_with(tmp_path):
+    shutil.copytree(swept().path, tmp_path / "sweep")
+    path = tmp_path / "sweep" / "manifest.json"
+    content = json.loads(path.read_text())
+    content["groups"][1]["common"]["hyperparams"]["momentum"] = 0.9
+    path.write_text(json.dumps(content))
+    assert len(SweepFolder.open(path.parent).rows()) == 4
+    with pytest.raises(ValueError, match=r"has settings of a later version \(momentum\)"):
+        SweepFolder.plan(path.parent, limits(), 3)
+    assert "momentum" in path.read_text()
 
 
 def test_a_budget_of_samples_ends_a_lane(tmp_path):
