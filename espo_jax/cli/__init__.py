@@ -13,8 +13,8 @@ from espo_jax.runs.signals import finish_first
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
-    0 finished, 2 bad input, 3 nan or infinity, 4 the disk takes no more, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM. Output
-    that cannot be written changes nothing.
+    0 finished, 2 bad input, 3 nan or infinity, 4 the disk takes no more, 5 a job was lost, 129 SIGHUP, 130 Ctrl-C, 143
+    SIGTERM. Output that cannot be written changes nothing.
 
     Args:
       argv: the command line without the name of the program; None stands for that of the process.

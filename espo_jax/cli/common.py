@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from espo_jax.runs.output import Console
 
-OK, DIFFERENT, BAD_INPUT, NONFINITE, UNWRITABLE = 0, 1, 2, 3, 4
+OK, DIFFERENT, BAD_INPUT, NONFINITE, UNWRITABLE, LOST = 0, 1, 2, 3, 4, 5
 
 _FILE_WIDTH = 140  # columns of what is no terminal, for tables to be whole in a log
 

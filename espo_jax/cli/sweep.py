@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from espo_jax.cli import interrupted
-from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, BadInputError, console, refusing
+from espo_jax.cli.common import BAD_INPUT, LOST, NONFINITE, OK, UNWRITABLE, BadInputError, console, refusing
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
@@ -18,7 +18,7 @@ from espo_jax.runs.options import RunOptions
 from espo_jax.runs.place import stamped
 from espo_jax.runs.result import FINISHED, NEGATIVE_COST
 from espo_jax.runs.signals import Interrupted, Stop, finish_first
-from espo_jax.sweeps import dry_run, hosts, sweep, table
+from espo_jax.sweeps import dry_run, hosts, slurm, sweep, table
 from espo_jax.sweeps.axes import parse_seeds
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.options import SweepOptions
@@ -73,12 +73,14 @@ def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any]
     Raises:
       BadInputError: before anything is compiled.
     """
-    make_env = functools.cache(make_env)
     out = console()
     with finish_first() as stop:
         with refusing():
             if options.distributed:
                 hosts.join(options.distributed)
+            if options.launcher == "slurm":
+                slurm.check(options, run_options.backend, make_env)
+            make_env = functools.cache(make_env)
             lanes = lanes_of(make_env, run_options, settings, options.axes(), parse_seeds(options.seeds))
             checked = [sweep.check(program, make_env, options.pack_size) for program in programs_of(lanes)]
             if options.dry_run:
@@ -87,24 +89,62 @@ def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any]
                 return OK
             path = Path(options.sweep_dir) if options.sweep_dir else stamped(f"{run_options.task}-sweep")
             folder = SweepFolder.plan(path, lanes, options.lanes_per_group or sweep.lanes_per_group(checked))
-        return work(folder, make_env, stop, options.pack_size)
+        return _LAUNCH[options.launcher](folder, options, make_env, stop)
 
 
-def work(folder: SweepFolder, make_env: MakeEnv, stop: Stop, pack_size: int | None) -> int:
+def work(folder: SweepFolder, options: SweepOptions, make_env: MakeEnv, stop: Stop) -> int:
     """Run what is not done of a sweep, and say how it stands; returns the exit code."""
-    out = console()
-    go_on = f"go on with: the same command and --sweep-dir {shlex.quote(str(folder.path))}"
     try:
-        Worker(folder, make_env, Report(out, folder.manifest), stop, pack_size=pack_size).run()
+        Worker(folder, make_env, Report(console(), folder.manifest), stop, pack_size=options.pack_size).run()
     except Interrupted as error:
-        output.say(f"{error}; what ran until then is saved; {go_on}")
+        output.say(f"{error}; what ran until then is saved; {_go_on(folder)}")
         return interrupted(stop.received or signal.SIGINT)
     except ValueError as error:  # a damaged file, or what only shows when the program is compiled
         raise BadInputError(str(error)) from error
     except OSError as error:
-        output.say(f"{error}; what was written before is whole; {go_on}")
+        output.say(f"{error}; what was written before is whole; {_go_on(folder)}")
         return UNWRITABLE
+    return _summary(folder)
+
+
+def submit(folder: SweepFolder, options: SweepOptions, make_env: MakeEnv, stop: Stop) -> int:
+    """Submit what is not done of a sweep to SLURM, and perhaps wait for it; returns the exit code.
+
+    Raises:
+      BadInputError: SLURM takes no job, or does not answer.
+    """
+    del make_env  # a job makes the environment by the names of its lanes
+    out = console()
+    try:
+        with refusing():
+            slurm.submit(folder, options, functools.partial(out.print, soft_wrap=True), stop)
+            if not options.wait:
+                out.print(f"{_again(folder)} says how the jobs stand, and submits what was lost", soft_wrap=True)
+                return OK
+            lost = slurm.wait(folder, functools.partial(out.print, soft_wrap=True))
+    except Interrupted as error:
+        output.say(f"{error}; the jobs stay with SLURM; {_go_on(folder)}")
+        return interrupted(stop.received or signal.SIGINT)
+    code = _summary(folder)
+    if lost:
+        output.say(f"{len(lost)} groups are not done: {', '.join(lost)[:300]}; {_go_on(folder)}")
+    return code or (LOST if lost else OK)
+
+
+_LAUNCH = {"local": work, "slurm": submit}
+
+
+def _go_on(folder: SweepFolder) -> str:
+    return f"go on with: {_again(folder)}"
+
+
+def _again(folder: SweepFolder) -> str:
+    return f"the same command and --sweep-dir {shlex.quote(str(folder.path))}"
+
+
+def _summary(folder: SweepFolder) -> int:
+    """Print how the lanes stand; returns the exit code."""
     rows = folder.rows()
-    out.print(table.summary(rows, folder.path), soft_wrap=True)
+    console().print(table.summary(rows, folder.path), soft_wrap=True)
     failed = {row["status"] for row in rows} - {FINISHED, "planned", "running"}
     return OK if not failed else BAD_INPUT if failed == {NEGATIVE_COST} else NONFINITE

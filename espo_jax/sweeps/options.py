@@ -1,11 +1,24 @@
 """The options of a sweep, and its axes from them."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
-from espo_jax.settings import check_settings, documented, setting
+from espo_jax.settings import check_settings, documented, setting, shown
 from espo_jax.sweeps import hosts
 from espo_jax.sweeps.axes import Axis, Range, grid, parse_seeds, parse_values, random, zipped
+
+LAUNCHERS = {"local": "this process", "slurm": "jobs of SLURM, one for each group"}
+_FLAG = re.compile(r"[a-z][a-z0-9-]*")
+_OWN_FLAGS = {  # flag of sbatch -> where to say it
+    **{name: f": give slurm_{name}" for name in ("partition", "account", "time", "mem")},
+    **dict.fromkeys(("gpus", "gpus-per-node"), ": give slurm_gpus"),
+    "cpus-per-task": ": give slurm_cpus",
+    **dict.fromkeys(
+        ("array", "error", "nodes", "ntasks", "ntasks-per-node", "open-mode", "output", "requeue", "signal"), ""
+    ),
+    "no-requeue": "",
+}
 
 
 @documented
@@ -54,6 +67,27 @@ class SweepOptions:
         "address:port,count,index, such as 10.0.0.1:1234,2,0",
         none="this process needs no other",
     )
+    launcher: str = setting("local", "what runs the groups of lanes", choices=LAUNCHERS)
+    wait: bool = setting(
+        False, "with --launcher slurm: wait until every job has ended; Ctrl-C ends the waiting and leaves the jobs"
+    )
+    slurm_partition: str | None = setting(None, "partition of the jobs", none="that of the cluster")
+    slurm_account: str | None = setting(None, "account of the jobs", none="that of the user")
+    slurm_time: int = setting(
+        60, "time limit of a job in minutes, after which it is requeued and goes on", range="[1, 2^31)"
+    )
+    slurm_gpus: int | None = setting(None, "number of GPUs of a job", none="none")
+    slurm_cpus: int | None = setting(None, "number of CPUs of a job", none="as the cluster is set")
+    slurm_mem: float | None = setting(None, "memory of a job in GB", range="(0, 2^20]", none="as the cluster is set")
+    slurm_jobs: int | None = setting(None, "the largest number of jobs that run at once", none="256")
+    slurm_grace: int = setting(
+        120,
+        "number of seconds in which a job that is to be requeued may end its iteration and save; after that it is "
+        "requeued from its newest checkpoint",
+    )
+    slurm_set: tuple[str, ...] = setting(
+        (), "another flag of sbatch, name=value or name, such as qos=high or exclusive", repeated=True
+    )
     best: bool = setting(False, "name the best lane of --sweep-dir that is safe, and run nothing")
 
     def __post_init__(self) -> None:
@@ -63,6 +97,9 @@ class SweepOptions:
             hosts.check(self.distributed)
         self.axes()
         parse_seeds(self.seeds)
+        self.slurm_flags()
+        if self.launcher == "slurm" and self.distributed is not None:
+            raise ValueError("distributed introduces processes that were started; launcher slurm starts them: give one")
 
     def axes(self) -> list[Axis]:
         """The axes: those of the grid, the zipped one, the random one.
@@ -80,6 +117,22 @@ class SweepOptions:
             parts = [text.partition("=") for text in self.range]
             ranges = [(name.strip().replace("-", "_"), Range.parse(name, text)) for name, _, text in parts]
             found.append(random(self.random, self.random_seed, **_by_name("range", ranges)))
+        return found
+
+    def slurm_flags(self) -> dict[str, str | bool]:
+        """Name of a further flag of sbatch -> its value; True where it has none.
+
+        Raises:
+          ValueError: a flag is not usable, or decided by espo.
+        """
+        found: dict[str, str | bool] = {}
+        for text in self.slurm_set:
+            name, equals, value = text.partition("=")
+            if not _FLAG.fullmatch(name) or not text.isprintable() or (equals and not value):
+                raise ValueError(f"slurm_set is {shown(text)}: it must be name=value or name, as a flag of sbatch")
+            if name in _OWN_FLAGS:
+                raise ValueError(f"slurm_set is {shown(text)}: espo decides {name}{_OWN_FLAGS[name]}")
+            found[name] = value if equals else True
         return found
 
 

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {"espo_jax": ROOT / "espo_jax", "safety_envs": ROOT / "envs" / "safety_envs"}
 # Layers of espo_jax from below; every other module directly in espo_jax is mathematics, the lowest.
 LAYERS = ("mathematics", "algorithms", "training", "runs", "sweeps", "results", "cli")
-TRAINING = {"espo_jax.loop", "espo_jax.evaluation", "espo_jax.presets", "espo_jax.trainer"}
+TRAINING = {"espo_jax.loop", "espo_jax.parallel", "espo_jax.evaluation", "espo_jax.presets", "espo_jax.trainer"}
 
 
 def module_of(path, package):

@@ -1,15 +1,18 @@
 """`espo sweep`: exit codes, what is refused, and the summary."""
 
 import signal
+import sys
 
 import pytest
 
 from espo_jax import cli
 from espo_jax.cli.sweep import run
 from espo_jax.runs.options import RunOptions
+from espo_jax.sweeps import slurm
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.options import SweepOptions
 from espo_jax.sweeps.sweep import Worker
+from tests.fake_slurm import FakeSlurm
 from tests.probe_envs import TINY
 from tests.tiny_sweeps import make_env
 
@@ -70,6 +73,13 @@ def test_a_signal_ends_it_and_the_same_command_goes_on(tmp_path, capsys, monkeyp
         ("--seed 3", "Unrecognized options: --seed"),
         ("--pack-size 0", "pack_size is 0: it must be an integer in [1, 2^31)"),
         ("--num-timesteps 0", "num_timesteps is 0"),
+        ("--slurm-set qos=", "slurm_set is 'qos=': it must be name=value or name, as a flag of sbatch"),
+        ("--slurm-set Qos=high", "slurm_set is 'Qos=high': it must be"),
+        ("--slurm-set mem=4G", "slurm_set is 'mem=4G': espo decides mem: give slurm_mem"),
+        ("--slurm-set array=0-9", "slurm_set is 'array=0-9': espo decides array"),
+        ("--slurm-time 0", "slurm_time is 0: it must be an integer in [1, 2^31)"),
+        ("--slurm-mem -1", "slurm_mem is -1: it must lie in (0, 2^20]"),
+        ("--launcher slurm --distributed auto", "launcher slurm starts them: give one"),
     ],
 )
 def test_bad_input_is_one_line(flags, message, tmp_path, capsys, monkeypatch):
@@ -87,3 +97,43 @@ def test_a_damaged_manifest_is_one_line(tmp_path, capsys):
     assert "manifest.json is damaged: it is not valid JSON" in capsys.readouterr().err
     assert cli.main(["export-lane", str(tmp_path), "a", str(tmp_path / "run")]) == 2
     assert "manifest.json is damaged: it is not valid JSON" in capsys.readouterr().err
+
+
+SLURM = f"{TASK} --grid cost_limit=20,40 --lanes-per-group 1 --launcher slurm".split()
+
+
+def test_slurm_gets_each_group_once(tmp_path, capsys, monkeypatch):
+    cluster = FakeSlurm(tmp_path / "bin", monkeypatch)
+    argv = ["sweep", *SLURM, "--sweep-dir", str(tmp_path / "sweep")]
+    assert cli.main(argv) == 0
+    printed = capsys.readouterr().out
+    assert "2 groups: 2 to submit" in printed
+    assert f"the same command and --sweep-dir {tmp_path / 'sweep'} says how the jobs stand" in printed
+    assert cli.main(argv) == 0
+    assert "2 groups: 2 PENDING, 0 to submit" in capsys.readouterr().out
+    assert len(cluster.scripts()) == 1
+    monkeypatch.setattr(slurm.time, "sleep", lambda seconds: cluster.set_states({"1_0": "FAILED", "1_1": "TIMEOUT"}))
+    assert cli.main([*argv, "--wait"]) == 5
+    ended = capsys.readouterr()
+    assert "job 1_1 ended before group-0001 was done: TIMEOUT; its log is" in ended.out
+    assert "2 planned" in ended.out
+    assert "2 groups are not done: group-0000, group-0001; go on with" in ended.err
+
+
+def test_a_signal_while_waiting_leaves_the_jobs(tmp_path, capsys, monkeypatch):
+    cluster = FakeSlurm(tmp_path / "bin", monkeypatch)
+    monkeypatch.setattr(slurm, "wait", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert cli.main(["sweep", *SLURM, "--wait", "--sweep-dir", str(tmp_path / "sweep")]) == 130
+    assert "interrupted by SIGINT; the jobs stay with SLURM; go on with: the same" in capsys.readouterr().err
+    assert cluster.states() == {"1_0": "PENDING", "1_1": "PENDING"}
+
+
+def test_what_slurm_needs(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli.main(["sweep", *SLURM]) == 2
+    assert "launcher slurm needs the command sbatch, which this machine lacks" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert cli.main(["sweep", *SLURM]) == 2
+    assert 'launcher slurm needs the package submitit: pip install "espo_jax[slurm]"' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
