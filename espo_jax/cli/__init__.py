@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from espo_jax.cli.common import UNWRITABLE
+from espo_jax.cli.common import UNWRITABLE, interrupted
 from espo_jax.runs import output
 from espo_jax.runs.signals import finish_first
 
@@ -33,8 +33,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt as error:
             output.say(str(error) or "interrupted")
             return interrupted(getattr(error, "signal", signal.SIGINT))
-
-
-def interrupted(by: signal.Signals) -> int:
-    """Exit code of a command that a signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
-    return 128 + by

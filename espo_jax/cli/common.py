@@ -2,9 +2,12 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 
+from espo_jax.runs import output
 from espo_jax.runs.output import Console
+from espo_jax.runs.signals import Interrupted, Stop
 
 OK, DIFFERENT, BAD_INPUT, NONFINITE, UNWRITABLE, LOST = 0, 1, 2, 3, 4, 5
 
@@ -28,6 +31,37 @@ def refusing() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         raise BadInputError(str(error)) from error
+
+
+def finishing(work: Callable[[], int | None], stop: Stop, go_on: str) -> int:
+    """Call a function that can go on later; a signal or a full disk ends it with a line that says how.
+
+    Args:
+      work: returns the exit code; None stands for OK.
+      stop: from `signals.finish_first`.
+      go_on: how to go on.
+
+    Returns:
+      The exit code.
+
+    Raises:
+      BadInputError: a file is damaged, or something is wrong that only shows when a program is compiled.
+    """
+    try:
+        return work() or OK
+    except Interrupted as error:
+        output.say(f"{error}; what ran until then is saved; go on with: {go_on}")
+        return interrupted(stop.received or signal.SIGINT)
+    except ValueError as error:
+        raise BadInputError(str(error)) from error
+    except OSError as error:
+        output.say(f"{error}; what was written before is whole; go on with: {go_on}")
+        return UNWRITABLE
+
+
+def interrupted(by: signal.Signals) -> int:
+    """Exit code of a command that a signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    return 128 + by
 
 
 def names(text: str) -> list[str]:

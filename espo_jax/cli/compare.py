@@ -5,18 +5,18 @@ import shlex
 import signal
 from typing import Any
 
-from espo_jax.cli import interrupted
-from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, BadInputError, console, refusing
+from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, console, finishing, interrupted, refusing
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results import compare as comparison
 from espo_jax.results import compare_table
 from espo_jax.results.compare import NOT_OF_A_COMPARISON, CompareOptions
-from espo_jax.runs import output
+from espo_jax.runs.output import Console
 from espo_jax.runs.result import FINISHED, NEGATIVE_COST
-from espo_jax.runs.signals import Interrupted, finish_first
+from espo_jax.runs.signals import Stop, finish_first
 from espo_jax.settings import settings_of
+from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.plan import MakeEnv, named_env
 from espo_jax.sweeps.progress import Report
 from espo_jax.sweeps.sweep import Worker
@@ -54,19 +54,18 @@ def compare(options: CompareOptions, settings: dict[str, Any], make_env: MakeEnv
     with finish_first() as stop:
         with refusing():
             folder = comparison.prepare(make_env, settings, options)
-        go_on = f"go on with: the same command and --run-dir {shlex.quote(str(folder.path))}"
-        try:
-            try:
-                Worker(folder, make_env, Report(out, folder.manifest), stop, pack_size=options.pack_size).run()
-            except Interrupted as error:
-                output.say(f"{error}; what ran until then is saved; {go_on}")
-            stop.at_once = False
-            result = comparison.finish(folder, make_env, options.log, stop.received)
-        except ValueError as error:
-            raise BadInputError(str(error)) from error
-        except OSError as error:
-            output.say(f"{error}; what was written before is whole; {go_on}")
-            return UNWRITABLE
+        go_on = f"the same command and --run-dir {shlex.quote(str(folder.path))}"
+        worker = Worker(folder, make_env, Report(out, folder.manifest), stop, pack_size=options.pack_size)
+        code = finishing(worker.run, stop, go_on)
+        stop.at_once = False
+        if code == UNWRITABLE:
+            return code
+        return finishing(lambda: _finish(folder, options, make_env, out, stop), stop, go_on)
+
+
+def _finish(folder: SweepFolder, options: CompareOptions, make_env: MakeEnv, out: Console, stop: Stop) -> int:
+    """Write and print what there is of a comparison; returns the exit code."""
+    result = comparison.finish(folder, make_env, options.log, stop.received)
     if rows := result["rows"]:
         seeds = ", ".join(sorted({f"{row['iterations']} iterations, {row['seeds']} seeds" for row in rows}))
         out.print(compare_table.table(rows, f"{options.task}, {seeds}: mean ± standard error"))

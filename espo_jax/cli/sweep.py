@@ -7,8 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from espo_jax.cli import interrupted
-from espo_jax.cli.common import BAD_INPUT, LOST, NONFINITE, OK, UNWRITABLE, BadInputError, console, refusing
+from espo_jax.cli.common import BAD_INPUT, LOST, NONFINITE, OK, console, finishing, interrupted, refusing
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
@@ -94,17 +93,12 @@ def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any]
 
 def work(folder: SweepFolder, options: SweepOptions, make_env: MakeEnv, stop: Stop) -> int:
     """Run what is not done of a sweep, and say how it stands; returns the exit code."""
-    try:
+
+    def run_all() -> int:
         Worker(folder, make_env, Report(console(), folder.manifest), stop, pack_size=options.pack_size).run()
-    except Interrupted as error:
-        output.say(f"{error}; what ran until then is saved; {_go_on(folder)}")
-        return interrupted(stop.received or signal.SIGINT)
-    except ValueError as error:  # a damaged file, or what only shows when the program is compiled
-        raise BadInputError(str(error)) from error
-    except OSError as error:
-        output.say(f"{error}; what was written before is whole; {_go_on(folder)}")
-        return UNWRITABLE
-    return _summary(folder)
+        return _summary(folder)
+
+    return finishing(run_all, stop, _again(folder))
 
 
 def submit(folder: SweepFolder, options: SweepOptions, make_env: MakeEnv, stop: Stop) -> int:
@@ -123,19 +117,15 @@ def submit(folder: SweepFolder, options: SweepOptions, make_env: MakeEnv, stop: 
                 return OK
             lost = slurm.wait(folder, functools.partial(out.print, soft_wrap=True))
     except Interrupted as error:
-        output.say(f"{error}; the jobs stay with SLURM; {_go_on(folder)}")
+        output.say(f"{error}; the jobs stay with SLURM; go on with: {_again(folder)}")
         return interrupted(stop.received or signal.SIGINT)
     code = _summary(folder)
     if lost:
-        output.say(f"{len(lost)} groups are not done: {', '.join(lost)[:300]}; {_go_on(folder)}")
+        output.say(f"{len(lost)} groups are not done: {', '.join(lost)[:300]}; go on with: {_again(folder)}")
     return code or (LOST if lost else OK)
 
 
 _LAUNCH = {"local": work, "slurm": submit}
-
-
-def _go_on(folder: SweepFolder) -> str:
-    return f"go on with: {_again(folder)}"
 
 
 def _again(folder: SweepFolder) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 import safety_envs
 
 from espo_jax import algorithms, presets
-from espo_jax.cli import interrupted
 from espo_jax.cli.common import (
     BAD_INPUT,
     NONFINITE,
@@ -17,6 +16,7 @@ from espo_jax.cli.common import (
     UNWRITABLE,
     BadInputError,
     console,
+    interrupted,
     refusing,
 )
 from espo_jax.cli.flags import Parser, flags_of, given, parse

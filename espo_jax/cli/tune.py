@@ -2,25 +2,23 @@
 
 import dataclasses
 import shlex
-import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from espo_jax.cli import interrupted
-from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, BadInputError, console, refusing
+from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, console, finishing, refusing
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results.trial import Trial, best_of, best_text
 from espo_jax.results.tune import Tuning
 from espo_jax.results.tune_options import TuneOptions
-from espo_jax.runs import files, output
+from espo_jax.runs import files
 from espo_jax.runs.options import RunOptions
-from espo_jax.runs.signals import Interrupted, finish_first
+from espo_jax.runs.signals import finish_first
 from espo_jax.settings import settings_of
 from espo_jax.sweeps.plan import MakeEnv, named_env
 
-_NOT_OF_A_TUNING = ("log", "run_dir", "seed", "eval_interval")
+_NOT_OF_A_TUNING = ("log", "run_dir", "seed", "eval_interval", "devices")
 
 
 def command(argv: list[str]) -> int:
@@ -59,22 +57,16 @@ def tune(
     with finish_first() as stop:
         with refusing():
             tuning = Tuning.prepare(options, run_options, settings, make_env)
-        go_on = f"go on with: the same command and --tune-dir {shlex.quote(str(tuning.path))}"
-        try:
+
+        def run_all() -> int:
             trials = tuning.run(out, stop)
-        except Interrupted as error:
-            output.say(f"{error}; what ran until then is saved; {go_on}")
-            return interrupted(stop.received or signal.SIGINT)
-        except ValueError as error:  # a damaged file, or what only shows when a program is compiled
-            raise BadInputError(str(error)) from error
-        except OSError as error:
-            output.say(f"{error}; what was written before is whole; {go_on}")
-            return UNWRITABLE
-    out.print(best_text(trials), soft_wrap=True)
-    if best := best_of(trials):
-        out.print(f"train with it: {train_command(run_options, settings, best)}", soft_wrap=True)
-    out.print(f"folder {tuning.path}", soft_wrap=True)
-    return _exit_code(trials)
+            out.print(best_text(trials), soft_wrap=True)
+            if best := best_of(trials):
+                out.print(f"train with it: {train_command(run_options, settings, best)}", soft_wrap=True)
+            out.print(f"folder {tuning.path}", soft_wrap=True)
+            return _exit_code(trials)
+
+        return finishing(run_all, stop, f"the same command and --tune-dir {shlex.quote(str(tuning.path))}")
 
 
 def train_command(run_options: RunOptions, settings: Mapping[str, Any], trial: Trial) -> str:

@@ -2,6 +2,7 @@
 
 import collections
 import importlib
+import os
 import shlex
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jax
 
@@ -48,7 +50,9 @@ def check(options: SweepOptions, backend: str | None, make_env: MakeEnv = named_
     if make_env is not named_env:
         raise ValueError("launcher slurm takes tasks by name only: a job cannot call a function of this process")
     try:
-        importlib.import_module("submitit")
+        with mock.patch.dict(os.environ, {"SUBMITIT_LOG_LEVEL": "NOCONFIG"}):
+            # Its import sets up logging, which closes all handlers there are: absl's closes the standard error.
+            importlib.import_module("submitit")
     except ImportError:
         raise ValueError('launcher slurm needs the package submitit: pip install "espo_jax[slurm]"') from None
     if missing := [name for name in _COMMANDS if shutil.which(name) is None]:

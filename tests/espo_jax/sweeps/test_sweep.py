@@ -1,8 +1,10 @@
 """A sweep from its manifest to its tables, undisturbed and disturbed."""
 
 import json
+import re
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from espo_jax.runs.signals import Interrupted, Stop
 from espo_jax.sweeps import axes, columns, sweep
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.progress import Report
+from espo_jax.sweeps.run import run
 from espo_jax.sweeps.sweep import Worker
+from tests.probe_envs import TINY
 from tests.tiny_runs import Quiet, measured, train
-from tests.tiny_sweeps import lanes, limits, make_env, rows, swept, work
+from tests.tiny_sweeps import LIMITS, lanes, limits, make_env, rows, swept, work
 
 
 class Signal(Stop):
@@ -162,6 +166,31 @@ def test_several_programs_and_numbers_of_constraints(tmp_path):
     table = columns.read(sorted((folder.path / "metrics").iterdir()))
     assert table["episode_cost_2"].null_count == 2
     assert table.num_rows == 4
+
+
+def test_the_docs_read_a_sweep_with_pandas(tmp_path, capsys):
+    """The example of docs/sweeps.md, as it stands but for the folder and the length of the sweep."""
+    found = lanes(*axes.grid(cost_limit=[1.0, 4.0], zeta_negative=[-0.1, 0.0]), seeds=[0, 1])
+    work(SweepFolder.plan(tmp_path / "sweep", found, 8))
+    page = (Path(__file__).parents[3] / "docs" / "sweeps.md").read_text()
+    [example] = [code for code in re.findall("```python\n(.*?)```", page, re.DOTALL) if "pandas" in code]
+    assert len([line for line in example.splitlines() if line and "import" not in line]) <= 5
+    exec(example.replace("runs/sweep", str(tmp_path / "sweep")).replace("> 80", "> 2"))
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].split() == ["episode_reward", "episode_cost"]
+    assert len(printed) == 2 + 4
+
+
+def test_a_whole_sweep_is_one_call(tmp_path):
+    given = {"task": "point", "preset": "none", "algorithm": "trpo", "num_eval_episodes": 2, **TINY}
+    for seeds in ([0], [0, 1]):  # the second call runs what is new
+        folder = run(
+            axes.grid(cost_limit=LIMITS), seeds, tmp_path / "sweep", make_env=make_env, console=Quiet(), **given
+        )
+    assert sorted(rows(folder), key=lambda row: row["lane"]) == sorted(rows(swept()), key=lambda row: row["lane"])
+    with pytest.raises(ValueError, match="axis cost_limit is -1: it must lie in"):
+        run(axes.grid(cost_limit=[-1.0]), [0], tmp_path / "other", make_env=make_env, console=Quiet(), **given)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_group_has_one_process_at_a_time(tmp_path):
