@@ -20,6 +20,7 @@ from espo_jax.runs.colors import BLACK, BLUE, GREY, GROUP_COLORS, LIGHT_GREY, VE
 from espo_jax.runs.curves import PLAIN_TEXT, plain_axes, save
 from espo_jax.runs.output import clean
 from espo_jax.runs.progress import number
+from espo_jax.sweeps import columns
 
 _MAP = "viridis"
 _MARKERS = "osD^vP*X<>"
@@ -30,9 +31,9 @@ Row = Mapping[str, Any]
 def draw(sweep: Sweep, path: str | Path, *, color_by: str | None = None, title: str = "") -> None:
     """Draw a sweep on one page.
 
-    The first row has reward against cost with the limits and the Pareto front of the means over seeds, and the share of
-    samples saved against the share of conflicts. Then each axis has a row with means of reward and cost over all lanes
-    that share its value, with 95 % bootstrap intervals; the last row has the first two axes as a map.
+    The first row has reward against each cost with the limits and the Pareto front of the means over seeds, and the
+    share of samples saved against the share of conflicts. Then each axis has a row with means of reward and costs over
+    all lanes that share its value, with 95 % bootstrap intervals; the last row has the first two axes as a map.
 
     Args:
       sweep: from `read_sweep`.
@@ -50,20 +51,20 @@ def draw(sweep: Sweep, path: str | Path, *, color_by: str | None = None, title: 
         )
     first = color_by or (axes[0] if axes else None)
     has_map = len(axes) > 1
-    rows = 1 + len(axes) + has_map
-    figure = Figure(figsize=(10, 3.6 * rows), layout="constrained")
+    rows, measures = 1 + len(axes) + has_map, _measures(sweep)
+    figure = Figure(figsize=(5 * len(measures), 3.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, 2, squeeze=False)
-    _reward_against_cost(panels[0, 0], sweep, first)
-    _samples_against_conflicts(panels[0, 1], sweep, first)
-    _name_colors(figure, panels[0, 1], sweep, first)
+    panels = figure.subplots(rows, len(measures), squeeze=False)
+    for panel, cost in zip(panels[0], measures[1:], strict=False):
+        _reward_against_cost(panel, sweep, first, cost)
+    _samples_against_conflicts(panels[0, -1], sweep, first)
+    _name_colors(figure, panels[0, -1], sweep, first)
     for row, name in zip(panels[1:], axes, strict=False):
-        _sensitivity(row[0], sweep, name, "reward")
-        _sensitivity(row[1], sweep, name, "cost")
+        for panel, measure in zip(row, measures, strict=True):
+            _sensitivity(panel, sweep, name, measure)
     if has_map:
-        one, other = axes[:2]
-        _heat_map(figure, panels[-1, 0], sweep, one, other, "reward")
-        _heat_map(figure, panels[-1, 1], sweep, one, other, "cost")
+        for panel, measure in zip(panels[-1], measures, strict=True):
+            _heat_map(figure, panel, sweep, axes[0], axes[1], measure)
     plain_axes(list(panels[: rows - has_map].ravel()))
     for panel in panels[: rows - has_map].ravel():
         panel.margins(x=0.06, y=0.08)
@@ -94,22 +95,37 @@ def by_point(sweep: Sweep) -> dict[tuple, list[Row]]:
     return points
 
 
-def _reward_against_cost(panel: Axes, sweep: Sweep, color_by: str | None) -> None:
-    for row in sweep.rows:
-        panel.scatter(_cost(row), row["reward"], s=14, color=_color(sweep, color_by, row), alpha=0.45, linewidth=0)
-    means = [(np.mean([_cost(r) for r in rows]), np.mean([r["reward"] for r in rows]), rows[0])
-             for rows in by_point(sweep).values()]  # fmt: skip
+def _measures(sweep: Sweep) -> list[str]:
+    """Columns of the reward and of each cost of a lane at the end of training."""
+    return ["reward", *columns.names_of("cost", sweep.num_constraints)]
+
+
+def _limits(sweep: Sweep, measure: str) -> list[float]:
+    """The limits on a cost in a sweep; none on the reward."""
+    rows = (row.get(measure.replace("cost", "cost_limit")) for row in sweep.rows if measure != "reward")
+    return sorted({limit for limit in rows if limit is not None})
+
+
+def _label(measure: str) -> str:
+    return measure.replace("_", " ") + " of an episode"
+
+
+def _reward_against_cost(panel: Axes, sweep: Sweep, color_by: str | None, measure: str) -> None:
+    points = [[row for row in rows if row.get(measure) is not None] for rows in by_point(sweep).values()]
+    for row in itertools.chain(*points):
+        panel.scatter(row[measure], row["reward"], s=14, color=_color(sweep, color_by, row), alpha=0.45, linewidth=0)
+    means = [(np.mean([r[measure] for r in rows]), np.mean([r["reward"] for r in rows]), rows[0])
+             for rows in points if rows]  # fmt: skip
     for cost, reward, row in means:
         panel.scatter(cost, reward, s=42, color=_color(sweep, color_by, row), edgecolor=BLACK, linewidth=0.7, zorder=3)
     costs, rewards = (np.array([mean[k] for mean in means]) for k in (0, 1))
     front = pareto_front(rewards, costs)
-    panel.plot(costs[front], rewards[front], color=BLACK, linewidth=1, zorder=2, label="Pareto front of the means")
-    for n, limit in enumerate(sorted({limit for row in sweep.rows for _, limit in sweep.costs(row)[:1]})):
-        panel.axvline(limit, color=GREY, linestyle="--", linewidth=0.8, label=None if n else "limits")
-    panel.set_xlabel("cost of an episode")
+    panel.plot(costs[front], rewards[front], color=BLACK, linewidth=1, zorder=2)
+    for limit in _limits(sweep, measure):
+        panel.axvline(limit, color=GREY, linestyle="--", linewidth=0.8)
+    panel.set_xlabel(f"{_label(measure)} (dashed: limits)")
     panel.set_ylabel("reward of an episode")
-    panel.set_title("Every lane (small), means over seeds (large)", loc="left", fontsize=10)
-    panel.legend(fontsize=8, loc="best", frameon=False)
+    panel.set_title("Lanes (small), means over seeds (large), their Pareto front", loc="left", fontsize=10)
 
 
 def _samples_against_conflicts(panel: Axes, sweep: Sweep, color_by: str | None) -> None:
@@ -128,46 +144,45 @@ def _samples_against_conflicts(panel: Axes, sweep: Sweep, color_by: str | None) 
     panel.set_title("Fewer samples than fixed X", loc="left", fontsize=10)
 
 
-def _sensitivity(panel: Axes, sweep: Sweep, name: str, what: str) -> None:
+def _sensitivity(panel: Axes, sweep: Sweep, name: str, measure: str) -> None:
     """Means over all lanes with a value of an axis, and their intervals."""
     values = sweep.axes[name]
-    places = _places(panel, values)
-    groups = [[_value(row, what) for row in sweep.rows if row.get(name) == value] for value in values]
+    of_values = [[row[measure] for row in _with(sweep, measure) if row.get(name) == value] for value in values]
+    found = [(place, group) for place, group in zip(_places(panel, values), of_values, strict=True) if group]
+    places, groups = [place for place, _ in found], [group for _, group in found]
     means = np.array([np.mean(group) for group in groups])
     low, high = np.array([bootstrap_interval(np.array(group)) for group in groups]).T
     for place, group in zip(places, groups, strict=True):
         panel.scatter([place] * len(group), group, s=8, color=LIGHT_GREY, alpha=0.5, linewidth=0)
-    color = BLUE if what == "reward" else VERMILLION
+    color = BLUE if measure == "reward" else VERMILLION
     panel.errorbar(places, means, [means - low, high - means], color=color, marker="o", capsize=3, linewidth=1.3)
-    if what == "cost":
-        for limit in sorted({limit for row in sweep.rows for _, limit in sweep.costs(row)[:1]}):
-            panel.axhline(limit, color=GREY, linestyle="--", linewidth=0.8)
+    for limit in _limits(sweep, measure):
+        panel.axhline(limit, color=GREY, linestyle="--", linewidth=0.8)
     panel.set_xlabel(name)
-    panel.set_ylabel(f"{what} of an episode")
+    panel.set_ylabel(_label(measure))
 
 
-def _heat_map(figure: Figure, panel: Axes, sweep: Sweep, one: str, other: str, what: str) -> None:
+def _heat_map(figure: Figure, panel: Axes, sweep: Sweep, one: str, other: str, measure: str) -> None:
     """Means over all lanes with the same values of two axes."""
-    columns, rows = sweep.axes[one], sweep.axes[other]
-    grid = np.full((len(rows), len(columns)), np.nan)
-    for (y, row_value), (x, column_value) in itertools.product(enumerate(rows), enumerate(columns)):
-        cell = [_value(r, what) for r in sweep.rows if r.get(one) == column_value and r.get(other) == row_value]
+    across, up = sweep.axes[one], sweep.axes[other]
+    grid = np.full((len(up), len(across)), np.nan)
+    for (y, value_up), (x, value_across) in itertools.product(enumerate(up), enumerate(across)):
+        cell = [r[measure] for r in _with(sweep, measure) if r.get(one) == value_across and r.get(other) == value_up]
         if cell:
             grid[y, x] = np.mean(cell)
-    image = panel.imshow(grid, cmap=_MAP if what == "reward" else "magma_r", aspect="auto", origin="lower")
-    panel.set_xticks(range(len(columns)), [_text(value) for value in columns], rotation=45 if len(columns) > 6 else 0)
-    panel.set_yticks(range(len(rows)), [_text(value) for value in rows])
+    image = panel.imshow(grid, cmap=_MAP if measure == "reward" else "magma_r", aspect="auto", origin="lower")
+    panel.set_xticks(range(len(across)), [_text(value) for value in across], rotation=45 if len(across) > 6 else 0)
+    panel.set_yticks(range(len(up)), [_text(value) for value in up])
     if grid.size <= 150:
         middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
         for (y, x), value in np.ndenumerate(grid):
-            dark = value < middle if what == "reward" else value > middle
+            dark = value < middle if measure == "reward" else value > middle
             if np.isfinite(value):
-                panel.text(
-                    x, y, number(value), ha="center", va="center", fontsize=8, color="white" if dark else "black"
-                )
+                text = number(value) if len(across) <= 8 else f"{value:.3g}"
+                panel.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     panel.set_xlabel(one)
     panel.set_ylabel(other)
-    panel.set_title(f"mean {what}", loc="left", fontsize=10)
+    panel.set_title(f"mean {measure.replace('_', ' ')}", loc="left", fontsize=10)
     figure.colorbar(image, ax=panel)
 
 
@@ -213,13 +228,9 @@ def _places(panel: Axes, values: Sequence[Any]) -> list[float]:
     return [float(place) for place in range(len(values))]
 
 
-def _cost(row: Row) -> float:
-    """The first cost of a lane at the end of training."""
-    return row["cost"] if "cost" in row else row["cost_1"]
-
-
-def _value(row: Row, what: str) -> float:
-    return row["reward"] if what == "reward" else _cost(row)
+def _with(sweep: Sweep, measure: str) -> list[Row]:
+    """The rows that have a measure: lanes of fewer constraints lack some costs."""
+    return [row for row in sweep.rows if row.get(measure) is not None]
 
 
 def _text(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The picture of a sweep, and its best safe lane."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -30,6 +31,29 @@ def made_up(limits=(5.0, 10.0, 20.0), zetas=(-0.5, -0.3), seeds=3):
     rows = [row(limit, zeta, seed) for limit in limits for zeta in zetas for seed in range(seeds)]
     folder = types.SimpleNamespace(manifest=types.SimpleNamespace(num_constraints=1))
     return Sweep(folder, rows, {"cost_limit": sorted(limits), "zeta_negative": sorted(zetas)})
+
+
+def test_every_cost_has_its_panels(monkeypatch):
+    """Two constraints; a lane with one constraint lacks the second cost."""
+    rows = [
+        {**each, "cost_1": each["cost"], "cost_2": 2 * each["cost"], "cost_limit_1": 5.0, "cost_limit_2": 7.0}
+        for each in made_up().rows
+    ]
+    rows[0] |= {"cost_2": None, "cost_limit_2": None}
+    sweep = dataclasses.replace(made_up(), rows=rows)
+    sweep.folder.manifest.num_constraints = 2
+    figures = []
+    monkeypatch.setattr(sweep_plots, "save", lambda figure, path: figures.append(figure))
+    draw(sweep, "sweep.svg")
+    panels = np.array([panel for panel in figures[0].axes if panel.get_xlabel()]).reshape(4, 3)
+    assert [panel.get_xlabel() for panel in panels[0]][:2] == [
+        f"cost {k} of an episode (dashed: limits)" for k in (1, 2)
+    ]
+    labels = ["reward of an episode", "cost 1 of an episode", "cost 2 of an episode"]
+    assert [[panel.get_ylabel() for panel in row] for row in panels[1:3]] == [labels] * 2
+    assert [panel.get_title(loc="left") for panel in panels[3]] == ["mean reward", "mean cost 1", "mean cost 2"]
+    means = panels[1, 2].containers[0].lines[0].get_ydata()
+    assert means[-1] == pytest.approx(np.mean([each["cost_2"] for each in rows if each["cost_limit"] == 20.0]))
 
 
 def test_the_front_has_what_nothing_beats():
