@@ -39,6 +39,8 @@ class Args:
       backend: physics.
       iterations: number of iterations of each lane.
       samples: number of samples of a full iteration, X.
+      warmup: number of iterations without constraints, in which all lanes take full iterations.
+      episodes: number of episodes of an evaluation at the end of a lane.
       packs: pack sizes; 0 stands for single runs.
       singles: number of single runs that are timed, one lane after the other; None stands for all.
       order: sorted, unsorted or both.
@@ -49,18 +51,23 @@ class Args:
     backend: str = "mujoco"
     iterations: int = 100
     samples: int = 4000
+    warmup: int = 40
+    episodes: int = 20
     packs: tuple[int, ...] = (1, 4, 16, 48)
     singles: int | None = None
     order: tuple[str, ...] = ("sorted", "unsorted")
     child: str = ""
 
 
+_PASSED = ("task", "backend", "iterations", "samples", "warmup", "episodes")
 LIMITS, ZETAS, SEEDS = (20.0, 30.0, 40.0, 60.0), (-0.5, -0.3, -0.1), range(4)
 
 
 def lanes(args: Args) -> list:
-    options = RunOptions(task=args.task, backend=args.backend, eval_interval=0)
-    settings = {"num_iterations": args.iterations, "base_sample_size": args.samples}
+    options = RunOptions(task=args.task, backend=args.backend, eval_interval=0, num_eval_episodes=args.episodes)
+    settings = {
+        "num_iterations": args.iterations, "base_sample_size": args.samples, "warmup_iterations": args.warmup,
+    }  # fmt: skip
     return lanes_of(named_env, options, settings, axes.grid(cost_limit=LIMITS, zeta_negative=ZETAS), SEEDS)
 
 
@@ -99,7 +106,7 @@ def waited_for(folder: SweepFolder, pack: int, is_sorted: bool) -> int:
 
 
 def run_child(args: Args, pack: int, order: str, folder: str) -> dict:
-    flags = [f"--{name}={getattr(args, name)}" for name in ("task", "backend", "iterations", "samples")]
+    flags = [f"--{name}={getattr(args, name)}" for name in _PASSED]
     command = [sys.executable, __file__, *flags, f"--child={pack}:{order}:{folder}/{pack}-{order}"]
     begin = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -115,6 +122,7 @@ def single_runs(args: Args, folder: str) -> dict:
     for n, lane in enumerate(chosen):
         values = {**lane.varied, "seed": lane.config.options.seed, "num-iterations": args.iterations}
         values |= {"base-sample-size": args.samples, "eval-interval": 0, "task": args.task, "backend": args.backend}
+        values |= {"warmup-iterations": args.warmup, "num-eval-episodes": args.episodes}
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
         command = [sys.executable, "-m", "espo_jax.cli", "train", *flags, f"--run-dir={folder}/run{n}"]
         subprocess.run(command, check=True, capture_output=True)
