@@ -56,12 +56,17 @@ class Sweep:
         return [(cost, limit) for cost, limit in pairs if cost is not None and limit is not None]
 
     def excess(self, row: Mapping[str, Any]) -> list[float]:
-        """The upper bound of each cost of a lane by RULE minus its limit; empty without fresh episodes."""
+        """The upper bound of each cost of a lane by RULE minus its limit; empty without fresh episodes.
+
+        One episode says nothing of the spread: its bound is infinite.
+        """
         episodes = row.get("eval_episodes") or 0
         deviations = columns.names_of("cost_std", self.num_constraints)
         costs = self.costs(row, "stochastic_cost") if episodes else []
         return [
-            cost + _NORMAL * row[f"stochastic_{deviation}"] / math.sqrt(episodes) - limit
+            cost
+            + (_NORMAL * row[f"stochastic_{deviation}"] / math.sqrt(episodes - 1) if episodes > 1 else math.inf)
+            - limit
             for (cost, limit), deviation in zip(costs, deviations, strict=False)
         ]
 

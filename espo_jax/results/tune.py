@@ -90,8 +90,11 @@ class Tuning:
           OSError: the folder cannot be written to.
         """
         optuna()
-        if run_options.num_eval_episodes == 0:
-            raise ValueError("num_eval_episodes is 0: it must be at least 1, since trials are judged by fresh episodes")
+        if (episodes := run_options.num_eval_episodes) < 2:
+            raise ValueError(
+                f"num_eval_episodes is {episodes}: it must be at least 2, since trials are judged by an interval of "
+                "the cost of fresh episodes"
+            )
         make_env = functools.cache(make_env)
         lanes = TrialLanes(options, dataclasses.replace(run_options, eval_interval=0), settings, make_env)
         path = Path(options.tune_dir) if options.tune_dir else stamped(f"{run_options.task}-tune")

@@ -21,7 +21,7 @@ from espo_jax.sweeps.plan import Lane
 
 MANIFEST, METRICS, LANES, GROUPS = "manifest.json", "metrics", "lanes.parquet", "groups"
 CONFIG, POLICIES, CHECKPOINTS = "config.json", "policies.npz", "checkpoints"
-_WAIT_SECONDS = 60.0  # for another process that writes the manifest or the table of lanes
+_WAIT_SECONDS = 600.0  # for another process that writes the manifest or the table of lanes
 
 
 class SweepFolder:
@@ -131,11 +131,21 @@ class SweepFolder:
         paths = sorted((self.path / METRICS).glob(f"{group.name}-*.parquet"))
         return columns.read(paths, names, **equal) if paths else None
 
-    def write_lanes(self, group: Group, rows: Sequence[dict[str, Any]]) -> None:
-        """Write the rows of a group's lanes, and the table of all lanes: those too that other processes added since."""
+    def write_group_rows(self, group: Group, rows: Sequence[dict[str, Any]]) -> None:
+        """Write the rows of a group's lanes."""
         columns.write(columns.rows_table(rows), self.group_path(group) / LANES)
+
+    def write_lanes(self) -> None:
+        """Write the table of all lanes: those too that other processes added since. For 10,000 it takes seconds."""
         with _locked(self.path / ".lanes.lock", self.path, wait=True):
             columns.write(columns.rows_table(SweepFolder.open(self.path).rows()), self.path / LANES)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the table of all lanes has what was written before; a process may have been killed in between."""
+        table = self.path / LANES
+        parts = [self.path / MANIFEST, *(self.path / GROUPS).glob(f"*/{LANES}")]
+        return table.exists() and all(part.stat().st_mtime_ns <= table.stat().st_mtime_ns for part in parts)
 
     def group_rows(self, group: Group) -> list[dict[str, Any]]:
         """The rows of a group's lanes that were written; none before it began.
@@ -211,7 +221,7 @@ def _locked(path: Path, what: Path, *, wait: bool = False) -> Iterator[BinaryIO]
     Args:
       path: the file, which is made.
       what: what is locked, for the message.
-      wait: whether to wait, up to a minute, until another process is done.
+      wait: whether to wait, up to ten minutes, until another process is done.
     """
     end = time.monotonic() + (_WAIT_SECONDS if wait else 0)
     with path.open("ab") as file:

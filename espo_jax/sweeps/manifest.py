@@ -18,7 +18,7 @@ from espo_jax.settings import settings_of, shown
 from espo_jax.sweeps.plan import Lane, Program, programs_of
 
 FORMAT = 1
-MOST_BYTES = 2**28  # a lane takes some 300 bytes
+MOST_BYTES = 2**30  # a lane takes some 300 bytes, and there are at most a million points
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ import safety_envs
 from espo_jax import algorithms
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.config import Config
+from espo_jax.hyperparams import SETTINGS as HYPERPARAM_SETTINGS
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import NO_PRESET, preset, resolve
 from espo_jax.runs import files
@@ -83,7 +84,7 @@ def lanes_of(
       make_env: (task, backend, reward) -> one instance of the environment; called once for each combination.
       options: options that hold for all lanes.
       settings: flat fields of Config and Hyperparams that hold for all lanes; the rest is the preset's.
-      axes: what varies.
+      axes: what varies, other settings than these.
       seeds: seeds of every point.
 
     Raises:
@@ -91,6 +92,9 @@ def lanes_of(
     """
     if not seeds:
         raise ValueError("seeds is empty: a sweep needs at least one seed")
+    given = {name for name, value in settings.items() if value is not None}
+    if both := [name for axis in axes for name in axis.names if name in given]:
+        raise ValueError(f"{both[0]} is given for all lanes, and is an axis: give only one of both")
     envs: dict[tuple[str, str | None, str | None], Any] = {}
     lanes = []
     for point in combinations(axes):
@@ -105,10 +109,9 @@ def lanes_of(
             flat = {**preset(of_point.preset or NO_PRESET, of_point.task, of_point.algorithm), **flat}
             config, values = resolve(flat, env)
             of_point = dataclasses.replace(of_point, backend=getattr(env, "backend", None))
+            values = {name: _canonical(name, value) for name, value in values.items()}
             for seed in seeds:
-                run_config = RunConfig(
-                    dataclasses.replace(of_point, seed=seed), dataclasses.asdict(config), dict(values)
-                )
+                run_config = RunConfig(dataclasses.replace(of_point, seed=seed), dataclasses.asdict(config), values)
                 lanes.append(Lane(run_config, point, flat.get(_CAPACITY) is not None))
         except (ValueError, TypeError) as error:
             raise ValueError(_named(point, error)) from None
@@ -179,6 +182,17 @@ def keys_of(lanes: Sequence[Lane]) -> jax.Array:
 def seeds_of(lanes: Sequence[Lane]) -> np.ndarray:
     """Seeds: [L]."""
     return np.array([lane.config.options.seed for lane in lanes], np.int32)
+
+
+def _canonical(name: str, value: Any) -> Any:
+    """A value as it is written, so that 25, 25.0 and [25] are one lane."""
+    if isinstance(value, list | tuple | np.ndarray):
+        numbers = tuple(map(float, np.ravel(value)))
+        return numbers[0] if len(numbers) == 1 else numbers
+    if value is None or isinstance(value, bool | np.bool_):
+        return value
+    is_whole = isinstance(HYPERPARAM_SETTINGS[name].default, int) and float(value).is_integer()
+    return int(value) if is_whole else float(value)
 
 
 def _named(varied: Mapping[str, Any], error: Exception) -> str:

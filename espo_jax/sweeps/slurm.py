@@ -59,6 +59,11 @@ def check(options: SweepOptions, backend: str | None, make_env: MakeEnv = named_
         raise ValueError(
             f"launcher slurm needs the command {missing[0]}, which this machine lacks: submit where the cluster has it"
         )
+    if 60 * options.slurm_time <= (least := options.slurm_grace + _REQUEUE_SECONDS):
+        raise ValueError(
+            f"slurm_time is {options.slurm_time} (minutes): it must be more than {least / 60:g}, since a job is "
+            f"signalled {least} seconds before its end (slurm_grace and a minute), and would be requeued at once"
+        )
     if options.slurm_gpus and jax.default_backend() == "cpu":
         varied = {name for axis in options.axes() for name in axis.names}
         missing = [] if backend or "backend" in varied else ["backend"]

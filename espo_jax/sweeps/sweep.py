@@ -131,6 +131,8 @@ class Worker:
           ValueError: a file of the folder is damaged.
           OSError: a file cannot be written.
         """
+        if not self.folder.is_current:
+            self.folder.write_lanes()
         busy: set[str] = set()
         while self._run_free(groups, busy) and jax.process_count() > 1:
             # Processes of jax.distributed end together, and take over what a lost one leaves.
@@ -205,12 +207,14 @@ class Worker:
                 evaluations = run.evaluate()
             except KeyboardInterrupt:
                 self._save(run)
+                self.folder.write_lanes()
                 raise
             self._save(run, evaluations)
+            self.folder.write_lanes()
 
     def _save(self, run: GroupRun, evaluations: Mapping[str, Evaluation] | None = None) -> None:
         """Write everything of a group. Its rows say that it is done only when the rest is on the disk."""
         run.save(wait=evaluations is not None)
         if evaluations is not None:
             run.write_policies()
-        self.folder.write_lanes(run.group, table.rows_of(run, evaluations))
+        self.folder.write_group_rows(run.group, table.rows_of(run, evaluations))

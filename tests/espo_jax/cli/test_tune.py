@@ -69,7 +69,7 @@ def test_a_signal_ends_it_and_the_same_command_goes_on(tmp_path, capsys, monkeyp
         ("--choice num_envs=16,10000000000", "choice num_envs is 10000000000: it must be an integer in"),
         (f"{RANGE} --num-trials 0", "num_trials is 0: it must be an integer in [1, 2^31)"),
         (f"{RANGE} --trials-per-round 0", "trials_per_round is 0: it must be an integer in [1, 2^31)"),
-        (f"{RANGE} --num-eval-episodes 0", "num_eval_episodes is 0: it must be at least 1"),
+        (f"{RANGE} --num-eval-episodes 1", "num_eval_episodes is 1: it must be at least 2"),
         (f"{RANGE} --seeds 3-1", "seeds is '3-1': it must be numbers and ranges"),
         (f"{RANGE} --target-kl 0.01", "target_kl is given for all trials, and tuned: give only one of both"),
         (f"{RANGE} --seed 3", "Unrecognized options: --seed"),
