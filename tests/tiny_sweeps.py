@@ -24,7 +24,9 @@ def make_env(task, backend, reward):
 def lanes(*points, seeds=(0, 1), settings=None, **options):
     """Lanes on PointEnv: every combination of the axes with the seeds."""
     given = {"task": "point", "preset": "none", "algorithm": "trpo", "num_eval_episodes": 2, **options}
-    return lanes_of(make_env, RunOptions(**given), {**TINY, **(settings or {})}, points, seeds)
+    axes_ = {name for axis in points for name in axis.names}
+    tiny = {name: value for name, value in TINY.items() if name not in axes_}
+    return lanes_of(make_env, RunOptions(**given), {**tiny, **(settings or {})}, points, seeds)
 
 
 def limits(*values):

@@ -16,7 +16,7 @@ from tests.tiny_runs import Quiet, folder_of_this_process
 from tests.tiny_sweeps import compile_once, make_env
 
 RUN = RunOptions(task="point", preset="none", algorithm="trpo", num_eval_episodes=2)
-SETTINGS = {**TINY, "cost_limit": 45.0}
+SETTINGS = {**TINY, "cost_limit": 50.0}
 OPTIONS = {"range": ("target_kl=0.001:0.5:log",), "num_trials": 4, "seeds": "0-1", "trials_per_round": 2}
 
 

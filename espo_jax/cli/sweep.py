@@ -20,18 +20,16 @@ from espo_jax.runs.signals import Interrupted, Stop, finish_first
 from espo_jax.sweeps import dry_run, hosts, slurm, sweep, table
 from espo_jax.sweeps.axes import parse_seeds
 from espo_jax.sweeps.folder import SweepFolder
-from espo_jax.sweeps.options import SweepOptions
+from espo_jax.sweeps.options import NOT_OF_A_SWEEP, SweepOptions
 from espo_jax.sweeps.plan import MakeEnv, lanes_of, named_env, programs_of
 from espo_jax.sweeps.progress import Report
 from espo_jax.sweeps.sweep import Worker
-
-_NOT_OF_A_SWEEP = ("log", "run_dir", "seed", "eval_interval", "devices")
 
 
 def command(argv: list[str]) -> int:
     """Parse the flags and run the sweep; returns the exit code."""
     classes = (SweepOptions, RunOptions, Hyperparams, Config)
-    flags = flags_of(*classes, without=_NOT_OF_A_SWEEP)
+    flags = flags_of(*classes, without=NOT_OF_A_SWEEP)
     description = (
         "Train many runs, the lanes of a sweep, as one program for each combination of static settings. A setting that "
         "is given holds for all lanes; every other setting is that of the preset; the defaults shown here do not apply."

@@ -16,15 +16,14 @@ from espo_jax.runs import files
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.signals import finish_first
 from espo_jax.settings import settings_of
+from espo_jax.sweeps.options import NOT_OF_A_SWEEP
 from espo_jax.sweeps.plan import MakeEnv, named_env
-
-_NOT_OF_A_TUNING = ("log", "run_dir", "seed", "eval_interval", "devices")
 
 
 def command(argv: list[str]) -> int:
     """Parse the flags and tune; returns the exit code."""
     classes = (TuneOptions, RunOptions, Hyperparams, Config)
-    flags = flags_of(*classes, without=_NOT_OF_A_TUNING)
+    flags = flags_of(*classes, without=NOT_OF_A_SWEEP)
     description = (
         "Search for the settings with the largest reward among those that keep the cost within its limit, with Optuna. "
         "The same command goes on with --tune-dir, in several processes too. A setting that is given holds for all "
@@ -75,7 +74,7 @@ def train_command(run_options: RunOptions, settings: Mapping[str, Any], trial: T
     changed = {
         field.name: getattr(run_options, field.name)
         for field in dataclasses.fields(RunOptions)
-        if field.name not in _NOT_OF_A_TUNING and getattr(run_options, field.name) != getattr(defaults, field.name)
+        if field.name not in NOT_OF_A_SWEEP and getattr(run_options, field.name) != getattr(defaults, field.name)
     }
     values = {**changed, **settings, **trial.settings}
     values = {"task": run_options.task, **{name: value for name, value in values.items() if value is not None}}

@@ -88,10 +88,16 @@ def _summary(values: np.ndarray) -> dict[str, Any]:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as a Markdown table."""
+    """The rows as a Markdown table, with the evaluation of the last policies, and what the columns are."""
     cells = _cells(rows)
-    lines = [list(cells[0]), ["---"] * len(cells[0]), *[list(row.values()) for row in cells]]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    for cell, row in zip(cells, rows, strict=True):
+        for policy, of in row["evaluation"].items():
+            cell[f"{policy}: reward"] = _text(of["reward"])
+            cell[f"{policy}: cost"] = ", ".join(map(_text, of["cost"]))
+            cell["new episodes"] = f"{of['episodes']:,}"
+    names = list(dict.fromkeys(name for cell in cells for name in cell))
+    lines = [names, ["---"] * len(names), *[[cell.get(name, "") for name in names] for cell in cells]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{explanation(rows)}\n"
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str) -> Group:

@@ -1,29 +1,27 @@
 """A sweep as a picture: reward against cost of all lanes, what each axis does, two axes as a map, samples saved."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from espo_jax.results.statistics import bootstrap_interval
 from espo_jax.results.sweep_read import Sweep
-from espo_jax.runs.colors import BLACK, BLUE, GREY, GROUP_COLORS, LIGHT_GREY, VERMILLION, colors_of
+from espo_jax.results.sweep_scales import MAP, MOST_TICKS, color_of, name_colors, places_of, text_of
+from espo_jax.runs.colors import BLACK, BLUE, GREY, LIGHT_GREY, VERMILLION
 from espo_jax.runs.curves import PLAIN_TEXT, plain_axes, save
 from espo_jax.runs.output import clean
 from espo_jax.runs.progress import number
 from espo_jax.sweeps import columns
 
-_MAP = "viridis"
-_MARKERS = "osD^vP*X<>"
+_MOST_MEANS = 10  # of an axis with many values
+_FEWEST_CELLS = 0.5  # the share of a map that must be there
 Row = Mapping[str, Any]
 
 
@@ -58,7 +56,7 @@ def draw(sweep: Sweep, path: str | Path, *, color_by: str | None = None, title: 
     for panel, cost in zip(panels[0], measures[1:], strict=False):
         _reward_against_cost(panel, sweep, first, cost)
     _samples_against_conflicts(panels[0, -1], sweep, first)
-    _name_colors(figure, panels[0, -1], sweep, first)
+    name_colors(figure, panels[0, -1], sweep, first)
     for row, name in zip(panels[1:], axes, strict=False):
         for panel, measure in zip(row, measures, strict=True):
             _sensitivity(panel, sweep, name, measure)
@@ -101,9 +99,10 @@ def _measures(sweep: Sweep) -> list[str]:
 
 
 def _limits(sweep: Sweep, measure: str) -> list[float]:
-    """The limits on a cost in a sweep; none on the reward."""
+    """The limits on a cost in a sweep, if they are few enough to be drawn; none on the reward."""
     rows = (row.get(measure.replace("cost", "cost_limit")) for row in sweep.rows if measure != "reward")
-    return sorted({limit for limit in rows if limit is not None})
+    limits = sorted({limit for limit in rows if limit is not None})
+    return limits if len(limits) <= MOST_TICKS else []
 
 
 def _label(measure: str) -> str:
@@ -113,11 +112,13 @@ def _label(measure: str) -> str:
 def _reward_against_cost(panel: Axes, sweep: Sweep, color_by: str | None, measure: str) -> None:
     points = [[row for row in rows if row.get(measure) is not None] for rows in by_point(sweep).values()]
     for row in itertools.chain(*points):
-        panel.scatter(row[measure], row["reward"], s=14, color=_color(sweep, color_by, row), alpha=0.45, linewidth=0)
+        panel.scatter(row[measure], row["reward"], s=14, color=color_of(sweep, color_by, row), alpha=0.45, linewidth=0)
     means = [(np.mean([r[measure] for r in rows]), np.mean([r["reward"] for r in rows]), rows[0])
              for rows in points if rows]  # fmt: skip
     for cost, reward, row in means:
-        panel.scatter(cost, reward, s=42, color=_color(sweep, color_by, row), edgecolor=BLACK, linewidth=0.7, zorder=3)
+        panel.scatter(
+            cost, reward, s=42, color=color_of(sweep, color_by, row), edgecolor=BLACK, linewidth=0.7, zorder=3
+        )
     costs, rewards = (np.array([mean[k] for mean in means]) for k in (0, 1))
     front = pareto_front(rewards, costs)
     panel.plot(costs[front], rewards[front], color=BLACK, linewidth=1, zorder=2)
@@ -125,7 +126,7 @@ def _reward_against_cost(panel: Axes, sweep: Sweep, color_by: str | None, measur
         panel.axvline(limit, color=GREY, linestyle="--", linewidth=0.8)
     panel.set_xlabel(f"{_label(measure)} (dashed: limits)")
     panel.set_ylabel("reward of an episode")
-    panel.set_title("Lanes (small), means over seeds (large), their Pareto front", loc="left", fontsize=10)
+    panel.set_title("Lanes, means (large), their Pareto front", loc="left", fontsize=10)
 
 
 def _samples_against_conflicts(panel: Axes, sweep: Sweep, color_by: str | None) -> None:
@@ -135,7 +136,7 @@ def _samples_against_conflicts(panel: Axes, sweep: Sweep, color_by: str | None) 
         known = conflicts is not None
         panel.scatter(
             conflicts if known else 0.0, saved, s=18, alpha=0.8, linewidth=0.8,
-            facecolor=_color(sweep, color_by, row) if known else "none", edgecolor=_color(sweep, color_by, row),
+            facecolor=color_of(sweep, color_by, row) if known else "none", edgecolor=color_of(sweep, color_by, row),
         )  # fmt: skip
     panel.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -147,13 +148,22 @@ def _samples_against_conflicts(panel: Axes, sweep: Sweep, color_by: str | None) 
 def _sensitivity(panel: Axes, sweep: Sweep, name: str, measure: str) -> None:
     """Means over all lanes with a value of an axis, and their intervals."""
     values = sweep.axes[name]
-    of_values = [[row[measure] for row in _with(sweep, measure) if row.get(name) == value] for value in values]
-    found = [(place, group) for place, group in zip(_places(panel, values), of_values, strict=True) if group]
+    place_of = dict(zip(values, places_of(panel, values), strict=True))
+    rows = [row for row in _with(sweep, measure) if row.get(name) is not None]
+    panel.scatter(
+        [place_of[row[name]] for row in rows], [row[measure] for row in rows], s=8, color=LIGHT_GREY, alpha=0.5
+    )
+    # Of many values, such as random ones, neighbours share a mean.
+    shares = np.array_split(np.arange(len(values)), _MOST_MEANS if len(values) > MOST_TICKS else len(values))
+    found = []
+    for share in shares:
+        of_share = {values[i] for i in share}
+        group = [row[measure] for row in rows if row[name] in of_share]
+        if group:
+            found.append((np.mean([place_of[value] for value in of_share]), group))
     places, groups = [place for place, _ in found], [group for _, group in found]
     means = np.array([np.mean(group) for group in groups])
     low, high = np.array([bootstrap_interval(np.array(group)) for group in groups]).T
-    for place, group in zip(places, groups, strict=True):
-        panel.scatter([place] * len(group), group, s=8, color=LIGHT_GREY, alpha=0.5, linewidth=0)
     color = BLUE if measure == "reward" else VERMILLION
     panel.errorbar(places, means, [means - low, high - means], color=color, marker="o", capsize=3, linewidth=1.3)
     for limit in _limits(sweep, measure):
@@ -170,68 +180,54 @@ def _heat_map(figure: Figure, panel: Axes, sweep: Sweep, one: str, other: str, m
         cell = [r[measure] for r in _with(sweep, measure) if r.get(one) == value_across and r.get(other) == value_up]
         if cell:
             grid[y, x] = np.mean(cell)
-    image = panel.imshow(grid, cmap=_MAP if measure == "reward" else "magma_r", aspect="auto", origin="lower")
-    panel.set_xticks(range(len(across)), [_text(value) for value in across], rotation=45 if len(across) > 6 else 0)
-    panel.set_yticks(range(len(up)), [_text(value) for value in up])
-    if grid.size <= 150:
+    if np.isfinite(grid).mean() < _FEWEST_CELLS:
+        _points(figure, panel, sweep, one, other, measure)
+        return
+    image = panel.imshow(grid, cmap=MAP if measure == "reward" else "magma_r", aspect="auto", origin="lower")
+    every, every_up = -(-len(across) // MOST_TICKS), -(-len(up) // MOST_TICKS)
+    labels = [text_of(value) for value in across[::every]]
+    panel.set_xticks(range(0, len(across), every), labels, rotation=45 if len(labels) > 6 else 0)
+    panel.set_yticks(range(0, len(up), every_up), [text_of(value) for value in up[::every_up]])
+    if len(across) <= 12 and len(up) <= 24:
         middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
         for (y, x), value in np.ndenumerate(grid):
             dark = value < middle if measure == "reward" else value > middle
             if np.isfinite(value):
-                text = number(value) if len(across) <= 8 else f"{value:.3g}"
-                panel.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
+                text = number(value) if len(across) <= 8 else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+                panel.text(
+                    x,
+                    y,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=7 if len(across) <= 8 else 6,
+                    color="white" if dark else "black",
+                )
     panel.set_xlabel(one)
     panel.set_ylabel(other)
     panel.set_title(f"mean {measure.replace('_', ' ')}", loc="left", fontsize=10)
     figure.colorbar(image, ax=panel)
 
 
-def _name_colors(figure: Figure, panel: Axes, sweep: Sweep, name: str | None) -> None:
-    """Say which colour is which value: by a scale for many numbers, else by a legend beside the panels."""
-    if name is None:
-        return
-    values = sweep.axes[name]
-    if _is_scale(values):
-        norm = Normalize(min(values), max(values))
-        figure.colorbar(ScalarMappable(norm, _MAP), ax=panel, label=name)
-        return
-    for value in values:
-        panel.scatter([], [], color=_value_color(values, value), s=30, label=_text(value))
-    figure.legend(title=name, handles=panel.get_legend_handles_labels()[0], loc="outside right upper", frameon=False)
-
-
-def _color(sweep: Sweep, name: str | None, row: Row) -> Any:
-    return BLUE if name is None or row.get(name) is None else _value_color(sweep.axes[name], row[name])
-
-
-def _value_color(values: Sequence[Any], value: Any) -> Any:
-    if _is_scale(values):
-        return matplotlib.colormaps[_MAP](Normalize(min(values), max(values))(value))
-    return colors_of(len(values))[values.index(value)]
-
-
-def _is_scale(values: Sequence[Any]) -> bool:
-    """Whether values are so many numbers that a colour scale says more than a legend."""
-    return len(values) > len(GROUP_COLORS) and all(isinstance(value, int | float) for value in values)
-
-
-def _places(panel: Axes, values: Sequence[Any]) -> list[float]:
-    """Where the values of an axis lie: numbers to scale, perhaps a log one; names one after the other."""
-    if all(isinstance(value, int | float) and np.isfinite(value) for value in values):
-        if min(values) > 0 and max(values) / min(values) > 20:
-            panel.set_xscale("log")
-        if len(values) <= 12:
-            panel.set_xticks(list(values), [_text(value) for value in values])
-            panel.minorticks_off()
-        return [float(value) for value in values]
-    panel.set_xticks(range(len(values)), [_text(value) for value in values], rotation=45 if len(values) > 6 else 0)
-    return [float(place) for place in range(len(values))]
+def _points(figure: Figure, panel: Axes, sweep: Sweep, one: str, other: str, measure: str) -> None:
+    """The means of the points of two axes of which most combinations are not there, such as random ones."""
+    x_of, y_of = (
+        dict(zip(sweep.axes[name], places_of(panel, sweep.axes[name], is_vertical=name == other), strict=True))
+        for name in (one, other)
+    )
+    cells: dict[tuple, list[float]] = {}
+    for row in _with(sweep, measure):
+        if row.get(one) is not None and row.get(other) is not None:
+            cells.setdefault((x_of[row[one]], y_of[row[other]]), []).append(row[measure])
+    x, y = np.array(list(cells)).T
+    means = [np.mean(values) for values in cells.values()]
+    shown = panel.scatter(x, y, c=means, cmap=MAP if measure == "reward" else "magma_r", s=45)
+    panel.set_xlabel(one)
+    panel.set_ylabel(other)
+    panel.set_title(f"mean {measure.replace('_', ' ')}", loc="left", fontsize=10)
+    figure.colorbar(shown, ax=panel)
 
 
 def _with(sweep: Sweep, measure: str) -> list[Row]:
     """The rows that have a measure: lanes of fewer constraints lack some costs."""
     return [row for row in sweep.rows if row.get(measure) is not None]
-
-
-def _text(value: Any) -> str:
-    return clean(f"{value:g}" if isinstance(value, float) else str(value))

@@ -1,6 +1,7 @@
 """Several processes at one sweep, perhaps on several machines, that `jax.distributed` introduces to each other."""
 
 import re
+from typing import Any
 
 import jax
 
@@ -36,10 +37,13 @@ def join(text: str) -> None:
     """
     check(text)
     match = _ADDRESS.fullmatch(text)
-    given: tuple = (match["address"], int(match["count"]), int(match["index"])) if match else ()
+    given: dict[str, Any] = {}
+    if match is not None:
+        names = ("coordinator_address", "num_processes", "process_id")
+        given = dict(zip(names, (match["address"], int(match["count"]), int(match["index"])), strict=True))
     jax.config.update("jax_enable_recoverability", True)  # else all are aborted when one is lost
     try:
-        jax.distributed.initialize(*given, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+        jax.distributed.initialize(**given, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"distributed is {shown(text)}: {' '.join(str(error).split())[:300]}") from None
     jax.config.update("jax_default_device", jax.local_devices()[0])  # else it is one of the first process

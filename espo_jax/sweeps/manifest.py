@@ -69,6 +69,8 @@ class Manifest:
         Raises:
           ValueError: none of the lanes is in the manifest, or a budget cannot change.
         """
+        if lanes_per_group < 1:
+            raise ValueError(f"lanes_per_group is {lanes_per_group}: it must be at least 1")
         asked = {lane.id: lane for lane in lanes}
         known = {lane.id for lane in self.lanes}
         if self.groups and not known & set(asked):
@@ -146,10 +148,10 @@ class Manifest:
         wanted = {**vars(asked.config.options), **asked.config.settings()}
         for name, value in wanted.items():
             there = {str(files.strict(settings.get(name))): settings.get(name) for settings in own}
-            if name in asked.config.identity() and str(files.strict(value)) not in there:
+            if name != "seed" and name in asked.config.identity() and str(files.strict(value)) not in there:
                 some = ", ".join(shown(files.strict(other)) for other in list(there.values())[:3])
                 return f"it has another sweep: its {name} is {some}, and {shown(files.strict(value))} is asked for"
-        return "it has another sweep, no lane of which is asked for"
+        return "none of its lanes is asked for: a command that widens a sweep asks for at least one of them too"
 
 
 def _replaced(group: Group, changes: Mapping[str, Any]) -> Group:

@@ -8,6 +8,8 @@ from espo_jax.settings import check_settings, documented, setting, shown
 from espo_jax.sweeps import hosts
 from espo_jax.sweeps.axes import Axis, Range, grid, parse_seeds, parse_values, random, zipped
 
+# Options of a run that a sweep does not have: each lane has its own, or they are for the files of a single run.
+NOT_OF_A_SWEEP = ("log", "run_dir", "seed", "eval_interval", "devices")
 LAUNCHERS = {"local": "this process", "slurm": "jobs of SLURM, one for each group"}
 _FLAG = re.compile(r"[a-z][a-z0-9-]*")
 _OWN_FLAGS = {  # flag of sbatch -> where to say it

@@ -12,6 +12,7 @@ from espo_jax.settings import settings_of
 from espo_jax.sweeps import sweep
 from espo_jax.sweeps.axes import Axis
 from espo_jax.sweeps.folder import SweepFolder
+from espo_jax.sweeps.options import NOT_OF_A_SWEEP, SweepOptions
 from espo_jax.sweeps.plan import MakeEnv, lanes_of, named_env, programs_of
 from espo_jax.sweeps.progress import Report
 
@@ -50,6 +51,11 @@ def run(
       Interrupted: a signal came; what ran until then is saved, and the same call goes on.
       OSError: a file cannot be written.
     """
+    if unknown := [name for name in NOT_OF_A_SWEEP if name in settings]:
+        raise ValueError(
+            f"{unknown[0]} is given: a sweep has no such setting; its lanes have their own seeds and files"
+        )
+    SweepOptions(pack_size=pack_size, lanes_per_group=lanes_per_group)  # which checks them
     options = {name: settings.pop(name) for name in settings_of(RunOptions) if name in settings}
     make_env = functools.cache(make_env)
     with finish_first() as stop:

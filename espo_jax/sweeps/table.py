@@ -60,6 +60,7 @@ def is_done(rows: Sequence[Mapping[str, Any]], group: Group) -> bool:
             return False
         iterations, timesteps = lane.config.hyperparams["num_iterations"], lane.config.options.num_timesteps
         is_short = row["iterations"] < iterations and (timesteps is None or row["env_steps"] < timesteps)
+        is_short |= (row.get("eval_episodes") or 0) < lane.config.options.num_eval_episodes
         if row["status"] == FINISHED and is_short:  # more is asked for than before
             return False
     return True

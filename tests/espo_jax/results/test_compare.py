@@ -58,7 +58,12 @@ def test_rows_are_what_the_seeds_logged(compared):
     assert rows["trpo"]["samples"]["mean"] == 4 * 64
     assert rows["trpo"]["mode_counts"]["reward"]["mean"] == 4
     assert rows["espo"]["samples"]["mean"] < 4 * 64
-    assert (path / "table.md").read_text().count("\n") == 4
+    head, _, *lines = (path / "table.md").read_text().splitlines()
+    assert head.split(" | ")[-5:] == [
+        "stochastic: reward", "stochastic: cost", "new episodes", "deterministic: reward", "deterministic: cost |",
+    ]  # fmt: skip
+    assert [line.split(" | ")[0] for line in lines[:2]] == ["| espo", "| trpo"]
+    assert lines[3].startswith("reward, cost: of an episode, mean of the last 2 iterations")
 
 
 def test_seeds_are_those_of_espo_train(compared, tmp_path):

@@ -33,6 +33,30 @@ def made_up(limits=(5.0, 10.0, 20.0), zetas=(-0.5, -0.3), seeds=3):
     return Sweep(folder, rows, {"cost_limit": sorted(limits), "zeta_negative": sorted(zetas)})
 
 
+@pytest.mark.parametrize("kind", ["many", "random"])
+def test_many_values_stay_readable(kind, tmp_path, monkeypatch):
+    """A colour scale and few ticks; a map of points, and means of neighbours, where values hardly repeat."""
+    rng = np.random.default_rng(0)
+    limits, zetas = np.geomspace(1, 1000, 40), np.linspace(-0.9, -0.1, 20)
+    if kind == "random":
+        points = [(limit, zeta) for limit, zeta in zip(limits, rng.uniform(-0.9, 0, 40), strict=True)]
+    else:
+        points = [(limit, zeta) for limit in limits for zeta in zetas]
+    rows = [row(float(limit), float(zeta), 0) for limit, zeta in points]
+    axes = {name: sorted({each[name] for each in rows}) for name in ("cost_limit", "zeta_negative")}
+    figures = []
+    monkeypatch.setattr(sweep_plots, "save", lambda figure, path: figures.append(figure))
+    draw(dataclasses.replace(made_up(), rows=rows, axes=axes), tmp_path / "sweep.svg")
+    [figure] = figures
+    figure.canvas.draw()
+    panels = [panel for panel in figure.axes if panel.get_xlabel()]
+    assert all(len(panel.get_xticks()) <= 16 and len(panel.get_yticks()) <= 16 for panel in panels)
+    texts = [label.get_text() for panel in panels for label in panel.get_xticklabels()]
+    assert not any("mathdefault" in text for text in texts)
+    assert len(panels[2].containers[0].lines[0].get_xdata()) == 10
+    assert bool(panels[-1].images) == (kind == "many")
+
+
 def test_every_cost_has_its_panels(monkeypatch):
     """Two constraints; a lane with one constraint lacks the second cost."""
     rows = [
@@ -67,15 +91,18 @@ def test_seeds_of_a_point_belong_together():
     assert {len(rows) for rows in points.values()} == {3}
 
 
-@pytest.mark.parametrize(("cost", "deviation", "is_safe"), [(9.0, 2.5, True), (9.0, 2.6, False), (9.99, 0.0, True)])
+@pytest.mark.parametrize(("cost", "deviation", "is_safe"), [(9.0, 2.49, True), (9.0, 2.51, False), (9.99, 0.0, True)])
 def test_safe_is_the_upper_end_of_the_interval_of_fresh_episodes(cost, deviation, is_safe):
-    """9 + 1.96 * 2.55 / 5 = 10."""
+    """9 + 1.96 * 2.5 / sqrt(24) = 10: the deviations are those of the 25 episodes, not an estimate of all."""
     lane = row(10.0, 0.0, 0, stochastic_cost=cost, stochastic_cost_std=deviation)
     assert made_up().is_safe(lane) is is_safe
 
 
 def test_a_lane_that_was_not_evaluated_is_not_safe():
     assert not made_up().is_safe(row(10.0, 0.0, 0, eval_episodes=None))
+    assert not made_up().is_safe(
+        row(10.0, 0.0, 0, stochastic_cost=1.0, eval_episodes=1)
+    )  # nothing is known of the spread
 
 
 def test_the_best_is_safe_and_has_the_highest_reward():

@@ -50,11 +50,11 @@ def test_what_is_told_is_that_of_the_lanes():
     rows = {row["lane"]: row for row in lanes(path)}
     for trial in trials:
         of_trial = [rows[lane] for lane in trial.lanes]
-        bounds = [row["stochastic_cost"] + 1.96 * row["stochastic_cost_std"] / np.sqrt(2) for row in of_trial]
+        bounds = [row["stochastic_cost"] + 1.96 * row["stochastic_cost_std"] for row in of_trial]  # two episodes
         assert trial.outcome.reward == pytest.approx(np.mean([row["stochastic_reward"] for row in of_trial]))
         assert trial.outcome.cost == pytest.approx((np.mean([row["stochastic_cost"] for row in of_trial]),))
-        assert trial.outcome.cost_limit == (45.0,)
-        assert trial.outcome.excess == pytest.approx((max(bounds) - 45,), abs=1e-4)
+        assert trial.outcome.cost_limit == (50.0,)
+        assert trial.outcome.excess == pytest.approx((max(bounds) - 50,), abs=1e-4)
 
 
 def test_an_unsafe_trial_with_a_larger_reward_is_not_the_best():
@@ -218,7 +218,7 @@ def test_a_point_that_the_algorithm_refuses_is_a_failed_trial(tmp_path, monkeypa
         ({"choice": ("discount=0.9,0.99",)}, "its range or choice of discount is not given"),
         ({"seeds": "0-2"}, "its seeds is [0, 1], and [0, 1, 2] is asked for"),
         ({"random_seed": 1}, "its random_seed is 0, and 1 is asked for"),
-        ({"settings": {"cost_limit": 3.0}}, "its cost_limit is 45.0, and 3.0 is asked for"),
+        ({"settings": {"cost_limit": 3.0}}, "its cost_limit is 50.0, and 3.0 is asked for"),
         ({"settings": {"num_iterations": 9}}, "its num_iterations is 4, and 9 is asked for"),
         (
             {"run_options": dataclasses.replace(RUN, algorithm="pcpo")},

@@ -36,6 +36,19 @@ def test_a_lane_is_known_by_what_its_numbers_depend_on():
     assert len({lane.id, *(found[0].id for found in others)}) == 6
 
 
+def test_numbers_that_are_written_otherwise_are_the_same_lane():
+    written = [[25, 50.0], [25.0, 50], [[25.0], (50,)], np.array([25, 50])]
+    assert len({tuple(ids(lanes(*axes.grid(cost_limit=list(values)), seeds=[0]))) for values in written}) == 1
+    [one] = lanes(seeds=[0], settings={"warmup_iterations": 3.0, "anneal_zeta_positive": True})
+    [other] = lanes(seeds=[0], settings={"warmup_iterations": 3, "anneal_zeta_positive": np.bool_(True)})
+    assert one.id == other.id
+
+
+def test_a_setting_is_given_or_an_axis():
+    with pytest.raises(ValueError, match="target_kl is given for all lanes, and is an axis: give only one of both"):
+        lanes(*axes.grid(target_kl=[0.1, 0.2]), settings={"target_kl": 0.3})
+
+
 def test_the_same_lane_is_there_once():
     assert len(lanes(*axes.grid(cost_limit=[1.0, 2.0, 1.0]), seeds=[0, 1])) == 4
 

@@ -111,6 +111,41 @@ def test_a_longer_sweep_goes_on(tmp_path):
     assert rows(direct) == rows(longer)
 
 
+def test_more_episodes_of_evaluation_are_made_up_for(tmp_path):
+    shutil.copytree(swept().path, tmp_path / "sweep")
+    wider = lanes(*axes.grid(cost_limit=[1.0, 4.0]), num_eval_episodes=4)
+    work(SweepFolder.plan(tmp_path / "sweep", wider, 3))
+    after = SweepFolder.open(tmp_path / "sweep").rows()
+    assert {(row["status"], row["iterations"], row["eval_episodes"]) for row in after} == {("finished", 4, 4)}
+    fewer = lanes(*axes.grid(cost_limit=[1.0, 4.0]), num_eval_episodes=0)
+    assert work(SweepFolder.plan(tmp_path / "sweep", fewer, 3)) == []
+    assert SweepFolder.open(tmp_path / "sweep").rows() == after
+
+
+def test_a_crash_before_the_table_of_all_lanes_is_made_up_for(tmp_path):
+    shutil.copytree(swept().path, tmp_path / "sweep")
+    folder = SweepFolder.open(tmp_path / "sweep")
+    (folder.path / "lanes.parquet").unlink()
+    assert work(folder) == []
+    assert columns.read([folder.path / "lanes.parquet"]).to_pylist() == folder.rows()
+    assert folder.is_current
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"pack_size": -1}, "pack_size is -1: it must be an integer"),
+        ({"lanes_per_group": 0}, "lanes_per_group is 0: it must be an integer"),
+        ({"seed": 7}, "seed is given: a sweep has no such setting"),
+        ({"devices": 8}, "devices is given: a sweep has no such setting"),
+    ],
+)
+def test_one_call_refuses_what_is_not_of_a_sweep(bad, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run(axes.grid(cost_limit=[1.0]), [0], tmp_path / "sweep", make_env=make_env, task="point", **bad)
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_a_lane_with_nan_stops_alone_and_is_named(tmp_path):
     found = lanes(*axes.grid(critic_l2=[1e-3, 3e38]), seeds=[0])
     folder = SweepFolder.plan(tmp_path / "sweep", found, lanes_per_group=8)
