@@ -21,7 +21,10 @@ TASK = "--task safety_reacher --backend spring"
 
 def sweep(path, settings=None, **options):
     given = RunOptions(task="point", preset="none", algorithm="trpo", num_eval_episodes=2)
-    return run(SweepOptions(sweep_dir=str(path), **options), given, {**TINY, **(settings or {})}, make_env)
+    of_sweep = SweepOptions(sweep_dir=str(path), **options)
+    axes = {name for axis in of_sweep.axes() for name in axis.names}
+    tiny = {name: value for name, value in TINY.items() if name not in axes}
+    return run(of_sweep, given, {**tiny, **(settings or {})}, make_env)
 
 
 def test_prints_how_it_ended(tmp_path, capsys):
