@@ -17,7 +17,7 @@ class Folder:
 
 def row(seed=0, status="finished", reward=1.0, cost=5.0, cost_std=2.0, **others):
     return {
-        "seed": seed, "status": status, "message": None, "eval_episodes": 4, "cost_limit": 7.0,
+        "seed": seed, "status": status, "message": None, "eval_episodes": 5, "cost_limit": 7.0,
         "stochastic_reward": reward, "stochastic_cost": cost, "stochastic_cost_std": cost_std, **others,
     }  # fmt: skip
 
