@@ -1,14 +1,12 @@
 """Several processes at one sweep, perhaps on several machines, that `jax.distributed` introduces to each other."""
 
 import re
-from typing import Any
 
 import jax
 
 from espo_jax.settings import shown
 
 AUTO = "auto"
-HEARTBEAT_SECONDS = 100  # after which a process that is silent counts as lost
 _ADDRESS = re.compile(r"(?P<address>[\w.\-\[\]:]+:\d{1,5}),(?P<count>\d{1,6}),(?P<index>\d{1,6})")
 
 
@@ -27,7 +25,7 @@ def check(text: str) -> None:
 
 
 def join(text: str) -> None:
-    """Learn which one of several processes this is, once all are there; before anything else of JAX is used.
+    """Join the processes of a sweep; before anything else of JAX is used.
 
     Args:
       text: AUTO on a cluster that JAX knows (SLURM, TPU pods and others), or address:port,count,index.
@@ -37,13 +35,11 @@ def join(text: str) -> None:
     """
     check(text)
     match = _ADDRESS.fullmatch(text)
-    given: dict[str, Any] = {}
-    if match is not None:
-        names = ("coordinator_address", "num_processes", "process_id")
-        given = dict(zip(names, (match["address"], int(match["count"]), int(match["index"])), strict=True))
-    jax.config.update("jax_enable_recoverability", True)  # else all are aborted when one is lost
     try:
-        jax.distributed.initialize(**given, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+        if match is None:
+            jax.distributed.initialize()
+        else:
+            jax.distributed.initialize(match["address"], int(match["count"]), int(match["index"]))
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"distributed is {shown(text)}: {' '.join(str(error).split())[:300]}") from None
     jax.config.update("jax_default_device", jax.local_devices()[0])  # else it is one of the first process

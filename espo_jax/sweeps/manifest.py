@@ -144,13 +144,11 @@ class Manifest:
         Args:
           asked: one of the lanes that are asked for.
         """
-        own = [{**vars(lane.config.options), **lane.config.settings()} for lane in self.lanes]
-        wanted = {**vars(asked.config.options), **asked.config.settings()}
-        for name, value in wanted.items():
-            there = {str(files.strict(settings.get(name))): settings.get(name) for settings in own}
-            if name != "seed" and name in asked.config.identity() and str(files.strict(value)) not in there:
-                some = ", ".join(shown(files.strict(other)) for other in list(there.values())[:3])
-                return f"it has another sweep: its {name} is {some}, and {shown(files.strict(value))} is asked for"
+        for name, value in asked.identity.items():
+            there = {str(lane.identity.get(name)): lane.identity.get(name) for lane in self.lanes}
+            if name != "seed" and str(value) not in there:
+                some = ", ".join(shown(other) for other in list(there.values())[:3])
+                return f"it has another sweep: its {name} is {some}, and {shown(value)} is asked for"
         return "none of its lanes is asked for: a command that widens a sweep asks for at least one of them too"
 
 

@@ -44,12 +44,17 @@ class Lane:
     has_capacity: bool = False
 
     @functools.cached_property
-    def id(self) -> str:
-        """Name of the lane: the hash of what its numbers depend on."""
+    def identity(self) -> dict[str, Any]:
+        """What the numbers of the lane depend on, in strict JSON: equal settings are equal however they are written."""
         identity = self.config.identity()
         if not self.has_capacity:
             del identity[_CAPACITY]
-        return hashlib.sha256(json.dumps(files.strict(identity), sort_keys=True).encode()).hexdigest()[:16]
+        return files.strict({name: _canonical(name, value) for name, value in identity.items()})
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Name of the lane: the hash of its identity."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def title(self) -> str:
@@ -109,9 +114,10 @@ def lanes_of(
             flat = {**preset(of_point.preset or NO_PRESET, of_point.task, of_point.algorithm), **flat}
             config, values = resolve(flat, env)
             of_point = dataclasses.replace(of_point, backend=getattr(env, "backend", None))
-            values = {name: _canonical(name, value) for name, value in values.items()}
             for seed in seeds:
-                run_config = RunConfig(dataclasses.replace(of_point, seed=seed), dataclasses.asdict(config), values)
+                run_config = RunConfig(
+                    dataclasses.replace(of_point, seed=seed), dataclasses.asdict(config), dict(values)
+                )
                 lanes.append(Lane(run_config, point, flat.get(_CAPACITY) is not None))
         except (ValueError, TypeError) as error:
             raise ValueError(_named(point, error)) from None
@@ -185,7 +191,9 @@ def seeds_of(lanes: Sequence[Lane]) -> np.ndarray:
 
 
 def _canonical(name: str, value: Any) -> Any:
-    """A value as it is written, so that 25, 25.0 and [25] are one lane."""
+    """A setting in one form, so that 25, 25.0 and [25] are one lane."""
+    if name not in HYPERPARAM_SETTINGS:
+        return value
     if isinstance(value, list | tuple | np.ndarray):
         numbers = tuple(map(float, np.ravel(value)))
         return numbers[0] if len(numbers) == 1 else numbers

@@ -49,37 +49,6 @@ def test_two_processes_of_jax_distributed_share_a_sweep(tmp_path):
     assert rows(SweepFolder.open(tmp_path / "sweep")) == rows(swept())
 
 
-_LOST = """
-import os, sys, time
-from espo_jax.sweeps import hosts
-hosts.HEARTBEAT_SECONDS = 10
-hosts.join(sys.argv[1])
-import jax
-print(jax.process_index(), jax.process_count(), flush=True)
-if jax.process_index() == int(sys.argv[2]):
-    os.kill(os.getpid(), 9)
-time.sleep(25)
-print(jax.jit(lambda x: x + 1)(1), flush=True)
-"""
-
-
-def test_a_lost_process_takes_no_other_with_it():
-    """Unless it is the first one, which the others are connected to."""
-    with contextlib.closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", _LOST, f"127.0.0.1:{port},2,{index}", "1"],
-            env={**os.environ, "JAX_PLATFORMS": "cpu"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for index in range(2)
-    ]  # fmt: skip
-    ended = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, -9], ended
-    assert ended[0][0].split("\n")[:2] == ["0 2", "2"]
-
-
 def test_processes_begin_at_different_groups(monkeypatch):
     monkeypatch.setattr(hosts.jax, "process_count", lambda: 4)
     begins = []
