@@ -135,7 +135,7 @@ class Worker:
             self.folder.write_lanes()
         busy: set[str] = set()
         while self._run_free(groups, busy) and jax.process_count() > 1:
-            # Processes of jax.distributed end together, and take over what a lost one leaves.
+            # Processes of jax.distributed end together: the first one that ended would end the others.
             self._stop.check()
             time.sleep(_WAIT_SECONDS)
 
