@@ -1,8 +1,9 @@
 """One run over several devices: each has a share of the environments, and sums over samples are sums across devices.
 
-A program of `over_devices` is partitioned by XLA: arrays with an axis of environments are split along it, and every
-result is that of one device to rounding. Two things are said by hand, because XLA would gather whole arrays for them:
-loops in which the devices need nothing of each other (`by_device`), and sums over samples (`sum_by_device`).
+XLA splits a program of `parallel.over_devices`: each array with an axis of environments is split along that axis, and
+every result is that of one device to rounding. Two things are written by hand, because XLA would exchange much more for
+them: the loop of the rollout, in which no device needs another one (`by_device`), and sums over samples
+(`sum_by_device`).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +17,10 @@ _AXIS = "envs"
 
 
 def by_device(fn: Callable[..., Tree], in_axes: Any, out_axes: Any) -> Callable[..., Tree]:
-    """A function of arrays of which each device works on its own environments; on one device the function itself.
+    """The function that each device calls with its own environments. On one device it is the function itself.
 
     Args:
-      fn: the function. What it takes from outside of its arguments is the same on all devices.
+      fn: the function. Values that are not among its arguments are the same on all devices.
       in_axes: for each argument the axis of the environments, as for `jax.vmap`; None for what all devices share.
       out_axes: the axis of the environments in the results; None for what is the same on all devices.
     """
@@ -41,7 +42,7 @@ def sum_by_device(fn: Callable[[Any], Tree], data: Any) -> Tree:
 
 
 def split(tree: Tree) -> Tree:
-    """Arrays that all devices have, such as a minibatch, of whose first axis each device now works on its share."""
+    """Split the first axis of arrays that all devices have, such as a minibatch, so that each works on its share."""
     if not are_several():
         return tree
     return jax.lax.with_sharding_constraint(tree, PartitionSpec(_AXIS))
@@ -76,7 +77,7 @@ def sharding(mesh: Mesh, axis: int | None = None) -> NamedSharding:
 
 
 def are_several() -> bool:
-    """Whether a program is traced that XLA splits between devices; False within `by_device`."""
+    """Whether the program that is traced will be split between devices by XLA; False within `by_device`."""
     mesh = jax.sharding.get_abstract_mesh()
     return _AXIS in mesh.auto_axes
 

@@ -73,8 +73,8 @@ def over_devices(algorithm: Algorithm, devices: Sequence[Any] | int) -> Algorith
 
 
 def collectives(program: jax.stages.Compiled) -> list[tuple[str, str]]:
-    """What devices exchange in a compiled program: the kind of each collective, and where in the program it is.
+    """The collectives of a compiled program, by which devices exchange data: the kind of each one, and its place.
 
-    One within a loop ("while" is in its place) runs in every turn of the loop.
+    A collective whose place contains "while" runs in every turn of that loop.
     """
     return _COLLECTIVE.findall(program.as_text() or "")

@@ -37,7 +37,7 @@ class MLP(nn.Module):
         # Full float32 products: with TF32 or bfloat16 the ratios, KL and Fisher products would disagree.
         settings: Any = {"precision": jax.lax.Precision.HIGHEST, "param_dtype": jnp.result_type(float)}
         leading = x.shape[:-1]
-        if not devices.are_several():  # which would have to gather what they have of a flat axis
+        if not devices.are_several():  # the samples of several devices would be gathered to make one axis of them
             x = x.reshape(-1, x.shape[-1])  # XLA's products of matrices are its fastest on a CPU
         for size in self.hidden_sizes:
             x = ACTIVATIONS[self.activation](nn.Dense(size, **settings)(x))

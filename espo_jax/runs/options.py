@@ -70,7 +70,7 @@ class RunOptions(TrainingOptions):
     )
     devices: int = setting(
         1,
-        "number of devices of this machine that the environments are spread over; num_envs must be a multiple of it",
+        "number of devices of this machine that the environments are spread over; it must divide num_envs",
         changeable=True,
         earlier=1,
     )

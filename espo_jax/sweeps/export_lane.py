@@ -8,6 +8,8 @@ from typing import Any
 import jax
 
 from espo_jax import algorithms
+from espo_jax.algorithms.iteration import Algorithm
+from espo_jax.algorithms.types import TrainState
 from espo_jax.config import Config
 from espo_jax.evaluation import POLICIES, Evaluation
 from espo_jax.hyperparams import Hyperparams
@@ -23,6 +25,7 @@ from espo_jax.runs.surroundings import surroundings
 from espo_jax.sweeps import columns
 from espo_jax.sweeps.folder import CHECKPOINTS, CONFIG, SweepFolder
 from espo_jax.sweeps.group_run import RUNNING, abstract_state, identity_of
+from espo_jax.sweeps.manifest import Group
 from espo_jax.sweeps.plan import Lane, MakeEnv, named_env
 
 
@@ -48,18 +51,9 @@ def export_lane(
       OSError: the folder exists, or cannot be written to.
     """
     group, lane = folder.find(name)
-    path = folder.group_path(group)
-    if not (path / CONFIG).exists():
-        raise ValueError(f"lane {lane.id} has not begun: {folder.path} has nothing of it to export")
-    fields = files.infinities(files.read_json(path / CONFIG))["config"]
     options = lane.config.options
     env = make_env(options.task, options.backend, options.reward)
-    algorithm = algorithms.make(options.algorithm, env, Config(**fields))
-    restored = restore(path / CHECKPOINTS, abstract_state(algorithm, group), identity_of(group))
-    if restored is None:
-        raise ValueError(f"lane {lane.id} has no checkpoint yet: {folder.path} has nothing of it to export")
-    place = group.lanes.index(lane)
-    state = jax.tree.map(lambda x: x[place], restored.state.lanes)
+    algorithm, state = _newest(folder, group, lane, env)
     table = folder.read_metrics(group, lane=lane.id)
     constraints = folder.manifest.num_constraints
     records = columns.records_of(table.sort_by("iteration"), constraints) if table else []
@@ -88,6 +82,24 @@ def export_lane(
     finally:
         directory.close()
     return lane
+
+
+def _newest(folder: SweepFolder, group: Group, lane: Lane, env: Any) -> tuple[Algorithm, TrainState]:
+    """The algorithm of a lane, with the sizes that its group began with, and its state in the newest checkpoint.
+
+    Raises:
+      ValueError: the lane has no checkpoint yet, or a file is damaged.
+    """
+    path = folder.group_path(group)
+    if not (path / CONFIG).exists():
+        raise ValueError(f"lane {lane.id} has not begun: {folder.path} has nothing of it to export")
+    fields = files.infinities(files.read_json(path / CONFIG))["config"]
+    algorithm = algorithms.make(lane.config.options.algorithm, env, Config(**fields))
+    restored = restore(path / CHECKPOINTS, abstract_state(algorithm, group), identity_of(group))
+    if restored is None:
+        raise ValueError(f"lane {lane.id} has no checkpoint yet: {folder.path} has nothing of it to export")
+    place = group.lanes.index(lane)
+    return algorithm, jax.tree.map(lambda x: x[place], restored.state.lanes)
 
 
 def _result(row: dict[str, Any], records: list[dict[str, Any]], config: Config, num_constraints: int) -> dict[str, Any]:

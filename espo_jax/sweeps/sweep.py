@@ -135,7 +135,7 @@ class Worker:
             self.folder.write_lanes()
         busy: set[str] = set()
         while self._run_free(groups, busy) and jax.process_count() > 1:
-            # Processes of jax.distributed end together: the first one that ended would end the others.
+            # At its exit a process of jax.distributed waits for the others for five minutes only, then ends them.
             self._stop.check()
             time.sleep(_WAIT_SECONDS)
 
@@ -170,22 +170,23 @@ class Worker:
         """The compiled program of a group; its sizes are those with which it began, perhaps on another device."""
         path = self.folder.group_path(group) / CONFIG
         config = files.infinities(files.read_json(path))["config"] if path.exists() else None
-        checked = check(group.program, self._make_env, self._pack_size, config, self._room)
+        program = group.lanes[0].program
+        # Groups of a program share a compiled one, so sizes are those of the largest: a last, small group has them too.
+        room = max(self._room, *(len(g.lanes) for g in self.folder.manifest.groups if g.lanes[0].program == program))
+        checked = check(group.program, self._make_env, self._pack_size, config, room)
         if config is None:
             config = dataclasses.asdict(checked.algorithm.config)
             files.write_json(path, {"config": config, **surroundings()})
-        key = f"{group.lanes[0].program} {files.strict(config)}"
+        key = f"{program} {files.strict(config)}"
         found = self._newest[1] if self._newest[0] == key else None
         if found is None or found.size < len(group.lanes) or found.pack_size < checked.pack_size:  # the sweep grew
-            program = group.lanes[0].program
-            sizes = [len(g.lanes) for g in self.folder.manifest.groups if g.lanes[0].program == program]
             self._report.compiling(group)
             self._newest = ("", None)  # its memory is free before the next one is compiled
             self._stop.at_once = True
             self._stop.check()
             found = compile_program(
                 group.program, checked.env, config,
-                size=max(self._room, *sizes), pack_size=checked.pack_size, devices=self._devices, sort=self._sort,
+                size=room, pack_size=checked.pack_size, devices=self._devices, sort=self._sort,
             )  # fmt: skip
             self._stop.at_once = False
             self._newest = (key, found)
