@@ -88,18 +88,20 @@ class NonFiniteError(IterationError):
 
     def __init__(self, iteration: int, quantities: tuple[str, ...], state: TrainState | None, lane: int | None = None):
         """Name the iteration and the quantities."""
-        super().__init__(iteration, f"nan or infinity in {', '.join(quantities)}", state, lane)
+        where = f" in {', '.join(quantities)}" if quantities else ""
+        super().__init__(iteration, f"nan or infinity{where}", state, lane)
         self.quantities = quantities
 
 
 class NegativeCostError(IterationError):
     """The environment reported a cost below 0; training would lead towards more of it."""
 
-    def __init__(self, iteration: int, count: int, state: TrainState | None, lane: int | None = None):
-        """Say what a cost is."""
+    def __init__(self, iteration: int, count: int, state: TrainState | None = None, lane: int | None = None):
+        """Say what a cost is. A count of 0 stands for one that is not known."""
+        some = f"{count:,} costs" if count else "costs"
         super().__init__(
             iteration,
-            f'the environment reported {count:,} costs below 0 in info["cost"]: a cost is at least 0, more of it is '
+            f'the environment reported {some} below 0 in info["cost"]: a cost is at least 0, more of it is '
             "worse, and its sum over an episode is what cost_limit bounds from above; change the sign of costs that "
             "are reported with a minus sign, as Safety-MuJoCo does",
             state,
@@ -123,26 +125,18 @@ def check(metrics: Metrics, state: TrainState | None = None) -> None:
     )
     for lane, (iteration, bits, count) in enumerate(zip(iterations, nonfinite, negative, strict=True)):
         of_lane = lane if np.ndim(metrics.iteration) else None
-        if error := failure(int(iteration), int(bits), int(count), state, of_lane):
-            raise error
+        if bits:
+            raise nonfinite_error(int(iteration), int(bits), state, of_lane)
+        if count:
+            raise NegativeCostError(int(iteration), int(count), state, of_lane)
 
 
-def failure(
-    iteration: int, nonfinite: int, negative_costs: int, state: TrainState | None = None, lane: int | None = None
-) -> IterationError | None:
-    """The error of an iteration that gave numbers that cannot be trained on; None for any other.
-
-    Args:
-      iteration: number of the iteration.
-      nonfinite: its metric, a bit for each of NONFINITE_QUANTITIES.
-      negative_costs: its metric, the number of costs below 0.
-      state: the state after the iteration.
-      lane: index of the run among vmapped runs; None for a single run.
-    """
-    if nonfinite:
-        quantities = tuple(name for i, name in enumerate(NONFINITE_QUANTITIES) if nonfinite >> i & 1)
-        return NonFiniteError(iteration, quantities, state, lane)
-    return NegativeCostError(iteration, negative_costs, state, lane) if negative_costs else None
+def nonfinite_error(
+    iteration: int, nonfinite: int, state: TrainState | None = None, lane: int | None = None
+) -> NonFiniteError:
+    """The error of an iteration, from its metric `nonfinite`: a bit for each of NONFINITE_QUANTITIES."""
+    quantities = tuple(name for i, name in enumerate(NONFINITE_QUANTITIES) if nonfinite >> i & 1)
+    return NonFiniteError(iteration, quantities, state, lane)
 
 
 def start(

@@ -12,7 +12,7 @@ import pyarrow as pa
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.algorithms.metrics import Metrics, fetch
 from espo_jax.evaluation import Evaluation
-from espo_jax.loop import Budget, IterationError, NegativeCostError, failure
+from espo_jax.loop import Budget, IterationError, NegativeCostError, nonfinite_error
 from espo_jax.runs import files
 from espo_jax.runs.checkpoints import Checkpoints, Schedule
 from espo_jax.runs.restore import restore
@@ -24,6 +24,7 @@ from espo_jax.sweeps.plan import keys_of, seeds_of
 from espo_jax.sweeps.program import Compiled, Places
 
 RUNNING = "running"
+_FAILURES = {1: nonfinite_error, 2: NegativeCostError}
 
 
 class GroupState(NamedTuple):
@@ -31,15 +32,15 @@ class GroupState(NamedTuple):
 
     Args:
       lanes: TrainState [n].
-      nonfinite, negative_costs: [n] int32 metrics of the iteration that stopped a lane; 0 for any other lane.
+      failure: [n] int32 why a lane stopped; 0 for any other lane. Its lowest two bits are one of _FAILURES; the bits
+        above them are the metric (nonfinite or negative_costs), which the first version with sweeps left out.
       seconds: [n] float32 wall time of a lane: of each iteration of the group its part by samples.
       iteration: [] int32 number of iterations of the group.
       parts: [] int32 number of files of metrics.
     """
 
     lanes: Any
-    nonfinite: Any
-    negative_costs: Any
+    failure: Any
     seconds: Any
     iteration: Any
     parts: Any
@@ -59,8 +60,14 @@ def identity_of(group: Group) -> dict[str, Any]:
 
 def _beginning(count: int) -> GroupState:
     """The state of a group before its first iteration, without its lanes."""
-    none = np.zeros(count, np.int32)
-    return GroupState((), none, none, np.zeros(count, np.float32), np.int32(0), np.int32(0))
+    return GroupState((), np.zeros(count, np.int32), np.zeros(count, np.float32), np.int32(0), np.int32(0))
+
+
+def _failure_of(metrics: Metrics) -> np.ndarray:
+    """Why each lane stops after an iteration with these metrics, as `GroupState.failure`."""
+    nonfinite, negative = (np.asarray(x, np.int64) for x in (metrics.nonfinite, metrics.negative_costs))
+    negative = np.minimum(negative, 2**28)
+    return np.where(nonfinite != 0, nonfinite << 2 | 1, np.where(negative != 0, negative << 2 | 2, 0))
 
 
 class Turn(NamedTuple):
@@ -129,21 +136,16 @@ class GroupRun:
     def active(self) -> np.ndarray:
         """[n] bool, the lanes whose budget is not used up and that did not fail."""
         used = [self.budget.fraction(int(i), int(s)) for i, s in zip(self.iterations, self.env_steps, strict=True)]
-        return (np.array(used) < 1) & ~self._is_failed
+        return (np.array(used) < 1) & (self._rest.failure == 0)
 
     @property
     def failed(self) -> dict[int, IterationError]:
         """Index of each lane that stopped -> why."""
-        rest = self._rest
-        found = {
-            int(n): failure(int(self.iterations[n]) + 1, int(rest.nonfinite[n]), int(rest.negative_costs[n]))
-            for n in np.flatnonzero(self._is_failed)
-        }
-        return {n: error for n, error in found.items() if error}
-
-    @property
-    def _is_failed(self) -> np.ndarray:
-        return (self._rest.nonfinite != 0) | (self._rest.negative_costs != 0)
+        found = {}
+        for n in np.flatnonzero(self._rest.failure):
+            kind, metric = _FAILURES[self._rest.failure[n] & 3], int(self._rest.failure[n] >> 2)
+            found[int(n)] = kind(int(self.iterations[n]) + 1, metric)
+        return found
 
     @property
     def status(self) -> list[str]:
@@ -169,12 +171,11 @@ class GroupRun:
         seconds = time.perf_counter() - begin
         share = np.where(active, measured.sample_size, 0) / max(1, measured.sample_size[active].sum())
         self._rest = self._rest._replace(
-            nonfinite=np.where(active, measured.nonfinite, self._rest.nonfinite).astype(np.int32),
-            negative_costs=np.where(active, measured.negative_costs, self._rest.negative_costs).astype(np.int32),
+            failure=np.where(active, _failure_of(measured), self._rest.failure).astype(np.int32),
             seconds=self._rest.seconds + (share * seconds).astype(np.float32),
             iteration=self._rest.iteration + np.int32(1),
         )
-        is_whole = active & ~self._is_failed
+        is_whole = active & (self._rest.failure == 0)
         self.iterations = np.where(is_whole, measured.iteration, self.iterations)
         self.env_steps = np.where(is_whole, measured.env_steps, self.env_steps)
         kept = np.flatnonzero(is_whole)

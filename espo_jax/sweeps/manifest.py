@@ -71,8 +71,8 @@ class Manifest:
         """
         if lanes_per_group < 1:
             raise ValueError(f"lanes_per_group is {lanes_per_group}: it must be at least 1")
-        asked = {lane.id: lane for lane in lanes}
-        known = {lane.id for lane in self.lanes}
+        asked = {lane.hash: lane for lane in lanes}
+        known = {lane.hash for lane in self.lanes}
         if self.groups and not known & set(asked):
             raise ValueError(self._foreign(lanes[0]))
         if unknown := next((lane.config.unknown for lane in self.lanes if lane.config.unknown), None):
@@ -84,7 +84,7 @@ class Manifest:
         }
         changes["num_iterations"] = lanes[0].config.hyperparams["num_iterations"]
         groups = [_replaced(group, changes) for group in self.groups]
-        new = [lane for id_, lane in asked.items() if id_ not in known]
+        new = [lane for hash_, lane in asked.items() if hash_ not in known]
         for program in programs_of(new):
             for begin in range(0, len(program.lanes), lanes_per_group):
                 part = dataclasses.replace(program, lanes=program.lanes[begin : begin + lanes_per_group])
@@ -176,9 +176,10 @@ def _read_group(path: Path, content: Mapping[str, Any]) -> Group:
             check_numbers(path, key, value, HYPERPARAM_SETTINGS[key])
         hyperparams = {**common.hyperparams, **lane["hyperparams"]}
         varied = {key: tuple(value) if isinstance(value, list) else value for key, value in lane["varied"].items()}
-        lanes.append(
-            Lane(RunConfig(options, config, hyperparams, common.unknown), varied, bool(content["has_capacity"]))
-        )
+        run_config = RunConfig(options, config, hyperparams, common.unknown)
+        if not isinstance(lane["id"], str) or not lane["id"].isalnum():
+            raise DamagedError(f"{path} is damaged: a lane has the name {shown(lane['id'])}")
+        lanes.append(Lane(run_config, varied, bool(content["has_capacity"]), lane["id"]))
     if not lanes:
         raise DamagedError(f"{path} is damaged: {name} has no lanes")
     return Group(name, Program(tuple(lanes), common.config))

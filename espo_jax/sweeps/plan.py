@@ -37,11 +37,13 @@ class Lane:
       config: its settings, as those of a single run.
       varied: the values of the axes, by name.
       has_capacity: whether max_zeta_positive was given; if not, it is what the lanes of a program need.
+      written_id: name of the lane in the manifest that it was read from; empty for a lane that is asked for.
     """
 
     config: RunConfig
     varied: Mapping[str, Any]
     has_capacity: bool = False
+    written_id: str = ""
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -51,9 +53,14 @@ class Lane:
             del identity[_CAPACITY]
         return files.strict({name: _canonical(name, value) for name, value in identity.items()})
 
-    @functools.cached_property
+    @property
     def id(self) -> str:
-        """Name of the lane: the hash of its identity."""
+        """Name of the lane: the hash of its identity when it was first asked for, perhaps by an earlier version."""
+        return self.written_id or self.hash
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """Hash of its identity, by which two lanes are the same."""
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -121,7 +128,7 @@ def lanes_of(
                 lanes.append(Lane(run_config, point, flat.get(_CAPACITY) is not None))
         except (ValueError, TypeError) as error:
             raise ValueError(_named(point, error)) from None
-    return list({lane.id: lane for lane in lanes}.values())
+    return list({lane.hash: lane for lane in lanes}.values())
 
 
 @dataclasses.dataclass(frozen=True)

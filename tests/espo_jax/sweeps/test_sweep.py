@@ -17,7 +17,7 @@ from espo_jax.sweeps.progress import Report
 from espo_jax.sweeps.run import run
 from espo_jax.sweeps.sweep import Worker
 from tests.probe_envs import TINY
-from tests.tiny_runs import Quiet, measured, train
+from tests.tiny_runs import DATA, Quiet, measured, train
 from tests.tiny_sweeps import LIMITS, lanes, limits, make_env, rows, swept, work
 
 
@@ -167,6 +167,23 @@ def test_a_crash_does_not_lose_why_a_lane_stopped(tmp_path):
     (folder.group_path(folder.manifest.groups[0]) / "lanes.parquet").unlink()
     work(folder)
     assert folder.rows()[1]["message"].startswith("iteration 1: nan or infinity in critic loss")
+
+
+def test_a_sweep_of_an_earlier_version_goes_on(tmp_path):
+    """Its lanes keep their names, which were other hashes, and why a lane stopped was kept without details."""
+    shutil.copytree(DATA / "sweep_1", tmp_path / "sweep")
+    before = SweepFolder.open(tmp_path / "sweep").rows()
+    assert [row["status"] for row in before] == ["finished", "finished", "running", "nonfinite"]
+    asked = lanes(*axes.grid(cost_limit=[1.0, 4.0, 8.0]), seeds=[0]) + lanes(*axes.grid(critic_l2=[3e38]), seeds=[0])
+    folder = SweepFolder.plan(tmp_path / "sweep", asked, 2)
+    assert not {row["lane"] for row in before} & {lane.hash for lane in asked}
+    printed = work(folder)
+    assert {line.split()[0] for line in printed if "| iteration" in line} == {"group-0001"}
+    after = SweepFolder.open(folder.path).rows()
+    assert [row["lane"] for row in after] == [row["lane"] for row in before]
+    assert [(row["status"], row["iterations"]) for row in after] == [("finished", 4)] * 3 + [("nonfinite", 0)]
+    assert after[3]["message"] == "iteration 1: nan or infinity"
+    assert after[2]["stochastic_reward"] is not None
 
 
 def test_a_sweep_of_a_later_version_is_read_but_not_gone_on_with(tmp_path):
