@@ -70,6 +70,7 @@ class Config:
         None,
         "rule for the number of samples of the next iteration",
         choices=sample_size.RULES,
+        own=True,
         none="the algorithm's own",
         alias="--sample-size",
     )

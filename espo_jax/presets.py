@@ -7,10 +7,11 @@ from typing import Any
 
 import safety_envs
 
-from espo_jax import algorithms
+from espo_jax import algorithms, own_code
+from espo_jax.algorithms.types import UpdateRule
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams, fill_defaults
-from espo_jax.settings import choose, settings_of
+from espo_jax.settings import settings_of
 
 
 def _sampling(zeta_positive: float, zeta_negative: float, **slack: float) -> dict[str, Any]:
@@ -132,7 +133,7 @@ NO_PRESET = "none"  # the defaults of Config and Hyperparams
 _CONFIG_FIELDS, _HYPERPARAM_FIELDS = tuple(settings_of(Config)), tuple(settings_of(Hyperparams))
 
 
-def preset(name: str, task: str, algorithm: str = "espo") -> dict[str, Any]:
+def preset(name: str, task: str | None, algorithm: str | UpdateRule = "espo") -> dict[str, Any]:
     """The settings that a preset has for a task and algorithm: flat fields of Config and Hyperparams.
 
     Preset "none" has no settings. Preset "paper" has the paper's settings for its five tasks. For the other tasks it
@@ -140,10 +141,15 @@ def preset(name: str, task: str, algorithm: str = "espo") -> dict[str, Any]:
     slacks are those of HopperVelocity, with its slack of 9 on a limit of 25 in proportion. All algorithms share these
     settings, except for their own columns of Table 7 and for the sample-size rule, which is "fixed" for all but ESPO.
 
+    An environment of the user's own has the settings of the velocity tasks, the zetas of HopperVelocity, its own limit
+    and the default band around it. An algorithm of the user's own has its own sample-size rule, and the first-order
+    settings if it descends on minibatches.
+
     Args:
       name: "paper" or "none".
-      task: one of `safety_envs.task_names()`.
-      algorithm: one of `algorithms.RULES`.
+      task: one of `safety_envs.task_names()`, or module:function of the user's own code; None stands for an environment
+        without a name.
+      algorithm: one of `algorithms.RULES`, or module:RULE of the user's own code; or the rule itself.
 
     Raises:
       ValueError: naming the known presets, tasks or algorithms.
@@ -152,17 +158,28 @@ def preset(name: str, task: str, algorithm: str = "espo") -> dict[str, Any]:
     """
     if name not in (PAPER, NO_PRESET):
         raise ValueError(f"unknown preset {name!r}; known presets: {PAPER}, {NO_PRESET}")
-    choose("algorithm", algorithm, algorithms.RULES)
+    rule = algorithm if isinstance(algorithm, UpdateRule) else algorithms.find(algorithm)
     if name == NO_PRESET:
         return {}
+    is_ours = algorithms.RULES.get(rule.name) is rule
+    own = _ALGORITHMS.get(rule.name, _FIXED) if is_ours else _of_own_algorithm(rule)
+    if task is None or own_code.is_own(task) or safety_envs.is_registered(task):
+        critics = _FIRST_ORDER_CRITICS if rule.first_order else {}
+        found = {**_VELOCITY, **_sampling(0.1, -0.4), **own, **critics}
+        del found["episode_length"]  # the environment's own
+        return found
     limit = safety_envs.describe(task).cost_limit
+    assert isinstance(limit, int | float), task
     family = _VELOCITY if task.endswith("_velocity") else _SAFETY_MUJOCO
     # The slack of HopperVelocity, 9 on a limit of 25, in proportion.
     hopper = _sampling(0.1, -0.4, slack_positive=9 * limit / 25, slack_negative=-9 * limit / 25)
-    own = _ALGORITHMS.get(algorithm, _FIXED)
-    if family is _VELOCITY and "policy_passes" in own:
+    if family is _VELOCITY and rule.first_order:
         own = {**own, **_FIRST_ORDER_CRITICS}
     return {**family, "cost_limit": limit, **_TASKS.get(task, hopper), **own}
+
+
+def _of_own_algorithm(rule: UpdateRule) -> dict[str, Any]:
+    return {**(_FIRST_ORDER if rule.first_order else {}), "sample_size_rule": None}
 
 
 def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -196,6 +213,7 @@ def resolve(settings: Mapping[str, Any], env: Any) -> tuple[Config, dict[str, An
     Raises:
       ValueError: naming the field, its value and what is allowed.
     """
+    safety_envs.require_usable(env)
     config, hyperparams = split({name: value for name, value in settings.items() if value is not None})
     if "cost_limit" not in hyperparams:
         limit = getattr(env, "cost_limit", None)

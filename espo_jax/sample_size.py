@@ -176,7 +176,7 @@ class SampleSizeRule(NamedTuple):
     min_blocks: int = 1
 
 
-RULES = {
+RULES: dict[str, SampleSizeRule] = {
     "fixed": SampleSizeRule(lambda e: fixed(e.base)),
     "gradient_conflict": SampleSizeRule(
         lambda e: gradient_conflict(e.base, e.conflict, e.zeta_positive, e.zeta_negative), needs_band=True

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from espo_jax import own_code
+
 T = TypeVar("T")
 
 MISSING = dataclasses.MISSING
@@ -34,6 +36,7 @@ class Setting:
       range: interval of allowed numbers, such as "[0, 1)"; empty where any number or no number is allowed.
       symbol: symbol in the paper.
       choices: what each allowed name stands for; None where the value is no name.
+      own: whether a name module:attribute of the user's own code is allowed too.
       per_constraint: whether there is a value for each constraint.
       none: what the value None stands for.
       earlier: value with which versions behaved that did not have the setting yet; MISSING for a setting that every
@@ -51,6 +54,7 @@ class Setting:
     range: str = ""
     symbol: str = ""
     choices: Mapping[str, Any] | None = None
+    own: bool = False
     per_constraint: bool = False
     none: str = ""
     earlier: Any = dataclasses.field(default_factory=lambda: MISSING)
@@ -77,7 +81,8 @@ class Setting:
             return
         kind = kinds[0]
         if self.choices is not None:
-            choose(name, value, self.choices)
+            if not (self.own and own_code.is_own(value)):
+                choose(name, value, self.choices)
         elif kind is bool:
             if not isinstance(value, bool | np.bool_):
                 raise ValueError(f"{name} is {shown(value)}: it must be True or False")
@@ -90,6 +95,9 @@ class Setting:
         elif kind == tuple[int, ...]:
             if not isinstance(value, tuple | list) or not all(map(_is_size, value)):
                 raise ValueError(f"{name} is {shown(value)}: it must be a tuple of integers in {INT_RANGE}")
+        elif kind == tuple[str, ...]:
+            if not isinstance(value, tuple | list) or not all(isinstance(part, str) for part in value):
+                raise ValueError(f"{name} is {shown(value)}: it must be a tuple of texts")
         elif kind is str and not (isinstance(value, str) and len(value) <= _MOST_CHARACTERS):
             raise ValueError(f"{name} is {shown(value)}: it must be text of at most {_MOST_CHARACTERS} characters")
 
@@ -135,7 +143,8 @@ def sentence(declared: Setting) -> str:
     if declared.symbol:
         parts.append(f"{declared.symbol} in the paper")
     if declared.choices is not None:
-        parts.append(f"one of {', '.join(declared.choices)}")
+        own = " or module:name of your own code" if declared.own else ""
+        parts.append(f"one of {', '.join(declared.choices)}{own}")
     if declared.range:
         parts.append(f"in {declared.range}")
     if declared.per_constraint:
@@ -153,6 +162,7 @@ def table(cls: type, without: Collection[str] = ()) -> str:
     rows = ["| setting | symbol | default | allowed | what it is |", "| --- | --- | --- | --- | --- |"]
     for name, declared in ((name, each) for name, each in settings_of(cls).items() if name not in without):
         allowed = ", ".join(f"`{choice}`" for choice in declared.choices) if declared.choices else declared.range
+        allowed += ", `module:name`" if declared.own else ""
         default = declared.none if declared.default is None else f"`{_text(declared.default)}`"
         if declared.default is MISSING or declared.default in ("", ()):
             default = "none"

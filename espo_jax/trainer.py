@@ -1,26 +1,36 @@
 """`make` and `train` of every algorithm: `Trainer`, from an update rule."""
 
 import dataclasses
+import inspect
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Unpack
 
 import jax
-import numpy as np
 
+from espo_jax import algorithms, own_code, presets
 from espo_jax.algorithms import iteration
 from espo_jax.algorithms.checks import Rule
 from espo_jax.algorithms.iteration import Algorithm
-from espo_jax.algorithms.types import TrainState, UpdateRule
+from espo_jax.algorithms.types import UpdateRule
 from espo_jax.config import Config
-from espo_jax.evaluation import evaluator
+from espo_jax.environments import named_env, written_options
+from espo_jax.hyperparams import SETTINGS as HYPERPARAM_SETTINGS
 from espo_jax.hyperparams import Hyperparams
-from espo_jax.loop import Budget, Iteration, iterate, start
+from espo_jax.loop import Budget, iterate, start
 from espo_jax.parallel import over_devices
 from espo_jax.presets import resolve
+from espo_jax.reports import Evenly, PolicyParamsFn, ProgressFn
+from espo_jax.runs import train_recorded
+from espo_jax.runs.options import RunOptions
+from espo_jax.settings import settings_of
+from espo_jax.train_settings import ARGUMENTS, TrainSettings
 
-ProgressFn = Callable[[int, dict[str, Any]], None]
-PolicyParamsFn = Callable[[int, Callable[..., Callable], tuple[Any, Any, Any]], None]
+AUTO = "auto"  # the published settings, and a line that says so
+_OPTIONS = tuple(name for name in settings_of(RunOptions) if name not in ARGUMENTS)
+_OF_A_NAME = ("backend", "reward", "env")  # what an environment that is given by its name is made from
 
 
 class TrainResult(NamedTuple):
@@ -61,15 +71,16 @@ class Trainer:
             size; None stands for the rule that the config names.
 
         Raises:
-          ValueError: the environment reports no cost, or has no episode length of its own and config none; or a setting
-            makes no sense for the environment or the algorithm.
+          ValueError: the environment has another interface, reports no cost, or has no episode length of its own and
+            config none; or a setting makes no sense for the environment or the algorithm.
         """
         return iteration.make(env, config or Config(), self.rule, sample_size_rule)
 
     def train(
         self,
-        environment: Any,
+        environment: Any = None,
         *,
+        preset: str = AUTO,
         num_timesteps: int | None = None,
         num_iterations: int | None = None,
         seed: int = 0,
@@ -77,29 +88,41 @@ class Trainer:
         sample_size_rule: Rule | None = None,
         progress_fn: ProgressFn = lambda num_steps, metrics: None,
         policy_params_fn: PolicyParamsFn = lambda num_steps, make_inference_fn, params: None,
-        num_evals: int = 10,
-        num_eval_envs: int = 16,
+        num_evals: int | None = None,
+        num_eval_envs: int | None = None,
         deterministic_eval: bool = True,
-        **settings: Any,
+        run_dir: str | None = None,
+        resume: str | None = None,
+        **settings: Unpack[TrainSettings],
     ) -> TrainResult:
         """Train on an environment, in the manner of Brax's train functions.
 
+        With run_dir or resume it does what `espo train` does: it writes a run directory, on which every command works,
+        and goes on with one. The environment must then be one that can be made again from its name.
+
         Args:
-          environment: as for `make`, with an episode_length and a cost_limit of its own unless settings give them.
+          environment: as for `make`, or the name of one: a task of `safety_envs`, or module:function of your own code.
+            With resume it may be left out.
+          preset: "paper" for the published settings of the task and the algorithm, see `presets.preset`, "none" for
+            the defaults of Config and Hyperparams. "auto" is "paper", and prints which settings these are.
           num_timesteps: stop when this many samples are taken; the last iteration is completed.
-          num_iterations: stop after this many iterations; at least one of the two is needed.
+          num_iterations: stop after this many iterations; without either it is the preset's.
           seed: seed of all randomness.
           devices: number of devices of this machine that the environments are spread over.
           sample_size_rule: as for `make`.
           progress_fn: called with (samples so far, metrics) after every evaluation.
           policy_params_fn: called with (samples so far, make_inference_fn, params) after every evaluation.
-          num_evals: number of evaluations, evenly spread; the first one comes before any training unless it is the
-            only one.
-          num_eval_envs: number of episodes of an evaluation, which run side by side.
+          num_evals: number of evaluations, evenly spread, 10 if not given; the first one comes before any training
+            unless it is the only one. A run directory has eval_interval instead.
+          num_eval_envs: number of episodes of an evaluation, which run side by side, 16 if not given. A run directory
+            has num_eval_episodes instead.
           deterministic_eval: whether evaluations act by the policy's mean instead of sampling.
-          **settings: fields of Config and Hyperparams; cost_limit defaults to the environment's own, and the horizon
-            of the annealing to the largest number of iterations that the budget allows. `presets.preset("paper", task)`
-            has the paper's settings for a task.
+          run_dir: folder that is created for the results.
+          resume: run directory to go on with. The run keeps its settings; those that are given must be the same, unless
+            they say when to stop, to save, to evaluate and where to log.
+          **settings: fields of Config, Hyperparams and, for a run directory, of RunOptions (docs/settings.md). They
+            stand above the preset. cost_limit defaults to the environment's own, and the horizon of the annealing to
+            the largest number of iterations that the budget allows.
 
         Returns:
           TrainResult: make_inference_fn, params, metrics.
@@ -107,86 +130,129 @@ class Trainer:
         Raises:
           ValueError: a setting or the environment is not usable; before any compilation.
           IterationError: nan or infinity (its state then holds the last good parameters), or a negative cost.
+          Interrupted: a signal came while a run directory was written; it goes on with resume.
+          OSError: a run directory cannot be written.
         """
-        budget = Budget.create(num_iterations, num_timesteps)
-        config, values = resolve(settings, environment)
-        values["num_iterations"] = _horizon(budget, config, values)
-        hyperparams = Hyperparams.create(**values, config=config)
-        algorithm = over_devices(self.make(environment, config, sample_size_rule), devices)
-        algorithm.check(hyperparams)
-        train_key, eval_key = jax.random.split(jax.random.key(seed))
-        evaluate = _evaluate_fn(algorithm, environment, num_eval_envs, deterministic_eval)
-        reports = _Reports(algorithm, evaluate, eval_key, num_evals, progress_fn, policy_params_fn)
-        started = start(algorithm, hyperparams, train_key)
-        state = started.state
-        if num_evals > 1:
-            reports.report(state, 0)
-        for finished in iterate(started.step, state, hyperparams, budget):
-            state = finished.state
-            reports.after(finished, budget)
-        return TrainResult(algorithm.make_inference_fn, algorithm.params(state), reports.metrics)
+        told = (progress_fn, policy_params_fn)
+        given = {name: value for name, value in settings.items() if value is not None}
+        options = {name: given.pop(name) for name in _OPTIONS if name in given}
+        if resume is not None:
+            if run_dir is not None:
+                raise ValueError("run_dir is the folder of a new run: it cannot be given with resume")
+            stops = {"num_iterations": num_iterations, "num_timesteps": num_timesteps}
+            changes = {**given, **options, **{name: value for name, value in stops.items() if value is not None}}
+            return TrainResult(*train_recorded.resume(resume, self._name(), environment, changes, *told))
+        env, made_from = _environment(environment, options)
+        flat = {**self._preset(preset, env, made_from), **given}
+        flat["num_iterations"] = _horizon(num_iterations, num_timesteps, flat)
+        if run_dir is not None:
+            if num_evals is not None or num_eval_envs is not None:
+                raise ValueError("num_evals and num_eval_envs: with run_dir give eval_interval and num_eval_episodes")
+            flat["sample_size_rule"] = _rule_name(sample_size_rule) or flat.get("sample_size_rule")
+            chosen = {"seed": seed, "devices": devices, "num_timesteps": num_timesteps, "run_dir": str(run_dir)}
+            chosen |= {"algorithm": self._name(), "preset": presets.PAPER if preset == AUTO else preset}
+            run_options = RunOptions(**{**options, **_recorded(env, made_from), **chosen})
+            return TrainResult(*train_recorded.train(env, flat, run_options, *told))
+        if unused := [name for name in options if name not in _OF_A_NAME]:
+            raise ValueError(f"{unused[0]} is for a run directory: give run_dir too")
+        by_samples = num_timesteps is not None and num_iterations is None
+        budget = Budget.create(None if by_samples else flat["num_iterations"], num_timesteps)
+        config, values = resolve(flat, env)
+        algorithm = over_devices(self.make(env, config, sample_size_rule), devices)
+        num_evals = 10 if num_evals is None else num_evals
+        evenly = Evenly(algorithm, env, num_evals, num_eval_envs or 16, deterministic_eval, *told)
+        return _train(algorithm, Hyperparams.create(**values, config=config), budget, jax.random.key(seed), evenly)
+
+    def _name(self) -> str:
+        """The name by which a run directory finds the algorithm."""
+        if algorithms.RULES.get(self.rule.name) is self.rule:
+            return self.rule.name
+        return own_code.name_of(f"algorithm {self.rule.name!r}", self.rule)
+
+    def _preset(self, name: str, env: Any, made_from: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a preset, but for the limit, which the environment knows."""
+        task = made_from.get("task")
+        flat = presets.preset(presets.PAPER if name == AUTO else name, task, self.rule)
+        if name == AUTO:
+            what = task or f"an environment of your own ({type(env).__name__})"
+            print(f'{self.rule.name}: settings of preset="paper" for {what}', file=sys.stderr)
+        if getattr(env, "cost_limit", None) is not None:
+            flat.pop("cost_limit", None)
+        return flat
 
 
-def _evaluate_fn(algorithm: Algorithm, environment: Any, num_episodes: int, deterministic: bool) -> Callable:
-    """(params, key) -> Evaluation, compiled when it is first called."""
-    return jax.jit(
-        evaluator(
-            environment,
-            algorithm.make_inference_fn,
-            num_episodes=num_episodes,
-            episode_length=algorithm.config.episode_length,
-            action_repeat=algorithm.config.action_repeat,
-            deterministic=deterministic,
+def _train(
+    algorithm: Algorithm, hyperparams: Hyperparams, budget: Budget, key: jax.Array, evaluations: Evenly
+) -> TrainResult:
+    """Train without files."""
+    algorithm.check(hyperparams)
+    train_key, evaluations.key = jax.random.split(key)
+    started = start(algorithm, hyperparams, train_key)
+    state = started.state
+    evaluations.before(state)
+    for finished in iterate(started.step, state, hyperparams, budget):
+        state = finished.state
+        evaluations.after(finished, budget)
+    return TrainResult(algorithm.make_inference_fn, algorithm.params(state), evaluations.metrics)
+
+
+def _environment(environment: Any, options: dict[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """The environment, and the options of a run that make it again; none if nothing is known to."""
+    if environment is None:
+        raise ValueError("environment is not given: there is nothing to train on")
+    if isinstance(environment, str):
+        own_code.allow_named(environment)
+        named = RunOptions(task=environment, **{name: options[name] for name in _OF_A_NAME if name in options})
+        return named_env(*named.environment), {"task": environment, "reward": named.reward, "env": named.env}
+    if wrong := [name for name in _OF_A_NAME if name in options]:
+        raise ValueError(f"{wrong[0]} is for an environment that is given by its name")
+    made_from = vars(environment).get("made_from", {}) if hasattr(environment, "__dict__") else {}
+    return environment, made_from
+
+
+def _recorded(env: Any, made_from: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a run from which the environment can be made again.
+
+    Raises:
+      ValueError: nothing is known that makes it.
+    """
+    if not made_from:
+        raise ValueError(
+            f"run_dir needs an environment that can be made again, and this {type(env).__name__} is an instance: give "
+            "the name of a function that makes it, module:function, or one that safety_envs.register knows"
         )
-    )
+    options = made_from["env"]
+    return {**made_from, "env": options if isinstance(options, tuple) else written_options(options)}
 
 
-def _horizon(budget: Budget, config: Config, values: dict[str, Any]) -> int:
+def _rule_name(rule: Rule | None) -> str | None:
+    """The name by which a run directory finds a sample-size rule."""
+    return rule if rule is None or isinstance(rule, str) else own_code.name_of("sample_size_rule", rule)
+
+
+def _horizon(num_iterations: int | None, num_timesteps: int | None, flat: Mapping[str, Any]) -> int:
     """The largest number of iterations that a budget allows, if all are as small as zeta_negative makes them."""
-    if budget.num_iterations:
-        return budget.num_iterations
-    fewest = config.base_sample_size * (1 + values["zeta_negative"])
-    return max(1, math.ceil((budget.num_timesteps or 0) / max(1.0, fewest)))
+    if num_iterations is not None:
+        return num_iterations
+    if num_timesteps is None:
+        if "num_iterations" not in flat:
+            raise ValueError("nothing says when to stop: give num_iterations or num_timesteps")
+        return flat["num_iterations"]
+    size = flat.get("base_sample_size", Config.base_sample_size)
+    fewest = size * (1 + flat.get("zeta_negative", HYPERPARAM_SETTINGS["zeta_negative"].default))
+    return max(1, math.ceil(num_timesteps / max(1.0, fewest)))
 
 
-@dataclasses.dataclass
-class _Reports:
-    """The metrics of a training, and its evaluations."""
-
-    algorithm: Algorithm
-    evaluate: Callable[..., Any]
-    key: jax.Array
-    num_evals: int
-    progress_fn: ProgressFn
-    policy_params_fn: PolicyParamsFn
-    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
-    evals_done: int = 0
-    walltime: float = 0.0
-
-    def report(self, state: TrainState, env_steps: int) -> None:
-        """Evaluate, and call the user's functions."""
-        params = self.algorithm.params(state)
-        evaluation = jax.device_get(self.evaluate(params, jax.random.fold_in(self.key, self.evals_done)))
-        for name in ("reward", "cost", "length"):
-            self.metrics[f"eval/episode_{name}"] = _plain(getattr(evaluation, name))
-            self.metrics[f"eval/episode_{name}_std"] = _plain(getattr(evaluation, f"{name}_std"))
-        self.progress_fn(env_steps, dict(self.metrics))
-        self.policy_params_fn(env_steps, self.algorithm.make_inference_fn, params)
-        self.evals_done += 1
-
-    def after(self, finished: Iteration, budget: Budget) -> None:
-        """Take in the metrics of an iteration, and report if an evaluation is due."""
-        self.walltime += finished.seconds
-        latest = {name: _plain(value) for name, value in finished.metrics._asdict().items()}
-        latest |= {"sps": latest["sample_size"] / finished.seconds, "walltime": self.walltime}
-        self.metrics |= {f"training/{name}": value for name, value in latest.items()}
-        fraction = budget.fraction(latest["iteration"], latest["env_steps"])
-        due = self.num_evals > 1 and fraction * (self.num_evals - 1) >= self.evals_done
-        if due or (fraction == 1 and self.num_evals == 1):
-            self.report(finished.state, latest["env_steps"])
+def _named_arguments() -> inspect.Signature:
+    """The signature of `train` with every setting by its name, for help() and for notebooks."""
+    signature = inspect.signature(Trainer.train)
+    kinds = typing.get_type_hints(TrainSettings)
+    further = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in kinds.items()
+    ]
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    return signature.replace(parameters=[*own, *further])
 
 
-def _plain(value: Any) -> Any:
-    """A host array as a Python number if it has one element, else as it is."""
-    array = np.asarray(value)
-    return array.item() if array.size == 1 else array
+Trainer.train.__signature__ = _named_arguments()  # type: ignore[attr-defined]

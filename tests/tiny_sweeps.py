@@ -16,8 +16,8 @@ from tests.tiny_runs import Quiet, folder_of_this_process
 LIMITS = (1.0, 4.0)
 
 
-def make_env(task, backend, reward):
-    del backend, reward
+def make_env(task, backend, reward, env):
+    del backend, reward, env
     return PointEnv(num_constraints=2 if task == "two" else None)
 
 

@@ -12,10 +12,12 @@ from safety_envs import (
 )
 from safety_envs.auto_reset import AutoResetWrapper
 from safety_envs.base import SafetyEnv
+from safety_envs.episode import EpisodeWrapper
 from safety_envs.physics import BACKENDS
-from safety_envs.registry import describe, make, task_names
+from safety_envs.registry import describe, is_registered, make, make_by, register, task_names
 from safety_envs.task import Readings, Task
-from safety_envs.wrappers import EpisodeWrapper, SafetyWrapper, vectorize, wrap
+from safety_envs.usable import require_usable
+from safety_envs.wrappers import SafetyWrapper, vectorize, wrap
 
 __all__ = [
     "BACKENDS",
@@ -27,8 +29,12 @@ __all__ = [
     "Task",
     "describe",
     "gymnasium",
+    "is_registered",
     "make",
+    "make_by",
     "playground",
+    "register",
+    "require_usable",
     "task_names",
     "vectorize",
     "wrap",

@@ -1,13 +1,15 @@
 """The environment that runs a task on a physics: a Brax `Env` whose steps report a cost."""
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from brax.envs.base import Env, State
 
 from safety_envs.physics import BACKENDS, load_physics
-from safety_envs.task import REWARDS, Task
+from safety_envs.task import REWARDS, Task, noisy_start
 
 
 class SafetyEnv(Env):
@@ -19,9 +21,12 @@ class SafetyEnv(Env):
       task: the description.
       physics: the `Physics`.
       sys: what domain randomisation may change, given to the physics at every call.
-      cost_limit: published limit b on an episode's summed cost.
+      cost_limit: published limit b on an episode's summed cost; one for each constraint.
       episode_length: published episode length in control steps.
+      made_from: task, reward and options (env) from which `make` makes it again; absent if it was made otherwise.
     """
+
+    made_from: Mapping[str, Any]
 
     def __init__(self, task: Task, backend: str | None = None, reward: str = "task"):
         """Loads the model for one physics.
@@ -37,13 +42,16 @@ class SafetyEnv(Env):
         """
         if reward not in REWARDS:
             raise ValueError(f"unknown reward {reward!r}; known rewards: {', '.join(REWARDS)}")
+        reward_fn = task.reward if reward == "task" else task.step_reward
+        if reward_fn is None:
+            raise ValueError(f"reward is {reward!r}: {task.name} has one reward only")
         self.task = task
         self._backend = default_backend(task) if backend is None else backend
         self.physics = load_physics(task, self._backend)
         self.sys = self.physics.system
         self.cost_limit = task.cost_limit
         self.episode_length = task.episode_length
-        self._reward_fn = task.reward if reward == "task" else task.step_reward
+        self._reward_fn = reward_fn
 
     @functools.cached_property
     def observation_size(self) -> int:
@@ -67,7 +75,8 @@ class SafetyEnv(Env):
 
     def reset(self, key: jax.Array) -> State:
         """A random initial state, with no cost yet."""
-        q, qd = self.task.initial(key, self.physics.q0, self.physics.nv)
+        initial = self.task.initial or noisy_start(0.01, 0.0)
+        q, qd = initial(key, self.physics.q0, self.physics.nv)
         physics_state = self.physics.init(self.sys, q, qd)
         readings = physics_state.readings
         action = jax.ShapeDtypeStruct((self.action_size,), jnp.float32)

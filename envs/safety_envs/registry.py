@@ -1,11 +1,13 @@
-"""The tasks by name, here and in Brax's own registry."""
+"""The tasks by name, here and in Brax's own registry, and those that users register."""
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import brax.envs
+from brax.envs.base import Env
 
 from safety_envs.base import SafetyEnv
 from safety_envs.task import Task
@@ -32,16 +34,42 @@ TASKS: Mapping[str, Callable[..., Task]] = MappingProxyType(
 )
 
 
+_registered: dict[str, Callable[..., Env | Task]] = {}
+
+
+def register(name: str, factory: Callable[..., Env | Task]) -> None:
+    """Make an environment of your own known by a name, to `make` and to all that takes the name of a task.
+
+    Args:
+      name: a name that no other task has; registering the same name again replaces the factory.
+      factory: returns a Brax environment, not vectorised, or a `Task`. It is called with those of `backend`, `reward`
+        and the task's own options that are given; a factory without `backend` has one physics.
+
+    Raises:
+      ValueError: the name is one of this library's tasks, or no name.
+    """
+    if name in TASKS:
+        raise ValueError(f"name is {name!r}: it is a task of safety_envs; register another name")
+    if not name or not name.isprintable() or ":" in name:
+        raise ValueError(f"name is {name!r}: it must be printable text without a colon")
+    _registered[name] = factory
+
+
 def task_names() -> tuple[str, ...]:
     """Names that `make` knows, sorted."""
-    return tuple(sorted(TASKS))
+    return tuple(sorted({*TASKS, *_registered}))
+
+
+def is_registered(name: str) -> bool:
+    """Whether a name was given to `register`."""
+    return name in _registered
 
 
 def describe(name: str, **options) -> Task:
-    """One task's description.
+    """The description of one task of this library.
 
     Args:
-      name: one of `task_names()`.
+      name: a key of TASKS.
       **options: the task's own, such as `goal_velocity` of safety_halfcheetah.
 
     Raises:
@@ -49,16 +77,11 @@ def describe(name: str, **options) -> Task:
     """
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}; known tasks: {', '.join(task_names())}")
-    known = tuple(inspect.signature(TASKS[name]).parameters)
-    for option in options:
-        if option not in known:
-            raise ValueError(
-                f"{name} has no option {option!r}; its options: {', '.join(('backend', 'reward', *known))}"
-            )
+    _check_options(name, TASKS[name], options, ("backend", "reward"))
     return TASKS[name](**options)
 
 
-def make(name: str, backend: str | None = None, reward: str = "task", **options) -> SafetyEnv:
+def make(name: str, backend: str | None = None, reward: str = "task", **options) -> Env:
     """One task, not vectorised; `wrap` makes it ready for training.
 
     Args:
@@ -70,13 +93,62 @@ def make(name: str, backend: str | None = None, reward: str = "task", **options)
       **options: the task's own, such as `goal_velocity` of safety_halfcheetah.
 
     Returns:
-      A Brax environment whose states carry `info["cost"]`.
+      A Brax environment whose states carry `info["cost"]`; a `SafetyEnv` for the tasks of this library.
 
     Raises:
       ValueError: unknown task, option, backend or reward, or a backend that cannot run the task; the message
         names the known ones.
     """
-    return SafetyEnv(describe(name, **options), backend, reward)
+    if name in _registered:
+        return make_by(_registered[name], name, backend, reward, options)
+    env = SafetyEnv(describe(name, **options), backend, reward)
+    env.made_from = {"task": name, "reward": reward, "env": options}
+    return env
+
+
+def make_by(
+    factory: Callable[..., Env | Task], name: str, backend: str | None, reward: str, options: Mapping[str, Any]
+) -> Env:
+    """The environment of a factory of the user's own, see `register`.
+
+    Args:
+      factory: makes the environment or its `Task`.
+      name: what it is called, for messages.
+      backend: the physics; None leaves it to the factory.
+      reward: "task" unless the factory takes another one.
+      options: its own options.
+
+    Raises:
+      ValueError: the factory lacks an option, a physics or a reward that is given, or returns no environment.
+    """
+    known = inspect.signature(factory).parameters
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in known.values())
+    if not takes_all:
+        _check_options(name, factory, options)
+    given = dict(options)
+    if backend is not None and (takes_all or "backend" in known):
+        given["backend"] = backend
+    if takes_all or "reward" in known:
+        given["reward"] = reward
+    made = factory(**given)
+    if isinstance(made, Task):
+        made = SafetyEnv(made, backend, reward)
+    if not (hasattr(made, "reset") and hasattr(made, "step")):
+        raise ValueError(f"{name} makes a {type(made).__name__}: it must be a Brax environment or a safety_envs.Task")
+    if backend is not None and backend != (own := getattr(made, "backend", None)):
+        raise ValueError(f"backend is {backend!r}: {name} has {own!r} and takes no other")
+    if reward != "task" and "reward" not in given and not isinstance(made, SafetyEnv):
+        raise ValueError(f"reward is {reward!r}: {name} has one reward only")
+    made.made_from = {"task": name, "reward": reward, "env": dict(options)}
+    return made
+
+
+def _check_options(name: str, factory: Callable, options: Mapping[str, Any], further: tuple[str, ...] = ()) -> None:
+    known = tuple(inspect.signature(factory).parameters)
+    for option in options:
+        if option not in known:
+            options_ = ", ".join(dict.fromkeys((*further, *known)))
+            raise ValueError(f"{name} has no option {option!r}; its options: {options_ or 'none'}")
 
 
 for _name in TASKS:

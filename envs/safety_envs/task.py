@@ -46,10 +46,10 @@ StepFn = Callable[[Readings, jax.Array, Readings], jax.Array]  # before the step
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BraxModel:
-    """How a task's model is run by one of Brax's pipelines.
+    """How a task's model is run by Brax's pipelines.
 
     Attributes:
-      file: name among the assets of the installed Brax.
+      file: name among the assets of the installed Brax, or the path of a file of the user's own.
       q_offset: joint number -> what to add to Brax's q for Gymnasium's, where the models' zeros differ.
       changes: backend -> (frame skip, changes of the system as for Brax's `tree_replace`);
         the others run with the task's frame skip and no changes.
@@ -69,13 +69,16 @@ class Task:
 
     Attributes:
       name: what `safety_envs.make` calls it.
-      model: file among the assets of the installed Gymnasium, used by the `mujoco` backend.
+      model: file among the assets of the installed Gymnasium, or the path of a MuJoCo XML of the user's own, used by
+        the `mujoco` backend.
       frame_skip: physics steps per control step of that model.
-      brax: the model for Brax's pipelines.
-      initial: (key, q0 [nq], nv) -> random initial (q [nq], qd [nv]); q0 is the model's reference position.
+      brax: the model for Brax's pipelines; None: the same file.
+      initial: (key, q0 [nq], nv) -> random initial (q [nq], qd [nv]); q0 is the model's reference position. Without
+        one, uniform noise of 0.01 around it, at rest.
       observe: readings -> observation [O], as in Gymnasium v4.
       reward: (before, action, after) -> what the published agents train on (`reward="task"`).
-      step_reward: the same, with the healthy and control terms of Gymnasium's step (`reward="step"`).
+      step_reward: the same, with the healthy and control terms of Gymnasium's step (`reward="step"`); None: there is
+        no other reward.
       cost: the same, the step's cost >= 0, a scalar or [K].
       cost_formula: the cost in words or letters, for tables.
       healthy: readings -> bool, False ends the episode; None: no episode terminates.
@@ -83,7 +86,8 @@ class Task:
         "center_of_mass" (horizontal, D = 2).
       bodies: names of the bodies whose positions are read.
       fields: other optional fields of `Readings` that are read.
-      cost_limit: published limit on an episode's summed cost, or this project's where none is published.
+      cost_limit: published limit on an episode's summed cost, or this project's where none is published; one for each
+        constraint.
       episode_length: published episode length in control steps.
       refused: backend -> why it cannot run this task.
     """
@@ -91,20 +95,25 @@ class Task:
     name: str
     model: str
     frame_skip: int
-    brax: BraxModel
-    initial: Callable[[jax.Array, jax.Array, int], tuple[jax.Array, jax.Array]]
     observe: ReadingsFn
     reward: StepFn
-    step_reward: StepFn
     cost: StepFn
-    cost_formula: str
-    cost_limit: float
+    cost_limit: float | tuple[float, ...]
+    brax: BraxModel | None = None
+    initial: Callable[[jax.Array, jax.Array, int], tuple[jax.Array, jax.Array]] | None = None
+    step_reward: StepFn | None = None
+    cost_formula: str = ""
     healthy: ReadingsFn | None = None
     point: str = "x"
     bodies: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     episode_length: int = 1000
     refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def brax_model(self) -> BraxModel:
+        """The model for Brax's pipelines."""
+        return self.brax or BraxModel(file=self.model)
 
 
 def sum_of_squares(x: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from espo_jax import sample_size
+from espo_jax import own_code, sample_size
 from espo_jax.algorithms.types import UpdateRule
 from espo_jax.config import CPU_BLOCK_SIZE, Config
 from espo_jax.hyperparams import Hyperparams
@@ -19,7 +19,8 @@ from espo_jax.settings import choose
 # rules that compare them, and the time steps of a chunk of the rollout.
 _BLOCK_BYTES, _MINIBATCHES, _MOST_MINIBATCHES, _COMPARED_BLOCKS, _LONGEST_CHUNK = 2**30, 32, 20_000, 10, 16
 
-# A rule for the sample size: a name, a function from the evidence of an iteration to a size, or a SampleSizeRule.
+# A rule for the sample size: a name (perhaps module:name of the user's own code), a function from the evidence of an
+# iteration to a size, or a SampleSizeRule.
 Rule = SampleSizeRule | Callable[[Evidence], jax.Array] | str
 
 
@@ -37,17 +38,20 @@ def settle(
             "several objectives are combined; espo and pcrpo have"
         )
     if sample_size_rule is not None and not isinstance(sample_size_rule, str):
-        rule = sample_size_rule if isinstance(sample_size_rule, SampleSizeRule) else SampleSizeRule(sample_size_rule)
-        if not callable(rule.size):
-            raise ValueError(
-                f"sample_size_rule is {rule.size!r}: it must be a name or a function from Evidence to a size"
-            )
-        config = dataclasses.replace(config, sample_size_rule=None)
+        return dataclasses.replace(config, sample_size_rule=None), _sample_size_rule(sample_size_rule)
+    name = sample_size_rule or config.sample_size_rule or update_rule.sample_size_rule
+    if own_code.is_own(name):
+        rule = _sample_size_rule(own_code.find("sample_size_rule", name))
     else:
-        name = sample_size_rule or config.sample_size_rule or update_rule.sample_size_rule
         rule = choose("sample_size_rule", name, sample_size.RULES)
-        config = dataclasses.replace(config, sample_size_rule=name)
-    return config, rule
+    return dataclasses.replace(config, sample_size_rule=name), rule
+
+
+def _sample_size_rule(given: SampleSizeRule | Callable[[Evidence], jax.Array]) -> SampleSizeRule:
+    rule = given if isinstance(given, SampleSizeRule) else SampleSizeRule(given)
+    if not callable(rule.size):
+        raise ValueError(f"sample_size_rule is {rule.size!r}: it must be a name or a function from Evidence to a size")
+    return rule
 
 
 def fit_device(

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import safety_envs
 
+from espo_jax import own_code
 from espo_jax.cli.common import OK, UNWRITABLE, refusing
 from espo_jax.cli.flags import flags_of, parse
+from espo_jax.environments import named_env
 from espo_jax.results import bench as benchmark
 from espo_jax.results import bench_plot, bench_table
 from espo_jax.results.bench import BenchOptions
@@ -42,7 +43,8 @@ def command(argv: list[str]) -> int:
         return OK
     with refusing():
         options = BenchOptions(**values)
-        env = safety_envs.make(options.task, backend=options.backend)
+        own_code.allow_named(options.task, *options.names)
+        env = named_env(options.task, options.backend, env=options.env)
     return bench(options, env)
 
 

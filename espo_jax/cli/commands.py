@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 import jax
 
+from espo_jax import own_code
 from espo_jax.cli import (
     bench,
     compare,
@@ -20,7 +21,7 @@ from espo_jax.cli import (
     train,
     tune,
 )
-from espo_jax.cli.common import BAD_INPUT, BadInputError
+from espo_jax.cli.common import BAD_INPUT, BadInputError, refusing
 from espo_jax.cli.flags import Parser
 from espo_jax.runs import output
 
@@ -42,6 +43,21 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
 }
 
 
+def _allow_code(argv: Sequence[str]) -> list[str]:
+    """The command line without its --allow-code MODULE, which every command takes; the modules are imported.
+
+    Raises:
+      BadInputError: a module is missing or cannot be imported.
+    """
+    parser = Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--allow-code", action="append", default=[], metavar="MODULE")
+    found, others = parser.parse_known_args(list(argv))
+    with refusing():
+        for module in found.allow_code:
+            own_code.allow(module)
+    return others
+
+
 @jax.enable_x64(False)  # the variable JAX_ENABLE_X64 is for other programs
 def run(argv: Sequence[str]) -> int:
     """Run a command; returns its exit code.
@@ -53,11 +69,14 @@ def run(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="espo",
         description="Safe reinforcement learning by sample manipulation.",
-        epilog=f"{commands}. `espo COMMAND --help` says more.",
+        epilog=f"{commands}. `espo COMMAND --help` says more. "
+        "--allow-code MODULE, with any command, imports a module of your own code, whose tasks and algorithms the run "
+        "then may use.",
     )
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--version", action="version", version=f"espo_jax {version('espo_jax')}")
     try:
+        argv = _allow_code(argv)
         # What follows the command is for the command to parse.
         return COMMANDS[parser.parse_args(argv[:1] or ["--help"]).command][0](list(argv[1:]))
     except BadInputError as error:

@@ -5,9 +5,11 @@ import shlex
 import signal
 from typing import Any
 
+from espo_jax import own_code
 from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, console, finishing, interrupted, refusing
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
+from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results import compare as comparison
 from espo_jax.results import compare_table
@@ -17,7 +19,7 @@ from espo_jax.runs.result import FINISHED, NEGATIVE_COST
 from espo_jax.runs.signals import Stop, finish_first
 from espo_jax.settings import settings_of
 from espo_jax.sweeps.folder import SweepFolder
-from espo_jax.sweeps.plan import MakeEnv, named_env
+from espo_jax.sweeps.plan import MakeEnv
 from espo_jax.sweeps.progress import Report
 from espo_jax.sweeps.sweep import Worker
 
@@ -35,7 +37,9 @@ def command(argv: list[str]) -> int:
     values = dict(vars(parse(flags, argv, "espo compare", description)))
     with refusing():
         options = CompareOptions(**{name: values.pop(name) for name in settings_of(CompareOptions) if name in values})
-    return compare(options, {name: values[name] for name in given(flags, argv, *classes) if name in values})
+        settings = {name: values[name] for name in given(flags, argv, *classes) if name in values}
+        own_code.allow_named(options.task, *options.names, settings.get("sample_size_rule"))
+    return compare(options, settings)
 
 
 def compare(options: CompareOptions, settings: dict[str, Any], make_env: MakeEnv = named_env) -> int:
@@ -44,7 +48,7 @@ def compare(options: CompareOptions, settings: dict[str, Any], make_env: MakeEnv
     Args:
       options: options of the comparison.
       settings: flat fields of Config and Hyperparams that hold for all of them; the rest is each one's preset.
-      make_env: (task, backend, reward) -> one instance of the environment.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
 
     Raises:
       BadInputError: before anything is compiled.

@@ -112,7 +112,7 @@ def _kind(declared: Setting, annotation: Any, default: Any) -> Any:
     """Type of a flag."""
     if declared.per_constraint:
         kind: Any = tuple[float, ...]
-    elif declared.choices is not None:
+    elif declared.choices is not None and not declared.own:
         kind = Literal.__getitem__(tuple(declared.choices))
     elif not isinstance(annotation, type | types.UnionType | types.GenericAlias) or annotation.__module__ == "jax":
         kind = type(declared.default)
@@ -125,7 +125,8 @@ def _help(declared: Setting) -> str:
     """Words of a setting, its symbol in the paper and its range."""
     symbol = f"{declared.symbol} in the paper" if declared.symbol else ""
     interval = f"in {declared.range}" if declared.range else ""
-    in_brackets = "; ".join(filter(None, (symbol, interval)))
+    names = f"{', '.join(declared.choices or ())} or module:name of your own code" if declared.own else ""
+    in_brackets = "; ".join(filter(None, (names, symbol, interval)))
     return declared.flag_words + declared.words + (f" ({in_brackets})" if in_brackets else "")
 
 

@@ -7,9 +7,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from espo_jax import own_code
 from espo_jax.cli.common import BAD_INPUT, LOST, NONFINITE, OK, console, finishing, interrupted, refusing
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
+from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results import sweep_read
 from espo_jax.runs import output
@@ -21,7 +23,7 @@ from espo_jax.sweeps import dry_run, hosts, slurm, sweep, table
 from espo_jax.sweeps.axes import parse_seeds
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.options import NOT_OF_A_SWEEP, SweepOptions
-from espo_jax.sweeps.plan import MakeEnv, lanes_of, named_env, programs_of
+from espo_jax.sweeps.plan import MakeEnv, lanes_of, programs_of
 from espo_jax.sweeps.progress import Report
 from espo_jax.sweeps.sweep import Worker
 
@@ -42,6 +44,8 @@ def command(argv: list[str]) -> int:
     settings = {name: value for name, value in settings.items() if name not in of_sweep and name not in of_run}
     with refusing():
         options, run_options = SweepOptions(**of_sweep), RunOptions(**of_run)
+        varied = [value for axis in options.axes() for point in axis.points for value in point]
+        own_code.allow_named(run_options.task, run_options.algorithm, settings.get("sample_size_rule"), *varied)
     return best(options) if options.best else run(options, run_options, settings)
 
 
@@ -65,7 +69,7 @@ def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any]
       options: what varies, and how the sweep runs.
       run_options: options that hold for all lanes.
       settings: flat fields of Config and Hyperparams that hold for all lanes.
-      make_env: (task, backend, reward) -> one instance of the environment.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
 
     Raises:
       BadInputError: before anything is compiled.

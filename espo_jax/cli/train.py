@@ -6,9 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import safety_envs
-
-from espo_jax import algorithms, presets
+from espo_jax import algorithms, own_code, presets
 from espo_jax.cli.common import (
     BAD_INPUT,
     NONFINITE,
@@ -21,6 +19,7 @@ from espo_jax.cli.common import (
 )
 from espo_jax.cli.flags import Parser, flags_of, given, parse
 from espo_jax.config import Config
+from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results.task import task_of
 from espo_jax.runs import output, prepare, result, run
@@ -29,7 +28,7 @@ from espo_jax.runs.place import MovedError
 from espo_jax.runs.prepare import PreparedRun
 from espo_jax.runs.run_config import RunConfig
 from espo_jax.runs.signals import Stop, finish_first
-from espo_jax.settings import choose, setting
+from espo_jax.settings import setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +43,10 @@ def command(argv: list[str]) -> int:
     peek = Parser(add_help=False, allow_abbrev=False)
     for name in ("task", "algorithm", "preset"):
         peek.add_argument(f"--{name}", default=getattr(RunOptions, name))
+    peek.add_argument("--sample-size-rule", "--sample-size")
     chosen, _ = peek.parse_known_args(argv)
     try:
+        own_code.allow_named(chosen.task, chosen.algorithm, chosen.sample_size_rule)
         defaults = presets.preset(chosen.preset, chosen.task, chosen.algorithm)
     except ValueError as error:
         raise BadInputError(str(error)) from error
@@ -79,9 +80,9 @@ def train(options: RunOptions, settings: dict[str, Any], env: Any = None) -> int
     """
     with finish_first() as stop:
         with refusing():
-            choose("algorithm", options.algorithm, algorithms.RULES)
+            algorithms.find(options.algorithm)
             if env is None:
-                env = safety_envs.make(options.task, backend=options.backend, reward=options.reward or "task")
+                env = named_env(*options.environment)
             stop.check()
             prepared = prepare.new_run(env, settings, options)
         return execute(prepared, stop)

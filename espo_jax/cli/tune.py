@@ -5,9 +5,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from espo_jax import own_code
 from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, console, finishing, refusing
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
+from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results.trial import Trial, best_of, best_text
 from espo_jax.results.tune import Tuning
@@ -17,7 +19,7 @@ from espo_jax.runs.options import RunOptions
 from espo_jax.runs.signals import finish_first
 from espo_jax.settings import settings_of
 from espo_jax.sweeps.options import NOT_OF_A_SWEEP
-from espo_jax.sweeps.plan import MakeEnv, named_env
+from espo_jax.sweeps.plan import MakeEnv
 
 
 def command(argv: list[str]) -> int:
@@ -35,6 +37,8 @@ def command(argv: list[str]) -> int:
     settings = {name: values[name] for name in given(flags, argv, *classes) if name not in (*of_tuning, *of_run)}
     with refusing():
         options, run_options = TuneOptions(**of_tuning), RunOptions(**of_run)
+        chosen = [value for dimension in options.space() for value in dimension.ends]
+        own_code.allow_named(run_options.task, run_options.algorithm, settings.get("sample_size_rule"), *chosen)
     return tune(options, run_options, settings)
 
 
@@ -47,7 +51,7 @@ def tune(
       options: what is tuned, and how.
       run_options: options of a run that hold for all trials.
       settings: flat fields of Config and Hyperparams that hold for all trials.
-      make_env: (task, backend, reward) -> one instance of the environment.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
 
     Raises:
       BadInputError: before anything is compiled.

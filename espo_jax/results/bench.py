@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safety_envs
 
 from espo_jax import algorithms, presets
 from espo_jax.algorithms.batch import whiten
 from espo_jax.algorithms.iteration import Algorithm, roll_out
+from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.loop import program_bytes
-from espo_jax.settings import check_settings, choose, documented, require_int, setting
+from espo_jax.settings import check_settings, documented, require_int, setting
 
 STEPPING, WITH_POLICY, TRAINING = "stepping", "stepping and policy", "training"
 _STEPS = 16  # of every environment at least, in what is timed
@@ -28,11 +28,15 @@ _STEPS = 16  # of every environment at least, in what is timed
 class BenchOptions:
     """What to measure."""
 
-    task: str = setting("safety_reacher", "name of the task, see `espo tasks`")
+    task: str = setting(
+        "safety_reacher", "task: one of `espo tasks`, or module:function of your own code that makes an environment"
+    )
+    env: tuple[str, ...] = setting((), "option of the task, name=value, such as goal_velocity=1.0", repeated=True)
     backend: str | None = setting(
-        None, "physics of the task, see `espo tasks`", choices=dict.fromkeys(safety_envs.BACKENDS),
+        None,
+        "physics of the task, see `espo tasks`",
         none="mujoco on a CPU, exact physics that run there on an accelerator",
-    )  # fmt: skip
+    )
     num_envs: str = setting("64,1024", "numbers of environments that are stepped in parallel, separated by commas")
     algorithms: str = setting("espo", "algorithms to train, separated by commas")
     samples: int | None = setting(
@@ -49,7 +53,7 @@ class BenchOptions:
         """Check every field."""
         check_settings(self)
         for name in self.names:
-            choose("algorithms", name, algorithms.RULES)
+            algorithms.require_known(name)
         if not self.widths:
             raise ValueError("num_envs is empty: it must have one number of environments or more")
         for width in self.widths:
@@ -114,7 +118,7 @@ def measure(options: BenchOptions, env: Any = None) -> Iterator[Figures]:
       env: environment to use in place of the named task.
     """
     if env is None:
-        env = safety_envs.make(options.task, backend=options.backend)
+        env = named_env(options.task, options.backend, env=options.env)
     for width in options.widths:
         made = {name: make(env, options.task, name, num_envs=width, base_sample_size=options.samples_of(width))
                 for name in options.names}  # fmt: skip

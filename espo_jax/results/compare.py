@@ -14,10 +14,10 @@ from espo_jax.runs import files, output
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.loggers import parse_names
 from espo_jax.runs.options import RunOptions
-from espo_jax.runs.place import stamped
+from espo_jax.runs.place import file_name, stamped
 from espo_jax.runs.result import FINISHED, INTERRUPTED, NEGATIVE_COST, NONFINITE
 from espo_jax.runs.run_directory import RESULT
-from espo_jax.settings import choose, documented, setting, settings_of
+from espo_jax.settings import documented, setting, settings_of
 from espo_jax.sweeps import columns, sweep
 from espo_jax.sweeps.axes import Axis, parse_seeds
 from espo_jax.sweeps.export_lane import export_lane
@@ -44,7 +44,7 @@ class CompareOptions(RunOptions):
         """Check every field."""
         super().__post_init__()
         for name in self.names:
-            choose("algorithm", name, algorithms.RULES)
+            algorithms.require_known(name)
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"algorithms is {self.algorithms!r}: it names one twice")
         if not self.seed_list:
@@ -69,7 +69,7 @@ def prepare(make_env: MakeEnv, settings: Mapping[str, Any], options: CompareOpti
     """Check everything that can be checked without compiling, then write the plan; a folder that has it goes on.
 
     Args:
-      make_env: (task, backend, reward) -> one instance of the environment.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
       settings: flat fields of Config and Hyperparams that hold for all algorithms; the rest is each one's preset.
       options: options of the comparison.
 
@@ -95,7 +95,7 @@ def finish(folder: SweepFolder, make_env: MakeEnv, log: str = "", received: Any 
 
     Args:
       folder: its folder.
-      make_env: (task, backend, reward) -> one instance of the environment.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
       log: loggers that get the metrics of every lane that finished, see `parse_names`.
       received: signal that interrupted it; None for none.
 
@@ -158,4 +158,4 @@ def _has(run_dir: Path, iterations: int) -> bool:
 
 def name_of(lane: Lane) -> str:
     """Name of a lane's run directory."""
-    return f"{lane.config.options.algorithm}-seed{lane.config.options.seed}"
+    return file_name(f"{lane.config.options.algorithm}-seed{lane.config.options.seed}")

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import safety_envs
-
+from espo_jax.environments import named_env
 from espo_jax.runs.run_config import RunConfig
 
 
@@ -18,4 +17,4 @@ def task_of(run_config: RunConfig, backend: str | None = None) -> Any:
       ValueError: the task, or the physics for it, is not known.
     """
     options = run_config.options
-    return safety_envs.make(options.task, backend=backend or options.backend, reward=options.reward or "task")
+    return named_env(options.task, backend or options.backend, options.reward, options.env)

@@ -37,7 +37,7 @@ class TrialLanes:
           options: what is tuned, and how.
           run_options: options of a run that hold for all trials.
           settings: flat fields of Config and Hyperparams that hold for all trials.
-          make_env: (task, backend, reward) -> one instance of the environment.
+          make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
 
         Raises:
           ValueError: a setting or the environment is not usable.

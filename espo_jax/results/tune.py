@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from espo_jax.environments import named_env
 from espo_jax.results import tune_folder
 from espo_jax.results.study import Study, locked, optuna
 from espo_jax.results.sweep_read import Sweep
@@ -24,7 +25,7 @@ from espo_jax.runs.signals import Stop, finish_first
 from espo_jax.sweeps import columns, table
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.manifest import Group
-from espo_jax.sweeps.plan import MakeEnv, named_env
+from espo_jax.sweeps.plan import MakeEnv
 from espo_jax.sweeps.progress import Report
 from espo_jax.sweeps.sweep import Worker
 
@@ -45,7 +46,7 @@ def tune(
       options: what is tuned, and how.
       run_options: options of a run that hold for all trials.
       settings: flat fields of Config and Hyperparams that hold for all trials; the rest is the preset's.
-      make_env: (task, backend, reward) -> one instance of the environment.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
       console: where to print; None stands for the standard output.
 
     Returns:
@@ -83,7 +84,7 @@ class Tuning:
           options: what is tuned, and how.
           run_options: options of a run that hold for all trials.
           settings: flat fields of Config and Hyperparams that hold for all trials.
-          make_env: (task, backend, reward) -> one instance of the environment.
+          make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
 
         Raises:
           ValueError: a setting or the environment is not usable, or the folder has something else.

@@ -25,19 +25,24 @@ class Evaluations:
         self._run, self._key = run, key
         self._programs: dict[str, Any] = {}
 
-    def at(self, record: Mapping[str, Any], state: TrainState) -> None:
+    def at(self, record: Mapping[str, Any], state: TrainState) -> dict[str, Any] | None:
         """After an iteration: add a line to evaluations.jsonl if one is due.
 
         Args:
           record: line of metrics.jsonl.
           state: the state after the iteration.
+
+        Returns:
+          The evaluation; None if none was due.
         """
         options, iteration = self._run.config.options, record["iteration"]
-        if options.num_eval_episodes and options.eval_interval and iteration % options.eval_interval == 0:
-            values = self._evaluate(state, DETERMINISTIC, jax.random.fold_in(self._key, iteration))
-            self._run.directory.append_evaluation(
-                {"iteration": iteration, "env_steps": record["env_steps"], "policy": DETERMINISTIC, **values}
-            )
+        if not (options.num_eval_episodes and options.eval_interval and iteration % options.eval_interval == 0):
+            return None
+        values = self._evaluate(state, DETERMINISTIC, jax.random.fold_in(self._key, iteration))
+        self._run.directory.append_evaluation(
+            {"iteration": iteration, "env_steps": record["env_steps"], "policy": DETERMINISTIC, **values}
+        )
+        return values
 
     def now(self, state: TrainState, policy: str) -> dict[str, Any]:
         """Means and standard deviations over episodes of a policy, one of POLICIES."""

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from espo_jax.algorithms import RULES
+from espo_jax.environments import parse_options, written_options
 from espo_jax.evaluation import MOST_EPISODES
 from espo_jax.settings import check_settings, documented, setting
 
@@ -11,7 +13,12 @@ from espo_jax.settings import check_settings, documented, setting
 class TrainingOptions:
     """Options of everything that trains on a task."""
 
-    task: str = setting("safety_reacher", "name of the task, see `espo tasks`")
+    task: str = setting(
+        "safety_reacher", "task: one of `espo tasks`, or module:function of your own code that makes an environment"
+    )
+    env: tuple[str, ...] = setting(
+        (), "option of the task, name=value, such as goal_velocity=1.0", repeated=True, earlier=()
+    )
     backend: str | None = setting(
         None,
         "physics of the task, see `espo tasks`",
@@ -36,6 +43,12 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         """Check every field."""
         check_settings(self)
+        object.__setattr__(self, "env", written_options(parse_options(self.env)))  # equal options are equal
+
+    @property
+    def environment(self) -> tuple[str, str | None, str | None, tuple[str, ...]]:
+        """What `named_env` makes the environment from."""
+        return self.task, self.backend, self.reward, self.env
 
 
 @documented
@@ -47,7 +60,7 @@ class RunOptions(TrainingOptions):
       ValueError: naming the field, its value and what is allowed.
     """
 
-    algorithm: str = setting("espo", "name of the algorithm")
+    algorithm: str = setting("espo", f"algorithm: {', '.join(RULES)}, or module:RULE of your own code")
     seed: int = setting(0, "seed of all randomness", range="[0, 2^31)")
     num_timesteps: int | None = setting(
         None,

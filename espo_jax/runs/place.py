@@ -24,7 +24,12 @@ def default_path(task: str, algorithm: str, seed: int) -> Path:
 
 def stamped(name: str) -> Path:
     """runs/<name>-<local time>."""
-    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Path("runs") / f"{file_name(name)}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def file_name(name: str) -> str:
+    """A name in a form that every file system takes: module:name of the user's own code is module.name."""
+    return name.replace(":", ".")
 
 
 class TakenError(FileExistsError):

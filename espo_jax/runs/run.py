@@ -7,8 +7,9 @@ from typing import Any
 import jax
 
 from espo_jax.algorithms.types import TrainState
-from espo_jax.evaluation import POLICIES
+from espo_jax.evaluation import DETERMINISTIC, POLICIES
 from espo_jax.loop import IterationError, NegativeCostError, iterate, start
+from espo_jax.reports import Reports
 from espo_jax.runs import curves, output, result
 from espo_jax.runs.checkpoints import Checkpoints
 from espo_jax.runs.evaluations import Evaluations
@@ -29,6 +30,7 @@ class _Outcome:
       state: the newest state; None before there is any.
       compile_seconds: time to compile the first state and the step.
       status, message: how the run ends; see `result`.
+      error: what ended the run early.
       evaluation: results of fresh episodes at the end, by policy.
     """
 
@@ -36,10 +38,17 @@ class _Outcome:
     compile_seconds: float = 0.0
     status: str = FINISHED
     message: str = ""
+    error: BaseException | None = None
     evaluation: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def execute(run: PreparedRun, console: Console, stop: Stop | None = None) -> dict[str, Any]:
+def execute(
+    run: PreparedRun,
+    console: Console,
+    stop: Stop | None = None,
+    reports: Reports | None = None,
+    raises: bool = False,
+) -> dict[str, Any]:
     """Train, and leave metrics.jsonl, checkpoints, policy.npz, curves.png and result.json behind, however it ends.
 
     A signal that `stop` records ends the compilation at once and training after its iteration; then all is saved. Nan,
@@ -49,6 +58,8 @@ def execute(run: PreparedRun, console: Console, stop: Stop | None = None) -> dic
       run: from `prepare.new_run` or `prepare.resume`.
       console: shows the progress.
       stop: from `signals.finish_first`; None stands for no signals.
+      reports: is told of iterations and evaluations.
+      raises: whether what ended the run early is raised when all is saved.
 
     Returns:
       What result.json holds, see `result.result_of`.
@@ -56,6 +67,7 @@ def execute(run: PreparedRun, console: Console, stop: Stop | None = None) -> dic
     Raises:
       CheckpointError: a checkpoint could not be written; those before it are whole.
       OSError: another file could not be written.
+      Interrupted, IterationError: as `raises` says.
     """
     stop = stop or Stop()
     train_key, eval_key = jax.random.split(jax.random.key(run.config.options.seed))
@@ -64,7 +76,7 @@ def execute(run: PreparedRun, console: Console, stop: Stop | None = None) -> dic
     evaluations = Evaluations(run, eval_key)
     with contextlib.closing(directory), run.checkpoints() as checkpoints:
         try:
-            _train(run, outcome, checkpoints, evaluations, stop, console, train_key)
+            _train(run, outcome, checkpoints, evaluations, stop, console, train_key, reports)
         except BaseException:
             with contextlib.suppress(OSError):  # what went wrong first is what is reported
                 _save_last(run, outcome, checkpoints)
@@ -72,6 +84,8 @@ def execute(run: PreparedRun, console: Console, stop: Stop | None = None) -> dic
         stop.at_once = False
         _save_last(run, outcome, checkpoints)
         _evaluate(run, outcome, evaluations, stop)
+        if reports and outcome.evaluation and outcome.state is not None:
+            reports.evaluated(outcome.evaluation[DETERMINISTIC], outcome.state)
         found = result.result_of(
             directory.records,
             run.algorithm.config.base_sample_size,
@@ -87,6 +101,8 @@ def execute(run: PreparedRun, console: Console, stop: Stop | None = None) -> dic
         if directory.records:
             size = run.algorithm.config.base_sample_size
             curves.draw(directory.records, directory.path / CURVES, base_sample_size=size, title=run.config.title)
+    if raises and outcome.error:
+        raise outcome.error
     return found
 
 
@@ -98,6 +114,7 @@ def _train(
     stop: Stop,
     console: Console,
     key: jax.Array,
+    reports: Reports | None,
 ) -> None:
     """All iterations; what ends them early is noted in the outcome."""
     directory, is_new = run.directory, outcome.state is None
@@ -117,18 +134,21 @@ def _train(
             for iteration in iterate(started.step, state, run.hyperparams, run.budget):
                 line = record(iteration.metrics, iteration.seconds)
                 directory.append(line)
-                evaluations.at(line, iteration.state)  # before the checkpoint, so that it is not done again
+                # Before the checkpoint, so that it is not done again.
+                evaluation = evaluations.at(line, iteration.state)
                 outcome.state = iteration.state  # all that belongs to it is written
+                if reports:
+                    reports.trained(iteration, evaluation)
                 if checkpoints.due(line["iteration"]):
                     save(run, checkpoints, iteration.state)
                 display.update(line)
                 stop.check()
     except KeyboardInterrupt as error:
         done = 0 if outcome.state is None else int(outcome.state.iteration)
-        outcome.status = INTERRUPTED
+        outcome.status, outcome.error = INTERRUPTED, error
         outcome.message = f"{error or 'interrupted'} after iteration {done}"
     except IterationError as error:
-        outcome.status = NEGATIVE_COST if isinstance(error, NegativeCostError) else NONFINITE
+        outcome.status, outcome.error = NEGATIVE_COST if isinstance(error, NegativeCostError) else NONFINITE, error
         outcome.message = str(error)
 
 
@@ -141,7 +161,7 @@ def _evaluate(run: PreparedRun, outcome: _Outcome, evaluations: Evaluations, sto
             stop.check()
             outcome.evaluation[policy] = evaluations.now(outcome.state, policy)
     except KeyboardInterrupt as error:
-        outcome.status, outcome.evaluation = INTERRUPTED, {}
+        outcome.status, outcome.error, outcome.evaluation = INTERRUPTED, error, {}
         outcome.message = f"{error or 'interrupted'} before the last evaluation"
 
 

@@ -11,6 +11,7 @@ from espo_jax import algorithms
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.algorithms.types import TrainState
 from espo_jax.config import Config
+from espo_jax.environments import named_env
 from espo_jax.evaluation import POLICIES, Evaluation
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.loop import Budget
@@ -26,7 +27,7 @@ from espo_jax.sweeps import columns
 from espo_jax.sweeps.folder import CHECKPOINTS, CONFIG, SweepFolder
 from espo_jax.sweeps.group_run import RUNNING, abstract_state, identity_of
 from espo_jax.sweeps.manifest import Group
-from espo_jax.sweeps.plan import Lane, MakeEnv, named_env
+from espo_jax.sweeps.plan import Lane, MakeEnv
 
 
 def export_lane(
@@ -40,7 +41,7 @@ def export_lane(
       folder: folder of the sweep.
       name: name of the lane, or the beginning of it.
       run_dir: folder that is created.
-      make_env: (task, backend, reward) -> one instance of the environment.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
       log: names of loggers that get the metrics, see `parse_names`.
 
     Returns:
@@ -52,7 +53,7 @@ def export_lane(
     """
     group, lane = folder.find(name)
     options = lane.config.options
-    env = make_env(options.task, options.backend, options.reward)
+    env = make_env(*options.environment)
     algorithm, state = _newest(folder, group, lane, env)
     table = folder.read_metrics(group, lane=lane.id)
     constraints = folder.manifest.num_constraints

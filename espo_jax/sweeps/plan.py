@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import safety_envs
 
 from espo_jax import algorithms
 from espo_jax.algorithms.iteration import Algorithm
@@ -24,7 +23,8 @@ from espo_jax.runs.run_config import RunConfig
 from espo_jax.settings import settings_of
 from espo_jax.sweeps.axes import Axis, combinations
 
-MakeEnv = Callable[[str, str | None, str | None], Any]  # (task, backend, reward) -> one instance of the environment
+# (task, backend, reward, env) -> one instance of the environment, see `named_env`
+MakeEnv = Callable[[str, str | None, str | None, tuple[str, ...]], Any]
 _OPTIONS = tuple(settings_of(RunOptions))
 _CAPACITY = "max_zeta_positive"  # which only makes room, so that it does not make another run
 
@@ -78,11 +78,6 @@ class Lane:
         return json.dumps(files.strict({"options": options, "config": static, "K": constraints}), sort_keys=True)
 
 
-def named_env(task: str, backend: str | None, reward: str | None) -> Any:
-    """One instance of a task of `safety_envs`."""
-    return safety_envs.make(task, backend=backend, reward=reward or "task")
-
-
 def lanes_of(
     make_env: MakeEnv,
     options: RunOptions,
@@ -93,7 +88,8 @@ def lanes_of(
     """Every combination of the axes' points with every seed.
 
     Args:
-      make_env: (task, backend, reward) -> one instance of the environment; called once for each combination.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`; called once for each
+        combination.
       options: options that hold for all lanes.
       settings: flat fields of Config and Hyperparams that hold for all lanes; the rest is the preset's.
       axes: what varies, other settings than these.
@@ -107,14 +103,14 @@ def lanes_of(
     given = {name for name, value in settings.items() if value is not None}
     if both := [name for axis in axes for name in axis.names if name in given]:
         raise ValueError(f"{both[0]} is given for all lanes, and is an axis: give only one of both")
-    envs: dict[tuple[str, str | None, str | None], Any] = {}
+    envs: dict[tuple, Any] = {}
     lanes = []
     for point in combinations(axes):
         chosen = {name: value for name, value in point.items() if name in _OPTIONS}
         flat = {**settings, **{name: value for name, value in point.items() if name not in _OPTIONS}}
         try:
             of_point = dataclasses.replace(options, **chosen)
-            key = (of_point.task, of_point.backend, of_point.reward)
+            key = of_point.environment
             if key not in envs:
                 envs[key] = make_env(*key)
             env = envs[key]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from espo_jax.environments import named_env
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.output import Console
 from espo_jax.runs.signals import finish_first
@@ -13,7 +14,7 @@ from espo_jax.sweeps import sweep
 from espo_jax.sweeps.axes import Axis
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.options import NOT_OF_A_SWEEP, SweepOptions
-from espo_jax.sweeps.plan import MakeEnv, lanes_of, named_env, programs_of
+from espo_jax.sweeps.plan import MakeEnv, lanes_of, programs_of
 from espo_jax.sweeps.progress import Report
 
 
@@ -37,7 +38,7 @@ def run(
       axes: what varies, from `axes.grid`, `zipped` and `random`.
       seeds: seeds of every point.
       sweep_dir: folder of the sweep; it is made if it does not exist.
-      make_env: (task, backend, reward) -> one instance of the environment.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
       pack_size: number of lanes that are vmapped; None leaves it to the device.
       lanes_per_group: the largest number of lanes that are trained and saved together; None leaves it to the device.
       console: where to print; None stands for the standard output.

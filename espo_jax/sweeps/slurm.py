@@ -14,6 +14,8 @@ from unittest import mock
 
 import jax
 
+from espo_jax import own_code
+from espo_jax.environments import named_env
 from espo_jax.runs import files
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.place import lock
@@ -22,7 +24,7 @@ from espo_jax.sweeps import table
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.manifest import Group
 from espo_jax.sweeps.options import SweepOptions
-from espo_jax.sweeps.plan import MakeEnv, named_env
+from espo_jax.sweeps.plan import MakeEnv
 from espo_jax.sweeps.slurm_job import GroupJob, is_held
 from espo_jax.sweeps.slurm_queue import ENDED, array_of, one_line, states_of
 
@@ -207,11 +209,11 @@ def _submit_array(path: Path, groups: Sequence[Group], options: SweepOptions) ->
     utils = importlib.import_module("submitit.core.utils")
     executor = submitit.SlurmExecutor(folder=path, max_num_timeout=_NO_LIMIT)
     executor.update_parameters(**parameters(options))
-    sweep = str(path.parent)
+    sweep, allowed = str(path.parent), own_code.allowed()
     try:
         with executor.batch():
             jobs = [
-                executor.submit(GroupJob(sweep, group.name, options.pack_size, options.slurm_grace))
+                executor.submit(GroupJob(sweep, group.name, options.pack_size, options.slurm_grace, allowed=allowed))
                 for group in groups
             ]  # fmt: skip
     except (utils.UncompletedJobError, utils.FailedSubmissionError, subprocess.SubprocessError) as error:

@@ -10,13 +10,14 @@ import threading
 import time
 from typing import Any, NoReturn
 
+from espo_jax import own_code
+from espo_jax.environments import named_env
 from espo_jax.runs.output import Console
 from espo_jax.runs.place import BusyError
 from espo_jax.runs.signals import Interrupted, Stop
 from espo_jax.sweeps import table
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.manifest import Group
-from espo_jax.sweeps.plan import named_env
 from espo_jax.sweeps.progress import Report
 from espo_jax.sweeps.sweep import Worker
 
@@ -37,6 +38,7 @@ class GroupJob:
       grace: number of seconds in which the iteration may end after the signal that asks for a requeue.
       iterations: number of iterations of all lanes when the job was last requeued.
       vain: number of requeues since then that came before another iteration was saved.
+      allowed: modules of the user's own code that the job may import.
     """
 
     sweep: str
@@ -45,6 +47,7 @@ class GroupJob:
     grace: int
     iterations: int = 0
     vain: int = 0
+    allowed: tuple[str, ...] = ()
 
     def __call__(self) -> str:
         """Train the group to its end; returns its name.
@@ -54,6 +57,8 @@ class GroupJob:
           ValueError: a file of the sweep is damaged.
           OSError: a file cannot be written.
         """
+        for module in self.allowed:
+            own_code.allow(module)
         folder, group = self._open()
         stop, report = Stop(), Report(Console(width=_WIDTH), folder.manifest)
         worker = Worker(folder, functools.cache(named_env), report, stop, pack_size=self.pack_size)

@@ -58,7 +58,7 @@ def check(
 
     Args:
       program: the lanes of one program.
-      make_env: (task, backend, reward) -> one instance of the environment.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
       pack_size: number of lanes that are vmapped; None leaves it to the device.
       config: fields of Config, perhaps with the sizes of another device; None stands for those of the program.
       room: number of lanes that the program will have at least.
@@ -66,7 +66,7 @@ def check(
     Raises:
       ValueError: a setting or an environment is not usable, or a lane does not fit into memory.
     """
-    env = make_env(*(getattr(program.options, name) for name in ("task", "backend", "reward")))
+    env = make_env(*program.options.environment)
     has_blocks = (config or program.config)["block_size"] is not None
     program = dataclasses.replace(program, config=config or program.config)
     algorithm = program.make(env)
@@ -105,7 +105,7 @@ class Worker:
 
         Args:
           folder: folder of the sweep.
-          make_env: (task, backend, reward) -> one instance of the environment.
+          make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
           report: is told what happens.
           stop: from `signals.finish_first`; None stands for no signals.
           pack_size: number of lanes that are vmapped; None leaves it to the device.

@@ -21,11 +21,12 @@ import common
 import numpy as np
 import tyro
 
+from espo_jax.environments import named_env
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.output import Console
 from espo_jax.sweeps import axes, columns
 from espo_jax.sweeps.folder import SweepFolder
-from espo_jax.sweeps.plan import lanes_of, named_env
+from espo_jax.sweeps.plan import lanes_of
 from espo_jax.sweeps.progress import Report
 from espo_jax.sweeps.sweep import Worker
 

@@ -8,7 +8,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {"espo_jax": ROOT / "espo_jax", "safety_envs": ROOT / "envs" / "safety_envs"}
 # Layers of espo_jax from below; every other module directly in espo_jax is mathematics, the lowest.
 LAYERS = ("mathematics", "algorithms", "training", "runs", "sweeps", "results", "cli")
-TRAINING = {"espo_jax.loop", "espo_jax.parallel", "espo_jax.evaluation", "espo_jax.presets", "espo_jax.trainer"}
+TRAINING = {f"espo_jax.{name}" for name in ("loop", "parallel", "environments", "evaluation", "presets", "reports")}
+ABOVE_RUNS = {"espo_jax", "espo_jax.trainer"}  # the package itself gathers the public names
 
 
 def module_of(path, package):
@@ -57,11 +58,11 @@ def imports(module):
 
 
 def layer(module):
-    """Index among LAYERS; the package itself, which gathers the public names, is above all that it gathers."""
+    """Index among LAYERS."""
     parts = module.split(".")
     if parts[0] == "safety_envs":
         return -1
-    if len(parts) == 1:
+    if module in ABOVE_RUNS:
         return LAYERS.index("runs")
     if module in TRAINING:
         return LAYERS.index("training")

@@ -27,8 +27,8 @@ class BraxPipeline:
 
     def __init__(self, task: Task, backend: str):
         """Loads the model and changes it as the task says for this backend."""
-        system = brax_model(task.brax.file)
-        frame_skip, changes = task.brax.changes.get(backend, (task.frame_skip, {}))
+        system = brax_model(task.brax_model.file)
+        frame_skip, changes = task.brax_model.changes.get(backend, (task.frame_skip, {}))
         self.system = system.tree_replace({name: jnp.asarray(value) for name, value in changes.items()})
         self._frame_skip = frame_skip
         self._pipeline = importlib.import_module(f"brax.{backend}.pipeline")
@@ -38,9 +38,9 @@ class BraxPipeline:
         self._actuator_force = "actuator_force" in task.fields
 
         offset = jnp.zeros_like(system.init_q)
-        for joint, value in task.brax.q_offset.items():
+        for joint, value in task.brax_model.q_offset.items():
             offset = offset.at[joint].set(value)
-        self._offset = offset if task.brax.q_offset else None
+        self._offset = offset if task.brax_model.q_offset else None
         self.q0 = self._from_brax(system.init_q)
         self.nv = system.qd_size()
         self.action_size = system.act_size()

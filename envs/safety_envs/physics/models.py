@@ -1,9 +1,11 @@
-"""Model files, from the assets of the installed packages."""
+"""Model files, from the assets of the installed packages or of the user's own."""
 
 import contextlib
 import functools
 import importlib.resources
+import os
 import warnings
+from pathlib import Path
 from unittest import mock
 
 import jax
@@ -14,20 +16,34 @@ from brax.io import mjcf
 
 @functools.cache
 def gymnasium_model(filename: str) -> mujoco.MjModel:
-    """A model from the assets of the installed Gymnasium; shared, so not to be changed."""
-    asset = importlib.resources.files("gymnasium") / "envs" / "mujoco" / "assets" / filename
-    with importlib.resources.as_file(asset) as path, _without_deprecations():
+    """A model from the assets of the installed Gymnasium, or of a path; shared, so not to be changed.
+
+    Raises:
+      ValueError: the file of a path is missing, or no model.
+    """
+    with _file(filename, "gymnasium", "envs", "mujoco", "assets") as path, _without_deprecations():
         return mujoco.MjModel.from_xml_path(str(path))
 
 
 def brax_model(filename: str) -> base.System:
-    """A model from the assets of the installed Brax."""
-    asset = importlib.resources.files("brax") / "envs" / "assets" / filename
-    with importlib.resources.as_file(asset) as path, warnings.catch_warnings(), _without_deprecations():
+    """A model from the assets of the installed Brax, or of a path."""
+    with _file(filename, "brax", "envs", "assets") as path, warnings.catch_warnings(), _without_deprecations():
         # The tasks use Brax for its State/Env types and its physics only, knowing this.
         warnings.filterwarnings("ignore", message="Brax System, piplines and environments are not actively")
         with on_this_host():
             return mjcf.load(path)
+
+
+@contextlib.contextmanager
+def _file(name: str, package: str, *folders: str):
+    """The path of a file among the assets of a package, or of the user's own if the name has a folder in it."""
+    if os.path.dirname(name):
+        if not os.path.isfile(name):
+            raise ValueError(f"model is {name}: there is no such file")
+        yield Path(name)
+        return
+    with importlib.resources.as_file(importlib.resources.files(package).joinpath(*folders, name)) as path:
+        yield path
 
 
 @contextlib.contextmanager
