@@ -121,7 +121,10 @@ def make_by(
     Raises:
       ValueError: the factory lacks an option, a physics or a reward that is given, or returns no environment.
     """
-    known = inspect.signature(factory).parameters
+    if not callable(factory):
+        raise ValueError(f"{name} is {type(factory).__name__}: it must be a function that makes an environment")
+    signature = inspect.signature(factory)
+    known = signature.parameters
     takes_all = any(each.kind is each.VAR_KEYWORD for each in known.values())
     if not takes_all:
         _check_options(name, factory, options)
@@ -130,6 +133,10 @@ def make_by(
         given["backend"] = backend
     if takes_all or "reward" in known:
         given["reward"] = reward
+    try:
+        signature.bind(**given)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}, an option of the environment") from None
     made = factory(**given)
     if isinstance(made, Task):
         made = SafetyEnv(made, backend, reward)

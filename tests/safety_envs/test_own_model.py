@@ -33,8 +33,8 @@ def test_every_physics_runs_the_users_model(backend):
     found, same_cost = angles(backend)
     assert abs(expected[-1]) > 0.3, "the torque moves it"
     assert cost == same_cost == pytest.approx(0.25)
-    # spring and positional integrate maximal coordinates.
-    np.testing.assert_allclose(found, expected, atol=0.05 if backend in ("spring", "positional") else 5e-3)
+    # spring and positional, in maximal coordinates, are approximate: 10 % after 0.4 s.
+    np.testing.assert_allclose(found, expected, atol=0.1 if backend in ("spring", "positional") else 5e-3)
 
 
 def test_a_task_of_ones_own_starts_near_its_reference_position():

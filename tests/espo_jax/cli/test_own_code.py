@@ -107,7 +107,9 @@ def test_a_sweep_has_environments_and_algorithms_of_ones_own(here):
     ("argv", "message"),
     [
         (["train", "--task", "no_such:make"], "module no_such cannot be imported: ModuleNotFoundError"),
-        (["train", "--task", "outside:make"], "outside.py has no make"),
+        (["train", "--task", "outside:made"], "outside.py has no made"),
+        (["train", "--task", "outside:describe"], "missing a required argument: 'model', an option of the environment"),
+        (["train", "--task", "outside:NOT_A_RULE"], "outside:NOT_A_RULE is int: it must be a function"),
         (["train", "--task", TASK, "--env", "lmit=3"], "has no option 'lmit'; its options: limit"),
         (["train", "--task", TASK, "--algorithm", "outside:NOT_A_RULE"], "it must be an UpdateRule"),
         (["train", "--sample-size-rule", "outside:NOT_A_RULE"], "must be a name or a function from Evidence"),
