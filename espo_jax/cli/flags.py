@@ -1,6 +1,5 @@
 """The flags of `espo`: they derive from the declared settings, and their errors are one line."""
 
-import argparse
 import contextlib
 import dataclasses
 import difflib
@@ -10,7 +9,7 @@ import re
 import types
 import typing
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import tyro
@@ -20,14 +19,6 @@ from espo_jax.settings import MISSING, Setting, settings_of
 
 T = TypeVar("T")
 _REPEATED = tyro.conf.UseAppendAction
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are BadInputError."""
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the input."""
-        raise BadInputError(message)
 
 
 def flags_of(*classes: type, defaults: Mapping[str, Any] | None = None, without: Collection[str] = ()) -> type:

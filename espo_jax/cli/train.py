@@ -13,11 +13,12 @@ from espo_jax.cli.common import (
     OK,
     UNWRITABLE,
     BadInputError,
+    Parser,
     console,
     interrupted,
     refusing,
 )
-from espo_jax.cli.flags import Parser, flags_of, given, parse
+from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.config import Config
 from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
