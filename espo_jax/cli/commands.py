@@ -7,8 +7,9 @@ from importlib.metadata import version
 
 from espo_jax import own_code
 from espo_jax.cli import compiled_programs
-from espo_jax.cli.common import BAD_INPUT, BadInputError, Parser, refusing
+from espo_jax.cli.common import BAD_INPUT, UNWRITABLE, BadInputError, Parser, refusing
 from espo_jax.runs import output
+from espo_jax.runs.signals import Stop
 
 # Name of a subcommand: the module of espo_jax.cli whose function `command` takes the rest of the command line and
 # returns the exit code, and what it does.
@@ -29,11 +30,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-def run(argv: Sequence[str]) -> int:
+def run(argv: Sequence[str], stop: Stop) -> int:
     """Run a command; returns its exit code.
 
     Args:
       argv: the command line without the name of the program.
+      stop: from `signals.finish_first`.
     """
     width = max(map(len, COMMANDS))
     parser = Parser(
@@ -53,18 +55,24 @@ def run(argv: Sequence[str]) -> int:
         argv = _allow_code(argv)
         # What follows the command is for the command to parse.
         command = parser.parse_args(argv[:1] or ["--help"]).command
-        return _call(COMMANDS[command][0], list(argv[1:]))
+        return _call(COMMANDS[command][0], list(argv[1:]), stop)
     except BadInputError as error:
         output.say(f"error: {error}")
         return BAD_INPUT
 
 
-def _call(module: str, argv: list[str]) -> int:
+def _call(name: str, argv: list[str], stop: Stop) -> int:
     """Import the module of a subcommand and call it."""
-    jax = importlib.import_module("jax")
-    compiled_programs.keep(jax)
+    try:
+        jax = importlib.import_module("jax")
+        compiled_programs.keep(jax)
+        module = importlib.import_module(f"espo_jax.cli.{name}")
+    except OSError as error:  # some package looks for a folder for temporary files
+        output.say(f"error: cannot start: {error}")
+        return UNWRITABLE
+    stop.check()  # the imports take seconds, in which other code may swallow a Ctrl-C
     with jax.enable_x64(False):  # the variable JAX_ENABLE_X64 is for other programs
-        return importlib.import_module(f"espo_jax.cli.{module}").command(argv)
+        return module.command(argv)
 
 
 def _allow_code(argv: Sequence[str]) -> list[str]:

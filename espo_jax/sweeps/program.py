@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from espo_jax import algorithms
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.config import Config
 from espo_jax.evaluation import DETERMINISTIC, POLICIES, evaluator
 from espo_jax.loop import program_bytes
+from espo_jax.runs import warm_start
 from espo_jax.sweeps.packs import in_packs, over_devices, sharding, spread
 from espo_jax.sweeps.plan import Program, keys_of
 
@@ -97,7 +97,7 @@ def compile_program(
     """
     begin = time.perf_counter()
     options = program.options
-    algorithm = algorithms.make(options.algorithm, env, Config(**config))
+    algorithm = warm_start.make(options, env, Config(**config))
     lanes = in_packs(algorithm, pack_size, sort=sort)
     size = -(-size // len(devices)) * len(devices)
     if len(devices) > 1:

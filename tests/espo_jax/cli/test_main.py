@@ -10,6 +10,7 @@ import jax
 import pytest
 
 from espo_jax import cli
+from espo_jax.cli import tasks
 from espo_jax.cli import train as train_command
 from tests.made_up import run_dirs
 from tests.tiny_runs import DATA, copied
