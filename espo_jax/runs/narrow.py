@@ -12,17 +12,17 @@ _WIDE = 10_000  # columns of a terminal on which every table is whole
 
 
 def fitted(shown: Any, console: Console) -> Any:
-    """What is shown, with every table in it that is wider than the console turned on its side."""
+    """What is shown; a table whose words and numbers would be cut on the console is turned on its side."""
     if isinstance(shown, Group):
         return Group(*(fitted(part, console) for part in shown.renderables))
-    if not isinstance(shown, Table) or not shown.show_header or _width(shown, console) <= console.width:
+    if not isinstance(shown, Table) or not shown.show_header or _widths(shown, console).minimum <= console.width:
         return shown
     rows = list(zip(*(list(column.cells) for column in shown.columns), strict=True))
     names = [column.header for column in shown.columns]
     tables: list[RenderableType] = [Text(str(shown.title))] if shown.title else []
     while rows:
         count = len(rows)
-        while count > 1 and _width(_turned(names, rows[:count]), console) > console.width:
+        while count > 1 and _widths(_turned(names, rows[:count]), console).maximum > console.width:
             count -= 1
         tables.append(_turned(names, rows[:count]))
         rows = rows[count:]
@@ -37,6 +37,6 @@ def _turned(names: Sequence[Any], rows: Sequence[Sequence[Any]]) -> Table:
     return table
 
 
-def _width(table: Table, console: Console) -> int:
-    """Number of columns that a table needs to be whole."""
-    return Measurement.get(console, console.options.update(max_width=_WIDE), table).maximum
+def _widths(table: Table, console: Console) -> Measurement:
+    """Number of columns of the console that a table needs for its words to be whole, and for its lines to be."""
+    return Measurement.get(console, console.options.update(max_width=_WIDE), table)
