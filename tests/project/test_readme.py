@@ -123,6 +123,26 @@ def test_examples_of_the_page_of_runs(tmp_path, monkeypatch):
     assert jnp.allclose(action, expected, atol=1e-6)
 
 
+def test_example_of_the_api_page(tmp_path, monkeypatch):
+    copied(finished(), tmp_path / "runs" / "mine")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/api.md").read_text(), flags=re.DOTALL)
+    seen = []
+
+    class Env:
+        def reset(self, seed):
+            return jnp.zeros((4, 1)), {}
+
+        def step(self, action):
+            seen.append(action.shape)
+            return jnp.zeros((4, 1)), *[jnp.zeros(4)] * 3, {}
+
+    made = 'safety_envs.gymnasium.make_vec("safety_reacher", num_envs=4)'
+    assert made in block
+    run(block.replace(made, "Env()"), Env=Env)
+    assert seen == [(4, 1)] * 100
+
+
 def test_examples_of_the_tasks_page():
     assert len(TASKS_BLOCKS) == 2
     names = {"jax": jax, "safety_envs": safety_envs, "key": jax.random.key(0)}

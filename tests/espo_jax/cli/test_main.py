@@ -156,3 +156,27 @@ sys.exit(cli.main(["train", "--run-dir", sys.argv[1]]))
     assert done.stderr.startswith("espo: error: cannot start: [Errno 2] No usable temporary directory found in ")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+HELP = """
+import sys
+from espo_jax.cli import main
+import espo_jax
+try:
+    main(["--help"])
+except SystemExit:
+    print({"jax", "brax", "mujoco", "matplotlib", "flax", "optax", "gymnasium"} & set(sys.modules))
+"""
+
+
+def test_the_help_imports_nothing_heavy():
+    printed = subprocess.run([sys.executable, "-c", HELP], check=True, capture_output=True, text=True).stdout
+    assert printed.endswith("set()\n")
+    assert all(name in printed for name in ("train", "export-lane", "--allow-code"))
+
+
+def test_the_package_is_the_command():
+    printed = subprocess.run(
+        [sys.executable, "-m", "espo_jax", "--version"], check=True, capture_output=True, text=True
+    )
+    assert printed.stdout.startswith("espo_jax ")
