@@ -66,6 +66,8 @@ def layer(module):
         return LAYERS.index("runs")
     if module in TRAINING:
         return LAYERS.index("training")
+    if module == "espo_jax.__main__":
+        return LAYERS.index("cli")
     return LAYERS.index(parts[1]) if parts[1] in LAYERS else LAYERS.index("mathematics")
 
 
