@@ -46,19 +46,19 @@ class Evaluation(NamedTuple):
 def evaluator(*args: Any, **kwargs: Any) -> Callable[[Any, jax.Array], Evaluation]:
     """Like `episode_runner`, but the function returns means and standard deviations: (params, key) -> Evaluation."""
     run = episode_runner(*args, **kwargs)
+    return lambda params, key: mean_of(run(params, key))
 
-    def evaluate(params: Any, key: jax.Array) -> Evaluation:
-        reward, cost, length = run(params, key)
-        return Evaluation(
-            reward=jnp.mean(reward),
-            reward_std=jnp.std(reward),
-            cost=jnp.mean(cost, axis=0),
-            cost_std=jnp.std(cost, axis=0),
-            length=jnp.mean(length),
-            length_std=jnp.std(length),
-        )
 
-    return evaluate
+def mean_of(episodes: Episodes) -> Evaluation:
+    """Means and standard deviations of episodes."""
+    return Evaluation(
+        reward=jnp.mean(episodes.reward),
+        reward_std=jnp.std(episodes.reward),
+        cost=jnp.mean(episodes.cost, axis=0),
+        cost_std=jnp.std(episodes.cost, axis=0),
+        length=jnp.mean(episodes.length),
+        length_std=jnp.std(episodes.length),
+    )
 
 
 def episode_runner(

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 
@@ -76,6 +77,25 @@ def plain_axes(panels: Sequence[Axes]) -> None:
         panel.set_axisbelow(True)
 
 
+def legend_above(panel: Axes, *, ncols: int = 4, **options: Any) -> None:
+    """A legend above a panel, where it covers nothing."""
+    panel.legend(
+        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=ncols, frameon=False, borderaxespad=0.1,
+        **{"fontsize": 9, "handlelength": 1.6, "columnspacing": 1.2, **options},
+    )  # fmt: skip
+
+
+def clipped_note(highest: float, top: float) -> list[Line2D]:
+    """A line of a legend that says how large the costs are that lie above the axis; none if there are none."""
+    text = f"(cost up to {highest:,.0f}, above this axis)"
+    return [Line2D([], [], linestyle="", label=text)] if highest > top else []
+
+
+def band_name(limit: float, low: float, high: float) -> str:
+    """The balance band of a limit b with the slacks h- and h+, as text."""
+    return f"balance band [{_edge(limit, low)}, {_edge(limit, high)}]"
+
+
 def _reward(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
     panel.plot(steps, series(records, "episode_reward")[:, 0], color=BLACK, **_dots(steps))
     panel.set_ylabel("episode reward")
@@ -88,21 +108,16 @@ def _cost(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> 
     top = cost_top(cost, limit)
     panel.set_ylim(0, top)
     for k, color in zip(range(cost.shape[1]), COST_COLORS * cost.shape[1], strict=False):
-        name = f" {k + 1}" if several else ""
+        name, of = (f" {k + 1}", f" of cost {k + 1}") if several else ("", "")
         # An infinite edge of the band is drawn at the edge of the picture.
         band = np.clip(limit[:, k] + low[:, k], 0, top), np.clip(limit[:, k] + high[:, k], 0, top)
-        edges = f"[{_edge(limit[-1, k], low[-1, k])}, {_edge(limit[-1, k], high[-1, k])}]"
-        panel.fill_between(steps, *band, color=color, alpha=0.12, linewidth=0, label=f"balance band{name}: {edges}")
+        edges = band_name(limit[-1, k], low[-1, k], high[-1, k])
+        panel.fill_between(steps, *band, color=color, alpha=0.12, linewidth=0, label=f"{edges}{of}")
         panel.plot(steps, limit[:, k], color=color, linestyle="--", label=f"limit{name}: {limit[-1, k]:g}")
         panel.plot(steps, cost[:, k], color=color if several else BLACK, label=f"cost{name}", **_dots(steps))
-    if np.nanmax(cost) > top:
-        panel.annotate(
-            f"early cost up to {np.nanmax(cost):,.0f}, above this axis",
-            (0.01, 0.97), xycoords="axes fraction", va="top", fontsize=9, color=GREY,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
-        )  # fmt: skip
     panel.set_ylabel("episode cost")
-    panel.legend(loc="upper right", fontsize=9, framealpha=0.9, ncols=cost.shape[1])
+    note = clipped_note(np.nanmax(cost, initial=0.0), top)
+    legend_above(panel, ncols=3, handles=[*panel.get_legend_handles_labels()[0], *note])
 
 
 def _sample_size(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]], base_sample_size: int) -> None:
@@ -112,7 +127,7 @@ def _sample_size(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any
     panel.set_ylim(0, 1.3 * max(size.max(), base_sample_size))
     panel.yaxis.set_major_formatter(EngFormatter(sep=""))
     panel.set_ylabel("samples\nper iteration")
-    panel.legend(loc="upper right", fontsize=9, ncols=2)
+    legend_above(panel)
 
 
 def _modes(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
@@ -123,14 +138,15 @@ def _modes(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) ->
     )
     panel.plot(steps, series(records, "conflict_angle")[:, 0], color=BLACK, linewidth=0.8, **_dots(steps, line=False))
     panel.axhline(90, color=LIGHT_GREY, linestyle=":")
-    panel.set_ylim(-50, 260)
+    panel.set_ylim(-50, 185)
     panel.set_yticks([-29, 0, 90, 180], ["mode", "0°", "90°", "180°"])
     panel.set_ylabel("angle of reward\nand cost steps")
     patches = [
         Patch(facecolor=color, edgecolor=GREY, linewidth=0.5, label=f"{name} {np.mean(codes == code):.0%}")
         for code, (name, color) in enumerate(zip(MODE_NAMES, MODE_COLORS, strict=True))
     ]
-    panel.legend(handles=patches, loc="upper right", ncols=len(patches), fontsize=9)
+    title = "mode of every iteration, and the share of the iterations"
+    legend_above(panel, handles=patches, title=title, title_fontsize=9, alignment="left")
 
 
 def cost_top(cost: np.ndarray, limit: np.ndarray) -> float:

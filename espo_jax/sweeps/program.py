@@ -10,7 +10,7 @@ import numpy as np
 from espo_jax import algorithms
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.config import Config
-from espo_jax.evaluation import DETERMINISTIC, POLICIES, evaluator
+from espo_jax.evaluation import DETERMINISTIC, POLICIES, episode_runner
 from espo_jax.loop import program_bytes
 from espo_jax.sweeps.packs import in_packs, over_devices, sharding, spread
 from espo_jax.sweeps.plan import Program, keys_of
@@ -50,7 +50,7 @@ class Compiled(NamedTuple):
     Args:
       algorithm: the algorithm of one lane.
       init, step: see `packs.Lanes`; `step` takes the memory of the states that it is given.
-      evaluate: by policy: (params [L], keys [L]) -> Evaluation [L]; compiled when it is first called.
+      evaluate: by policy: (params [L], keys [L]) -> Episodes [L]; compiled when it is first called.
       size: L.
       pack_size: number of lanes that are vmapped.
       devices: the devices that the lanes are spread over.
@@ -112,7 +112,7 @@ def compile_program(
     step = jax.jit(lanes.step, donate_argnums=0).lower(states, hyperparams, active).compile()
 
     def evaluate(policy: str) -> Callable[..., Any]:
-        one = evaluator(
+        one = episode_runner(
             env,
             algorithm.make_inference_fn,
             num_episodes=options.num_eval_episodes,
