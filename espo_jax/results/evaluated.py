@@ -92,12 +92,19 @@ def summarize_safety(runs: Sequence[EvaluatedRun], unconstrained: References | N
         for policy in POLICIES
         if all(policy in run.episodes for run in runs)
     }
-    training = _of_training(runs, conditions) if all(run.records for run in runs) else None
+    training = summarize_training([run.records for run in runs], conditions) if all(r.records for r in runs) else None
     return {"training": training, "policies": policies}
 
 
-def _of_training(runs: Sequence[EvaluatedRun], conditions: Sequence[Any]) -> dict[str, Any]:
-    trained = [of_training(run.records) for run in runs]
+def summarize_training(runs: Sequence[Records], conditions: Sequence[Any] | None = None) -> dict[str, Any]:
+    """The safety of the training of some runs, see `summarize_safety`.
+
+    Args:
+      runs: lines of the metrics.jsonl of each run.
+      conditions: of each run what its sample is; None stands for the same for all.
+    """
+    conditions = conditions or [None] * len(runs)
+    trained = [of_training(records) for records in runs]
     recovered = [(c, each["recoveries"]) for c, each in zip(conditions, trained, strict=True)]
     training = {
         name: aggregate([each[name] for each in trained], conditions)

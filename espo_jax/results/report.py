@@ -12,7 +12,9 @@ import numpy as np
 
 from espo_jax.modes import MODE_NAMES
 from espo_jax.results import episode
+from espo_jax.results.evaluated import summarize_training
 from espo_jax.results.read import Records, Run, read_run
+from espo_jax.results.safety_table import OF_RUNS, episode_cells, training_cells
 from espo_jax.results.task import task_of
 from espo_jax.runs import files, policies
 from espo_jax.runs.colors import GREEN, GREY, MODE_COLORS
@@ -59,6 +61,7 @@ def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False
     parts = {
         "title": html.escape(clean(title)),
         "summary": summary,
+        "safety": _safety(run.records, run_dir / f"eval-{'best-safe' if best_safe else 'last'}.json"),
         "figure": _figure(run.records, evaluations),
         "settings": _rows(run.config.settings()),
         "surroundings": _rows(_surroundings(files.read_json(run_dir / CONFIG))),
@@ -98,6 +101,35 @@ def _best_safe(best: Any) -> str:
     return f"iteration {best['iteration']}, reward {number(best['reward'])}" if isinstance(best, dict) else "none"
 
 
+def _safety(records: Records, evaluation: Path) -> str:
+    """The measures of safety as HTML: of training, and of the fresh episodes if `espo eval` was called.
+
+    Raises:
+      DamagedError: the file of the evaluation cannot be used.
+    """
+    trained = training_cells("", {"training": summarize_training([records])})
+    parts = [f"<table>{_rows({name: text for name, text in trained.items() if text})}</table>"]
+    if not evaluation.exists():
+        text = f"The rates and tails of new episodes are here after `espo eval {evaluation.parent}`."
+        return "".join([*parts, f"<p>{html.escape(clean(text))}</p>"])
+    try:
+        rows = files.infinities(files.read_json(evaluation))["rows"]
+        cells = [
+            {"policy": row["policy"], "physics": row["backend"], "episodes": row["episodes"], **episode_cells(row)}
+            for row in rows
+            if "violation_rate" in row  # earlier versions did not write it
+        ]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise files.DamagedError(f"{evaluation} does not hold an evaluation ({error!r})") from None
+    if cells:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in cells[0])
+        body = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(clean(str(cell)))}</td>' for cell in row.values())}</tr>" for row in cells
+        )
+        parts.append(f"<table><tr>{head}</tr>{body}</table>")
+    return "".join([*parts, f"<p>{html.escape(OF_RUNS)}</p>"])
+
+
 def _figure(records: Records, evaluations: Sequence[Mapping[str, Any]]) -> str:
     """Interactive curves by plotly, whose script is part of the page."""
     try:
@@ -135,9 +167,10 @@ def _figure(records: Records, evaluations: Sequence[Mapping[str, Any]]) -> str:
     line(3, series(records, "sample_size")[:, 0], "samples", line={"shape": "vh"})
     line(4, series(records, "conflict_angle")[:, 0], "angle")
     codes = [MODE_NAMES.index(r["mode"]) for r in records]
+    edges = [x[0] - records[0]["sample_size"], *x.tolist()]  # an iteration has the samples up to its end
     steps = [[i / len(MODE_COLORS), c] for j, c in enumerate(MODE_COLORS) for i in (j, j + 1)]
     modes = go.Heatmap(
-        x=x.tolist(), y=["mode"], z=[codes], customdata=[[r["mode"] for r in records]], colorscale=steps,
+        x=edges, y=["mode"], z=[codes], customdata=[[r["mode"] for r in records]], colorscale=steps,
         showscale=False, zmin=-0.5, zmax=len(MODE_COLORS) - 0.5,
         hovertemplate="%{x} steps: %{customdata}<extra></extra>", name="mode",
     )  # fmt: skip
