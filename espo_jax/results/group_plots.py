@@ -57,9 +57,9 @@ def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = 
     FigureCanvasAgg(figure)
     panels = figure.subplots(4 + len(groups), 1, sharex=True, height_ratios=[3, 3, 2, 2, *heights])
     colors = colors_of(list(groups))
-    for (name, runs), color in zip(groups.items(), colors, strict=True):
+    for runs, color in zip(groups.values(), colors, strict=True):
         for panel, field in zip(panels, _PANELS, strict=False):
-            _curve(panel, runs, field, x, color=color, label=f"{name} ({len(runs)})")
+            _curve(panel, runs, field, x, color)
     _name_lines(panels[0], groups, colors)
     _limits(panels[1], groups, x)
     for panel, name in zip(panels[4:], groups, strict=True):
@@ -86,15 +86,14 @@ def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = 
     save(figure, path)
 
 
-def _curve(panel: Axes, runs: Sequence[Records], field: str, x: str, *, color: Any, label: str) -> None:
+def _curve(panel: Axes, runs: Sequence[Records], field: str, x: str, color: Any) -> None:
     places, values = align(runs, field, x)
     marker: dict[str, Any] = (
         {"marker": "o", "markersize": 3} if len(places) == 1 else {}
     )  # a line of one point cannot be seen
     for k, style in zip(range(values.shape[2]), _STYLES * values.shape[2], strict=False):
         lane = values[..., k]
-        text = f"{label}, cost {k + 1}" if values.shape[2] > 1 else label
-        panel.plot(places, lane.mean(axis=0), color=color, linestyle=style, linewidth=1.3, label=text, **marker)
+        panel.plot(places, lane.mean(axis=0), color=color, linestyle=style, linewidth=1.3, **marker)
         if len(runs) > 1:
             panel.fill_between(places, *bootstrap_interval(lane), color=color, alpha=0.2, linewidth=0)
         if len(runs) >= _FEWEST_FOR_IQM:

@@ -96,7 +96,7 @@ def normalized_reward(reward: float, reference: float) -> float | None:
 
     None if the reference is not positive, such as for rewards that are penalties: the ratio then says nothing.
 
-    Reference: Ray, Achiam and Amodei 2019, section 5, where pi_E is unconstrained PPO.
+    Reference: Ray, Achiam and Amodei 2019, where pi_E is unconstrained PPO.
     """
     return reward / reference if reference > 0 else None
 
@@ -127,7 +127,7 @@ def cost_rate(cost: np.ndarray, length: np.ndarray, samples: np.ndarray) -> list
       length: [T] L, estimated length of an episode in samples.
       samples: [T] X, number of samples.
 
-    Reference: Ray, Achiam and Amodei 2019, section 5, cost rate.
+    Reference: Ray, Achiam and Amodei 2019, cost rate.
     """
     weight = samples / length
     return (np.sum(weight[:, None] * cost, axis=0) / np.sum(samples)).tolist()

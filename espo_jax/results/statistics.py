@@ -93,7 +93,7 @@ def performance_profile(scores: np.ndarray, thresholds: np.ndarray, axis: int = 
       thresholds: [P] tau.
       axis: the axis of the runs.
 
-    Reference: Agarwal et al. 2021, arXiv:2108.13264, equation 2, run-score distribution.
+    Reference: Agarwal et al. 2021, arXiv:2108.13264, section 4, run-score distribution.
     """
     return np.mean(np.asarray(scores)[..., None] > thresholds, axis=axis)
 

@@ -93,5 +93,5 @@ def test_every_seed_is_a_run_directory(compared, tmp_path, capsys):
     assert cli.main(["plot", *runs, "--output", str(tmp_path / "plot.svg")]) == 0
     assert "espo" in capsys.readouterr().out
     text = (tmp_path / "plot.svg").read_text()
-    assert "<!-- espo (2) -->" in text
-    assert "<!-- trpo (2) -->" in text
+    assert "<!-- espo (2 runs) -->" in text
+    assert "<!-- trpo (2 runs) -->" in text

@@ -161,7 +161,7 @@ def test_the_command_draws_a_sweep_and_its_groups(tmp_path, capsys):
     assert "no lane of 4 is safe; a lane is safe if" in capsys.readouterr().out
     assert cli.main(["plot", folder, "--group-by", "cost_limit", "--output", str(tmp_path / "curves.svg")]) == 0
     text = (tmp_path / "curves.svg").read_text()
-    assert "<!-- cost_limit 1 (2) -->" in text.replace("cost_limit 1.0", "cost_limit 1")
+    assert "<!-- cost_limit 1 (2 runs) -->" in text.replace("cost_limit 1.0", "cost_limit 1")
     assert cli.main(["plot", folder, "--color-by", "seed", "--output", str(picture)]) == 2
     assert cli.main(["sweep", "--best", "--sweep-dir", folder]) == 0
     assert "no lane of 4 is safe" in capsys.readouterr().out
