@@ -145,6 +145,8 @@ def _show(path: Path, rows: Sequence[dict[str, Any]], gaps: Sequence[dict[str, A
         out.print(table)
     for gap in gaps:
         out.print(evaluation.gap_text(gap), soft_wrap=True)
+    if options.reference and any(row["normalized_reward"] is None for row in rows):
+        out.print("the reward of the unconstrained policy is not positive: a share of it says nothing", soft_wrap=True)
     out.print(
         f"reward, cost: mean ± standard error (95 % bootstrap interval); {safety_table.OF_EPISODES}", soft_wrap=True
     )

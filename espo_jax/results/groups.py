@@ -46,7 +46,7 @@ def group(runs: Sequence[Run], fields: Sequence[str]) -> dict[str, list[Records]
         values = (known[f] if isinstance(known[f], str) else f"{f} {text_of(known[f])}" for f in fields)
         name = clean(", ".join(values))
         groups.setdefault(name, []).append(run)
-        order[name] = [float(known[f]) if isinstance(known[f], int | float) else 0.0 for f in fields]
+        order[name] = [_number(known[f]) for f in fields]
     for name, members in groups.items():
         refuse_mixture(name, members, fields)
     names = sorted(groups, key=lambda name: order[name])  # numbers as numbers
@@ -85,6 +85,12 @@ def differences(runs: Sequence[Configured]) -> dict[str, list[Any]]:
         if len(different) > 1 and field not in _MAY_DIFFER:
             found[field] = different
     return found
+
+
+def _number(value: Any) -> float:
+    """The place of a value among others: numbers as numbers, the first of several; names stay where they are."""
+    first = value[0] if isinstance(value, list | tuple) and value else value
+    return float(first) if isinstance(first, int | float) else 0.0
 
 
 def _values(values: Sequence[Any]) -> str:

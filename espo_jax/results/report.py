@@ -14,7 +14,7 @@ from espo_jax.modes import MODE_NAMES
 from espo_jax.results import episode
 from espo_jax.results.evaluated import summarize_training
 from espo_jax.results.read import Records, Run, read_run
-from espo_jax.results.safety_table import OF_RUNS, episode_cells, training_cells
+from espo_jax.results.safety_table import OF_EPISODES, OF_TRAINING, episode_cells, training_cells
 from espo_jax.results.task import task_of
 from espo_jax.runs import files, policies
 from espo_jax.runs.colors import GREEN, GREY, MODE_COLORS
@@ -108,9 +108,11 @@ def _safety(records: Records, evaluation: Path) -> str:
       DamagedError: the file of the evaluation cannot be used.
     """
     trained = training_cells("", {"training": summarize_training([records])})
-    parts = [f"<table>{_rows({name: text for name, text in trained.items() if text})}</table>"]
+    facts = {name: text for name, text in trained.items() if text}
+    facts["not recovered"] = "it ended above a limit" if facts["not recovered"] != "0" else "no"
+    parts = [f"<table>{_rows(facts)}</table>"]
     if not evaluation.exists():
-        text = f"The rates and tails of new episodes are here after `espo eval {evaluation.parent}`."
+        text = f"{OF_TRAINING}. The rates and tails of new episodes stand here after: espo eval {evaluation.parent}"
         return "".join([*parts, f"<p>{html.escape(clean(text))}</p>"])
     try:
         rows = files.infinities(files.read_json(evaluation))["rows"]
@@ -127,7 +129,7 @@ def _safety(records: Records, evaluation: Path) -> str:
             f"<tr>{''.join(f'<td>{html.escape(clean(str(cell)))}</td>' for cell in row.values())}</tr>" for row in cells
         )
         parts.append(f"<table><tr>{head}</tr>{body}</table>")
-    return "".join([*parts, f"<p>{html.escape(OF_RUNS)}</p>"])
+    return "".join([*parts, f"<p>{html.escape(OF_TRAINING)}. {html.escape(OF_EPISODES)}</p>"])
 
 
 def _figure(records: Records, evaluations: Sequence[Mapping[str, Any]]) -> str:

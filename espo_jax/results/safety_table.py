@@ -13,14 +13,17 @@ Safety = Mapping[str, Any]  # from `summarize_safety`
 
 OF_EPISODES = (
     "V: share of new episodes above a limit; D: (mean cost - limit) / limit; D+: the same of the episodes above the "
-    f"limit, 0 without any; CVaR {CVAR_ALPHA}: mean cost of the worst {CVAR_ALPHA:.0%} of the episodes; completed "
-    "safely: share of episodes that ran to the time limit within every limit; share of the unconstrained: reward "
-    "divided by that of the unconstrained policy"
+    f"limit, 0 without any; CVaR {CVAR_ALPHA}: mean cost of the worst {100 * CVAR_ALPHA:.0f} % of the episodes; "
+    "completed safely: share of episodes that ran to the time limit within every limit; share of the unconstrained: "
+    "reward divided by that of the unconstrained policy"
+)
+OF_TRAINING = (
+    "rho_c: cost per sample over all of training; cumulative violation: sum of max(0, V_c - limit) over the "
+    "iterations; a recovery lasts from the first iteration above a limit until all costs are within it again; not "
+    "recovered: runs that ended above a limit"
 )
 OF_RUNS = (
-    f"{OF_EPISODES}; IQM: interquartile mean over runs (95 % stratified bootstrap interval). Training: rho_c is the "
-    "cost per sample over all of training; cumulative violation is the sum of max(0, V_c - limit) over the iterations; "
-    "a recovery lasts from the first iteration above a limit until all costs are within it again"
+    f"{OF_EPISODES}; IQM: interquartile mean over runs (95 % stratified bootstrap interval). Of training: {OF_TRAINING}"
 )
 
 
@@ -49,10 +52,10 @@ def training_cells(name: str, safety: Safety) -> dict[str, str]:
     return {
         "algorithm": name,
         "rho_c": _text(of["cost_rate"], lambda value: f"{value:.3g}"),
-        "cumulative violation": _text(of["cumulative_violation"]),
+        "cumulative violation": _text(of["cumulative_violation"], _large),
         "iterations above": _text(of["violating_iterations"], _percent),
         "iterations of a recovery": _text(of["recovery_iterations"]),
-        "samples of a recovery": _text(of["recovery_samples"], lambda value: f"{value:,.0f}"),
+        "samples of a recovery": _text(of["recovery_samples"], _large),
         "not recovered": str(of["not_recovered"]),
     }
 
@@ -134,6 +137,10 @@ def _iqm(value: Any, form: Callable[[float], str] = number) -> str:
     if isinstance(value, list):
         return ", ".join(_iqm(each, form) for each in value)
     return f"{form(value['iqm'])} ({form(value['iqm_low'])} to {form(value['iqm_high'])})"
+
+
+def _large(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else number(value)
 
 
 def _percent(value: float) -> str:
