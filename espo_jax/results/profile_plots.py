@@ -19,7 +19,8 @@ from espo_jax.runs.curves import PLAIN_TEXT, plain_axes, save
 from espo_jax.runs.output import clean
 
 _POINTS = 300
-_MOST_DEVIATION = 3.0  # largest cost on the axis, as a multiple of the limit above it, as in SafeRLEval's figure
+_MOST_DEVIATION = 3.0  # end of the axis of D, as in SafeRLEval's figure, if this shows the safest algorithm
+_SHOWN = 0.95  # share of the episodes of the safest algorithm that is shown at least
 
 
 @PLAIN_TEXT
@@ -46,12 +47,14 @@ def draw(groups: Mapping[str, Sequence[EvaluatedRun]], path: Path, *, title: str
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, len(policies), squeeze=False, sharex="row", sharey="row")
     colors = colors_of(list(groups))
+    tau, grid = _tau(runs, policies), _deviations(groups, policies)
     for column, policy in zip(panels.T, policies, strict=True):
-        _profiles(column[0], groups, policy, colors)
-        _distributions(column[1], groups, policy, colors)
+        _profiles(column[0], groups, policy, colors, tau)
+        _distributions(column[1], groups, policy, colors, grid)
         column[0].set_title(f"{policy} policy", loc="left", fontsize=10)
     plain_axes(list(panels.ravel()))
     for panel in panels[:, 0]:
+        panel.set_ylim(-0.02, 1.02)
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     panels[0, 0].set_ylabel("runs with a mean reward above tau")
     panels[1, 0].set_ylabel("episodes with a cost of at most\n(1 + D) times the limit")
@@ -66,28 +69,45 @@ def draw(groups: Mapping[str, Sequence[EvaluatedRun]], path: Path, *, title: str
     return True
 
 
-def _profiles(panel: Axes, groups: Mapping[str, Sequence[EvaluatedRun]], policy: str, colors: Sequence[Any]) -> None:
-    means = {name: [float(np.mean(run.episodes[policy].reward)) for run in group] for name, group in groups.items()}
-    every = [mean for group in means.values() for mean in group]
+def _mean_reward(run: EvaluatedRun, policy: str) -> float:
+    return float(np.mean(run.episodes[policy].reward))
+
+
+def _deviation(run: EvaluatedRun, policy: str) -> np.ndarray:
+    """C / b - 1 of each episode [E], for the constraint where it is largest."""
+    return np.max(np.asarray(run.episodes[policy].cost, float) / run.limit - 1, axis=1)
+
+
+def _tau(runs: Sequence[EvaluatedRun], policies: Sequence[str]) -> np.ndarray:
+    """The rewards on the axis, those of all policies."""
+    every = [_mean_reward(run, policy) for run in runs for policy in policies]
     margin = 0.05 * (max(every) - min(every)) or 1.0
-    tau = np.linspace(min(every) - margin, max(every) + margin, _POINTS)
-    for (name, group), color in zip(groups.items(), colors, strict=True):
-        strata = _strata(group, [np.array([mean]) for mean in means[name]])
+    return np.linspace(min(every) - margin, max(every) + margin, _POINTS)
+
+
+def _deviations(groups: Mapping[str, Sequence[EvaluatedRun]], policies: Sequence[str]) -> np.ndarray:
+    """The values of D on the axis: up to the largest, but no further than the safest algorithm needs."""
+    every = [
+        np.concatenate([_deviation(run, policy) for run in group]) for group in groups.values() for policy in policies
+    ]
+    needed = max(_MOST_DEVIATION, min(float(np.quantile(each, _SHOWN)) for each in every))
+    return np.linspace(-1.0, max(0.2, min(needed, max(float(np.max(each)) for each in every))), _POINTS)
+
+
+def _profiles(
+    panel: Axes, groups: Mapping[str, Sequence[EvaluatedRun]], policy: str, colors: Sequence[Any], tau: np.ndarray
+) -> None:
+    for group, color in zip(groups.values(), colors, strict=True):
+        strata = _strata(group, [np.array([_mean_reward(run, policy)]) for run in group])
         _line(panel, tau, strata, lambda scores, axis: performance_profile(scores[..., 0], tau, axis), color)
     panel.set_xlabel("tau, reward of an episode")
 
 
 def _distributions(
-    panel: Axes, groups: Mapping[str, Sequence[EvaluatedRun]], policy: str, colors: Sequence[Any]
+    panel: Axes, groups: Mapping[str, Sequence[EvaluatedRun]], policy: str, colors: Sequence[Any], grid: np.ndarray
 ) -> None:
-    deviation = {
-        name: [np.max(np.asarray(run.episodes[policy].cost, float) / run.limit - 1, axis=1) for run in group]
-        for name, group in groups.items()
-    }
-    highest = max(float(np.max(each)) for group in deviation.values() for each in group)
-    grid = np.linspace(-1.0, min(max(0.2, 1.05 * highest), _MOST_DEVIATION), _POINTS)
-    for (name, group), color in zip(groups.items(), colors, strict=True):
-        shares = [1 - performance_profile(each, grid) for each in deviation[name]]
+    for group, color in zip(groups.values(), colors, strict=True):
+        shares = [1 - performance_profile(_deviation(run, policy), grid) for run in group]
         _line(panel, grid, _strata(group, shares), np.mean, color)
     panel.axvline(0.0, color=GREY, linestyle="--", linewidth=1)
     panel.set_xlabel("D, cost of an episode by its limit, minus 1")

@@ -77,9 +77,11 @@ def plain_axes(panels: Sequence[Axes]) -> None:
         panel.set_axisbelow(True)
 
 
-def legend_above(panel: Axes, *, ncols: int = 4, **options: Any) -> None:
-    """A legend above a panel, where it covers nothing."""
+def legend_above(panel: Axes, *, ncols: int = 4, handles: Sequence[Any] | None = None, **options: Any) -> None:
+    """A legend above a panel, where it covers nothing; its entries follow each other row by row."""
+    found = panel.get_legend_handles_labels()[0] if handles is None else handles
     panel.legend(
+        handles=[handle for column in range(ncols) for handle in found[column::ncols]],
         loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=ncols, frameon=False, borderaxespad=0.1,
         **{"fontsize": 9, "handlelength": 1.6, "columnspacing": 1.2, **options},
     )  # fmt: skip
