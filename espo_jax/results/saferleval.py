@@ -75,5 +75,5 @@ def _part(prefix: str, reward: np.ndarray, cost: np.ndarray, bound: float) -> di
         f"{prefix}_reward": float(np.mean(reward)),
         f"{prefix}_cost": float(np.mean(cost)),
         f"{prefix}_violation_rate": float(np.mean(cost > bound)),
-        f"{prefix}_cost_mean_violating": float(np.mean(above)) if len(above) else None,
+        f"{prefix}_cost_mean_violating": float(np.mean(above)) if len(above) else 0.0,  # as it has it
     }

@@ -179,3 +179,15 @@ def test_a_sweep_without_a_finished_lane_is_refused(tmp_path):
     SweepFolder.plan(tmp_path / "sweep", limits(), lanes_per_group=3)
     with pytest.raises(DamagedError, match="has no lane that is finished yet"):
         read_sweep(tmp_path / "sweep")
+
+
+def test_tasks_are_not_mixed(tmp_path, monkeypatch, capsys):
+    """The picture of a whole sweep averages over its axes; rewards of several tasks have no common scale."""
+    sweep = read_sweep(swept().path)
+    rows = [{**each, "task": f"task{n % 2}"} for n, each in enumerate(sweep.rows)]
+    mixed = dataclasses.replace(sweep, rows=rows, axes={"task": ["task0", "task1"], **sweep.axes})
+    monkeypatch.setattr("espo_jax.results.sweep_read.read_sweep", lambda path: mixed)
+    assert cli.main(["plot", str(swept().path), "--output", str(tmp_path / "x.png")]) == 2
+    printed = capsys.readouterr().err
+    assert "have different tasks (task0, task1)" in printed
+    assert "--group-by task,cost_limit draws each apart" in printed
