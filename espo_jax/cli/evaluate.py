@@ -12,6 +12,7 @@ from espo_jax.results import evaluate as evaluation
 from espo_jax.results import saferleval, safety_table
 from espo_jax.results.evaluated import UNCONSTRAINED, EvaluatedRun, by_algorithm, references_of, summarize_safety
 from espo_jax.results.expand import is_comparison, require_run, run_directories
+from espo_jax.results.safety_measures import of_training
 from espo_jax.results.task import task_of
 from espo_jax.runs import files, output
 from espo_jax.runs.run_config import RunConfig
@@ -82,7 +83,8 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
             _require_reference(path, references)
     try:
         with refusing():
-            of_reference = {key: _rows_of(path, options, make_env) for key, path in references.items()}
+            last = dataclasses.replace(options, best_safe=False)  # what is unconstrained has no safe checkpoint
+            of_reference = {key: _rows_of(path, last, make_env) for key, path in references.items()}
         runs = []
         for path in paths:
             with refusing():
@@ -91,7 +93,7 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
                     evaluation.normalize(rows, of_reference[_environment(path)])
                 gaps = evaluation.gaps(rows)
                 runs.append(evaluation.evaluated_run(path, rows))
-            _show(path, rows, gaps, options)
+            _show(path, rows, gaps, runs[-1], options)
             _write(path, rows, gaps, runs[-1], options)
     except FloatingPointError as error:
         output.say(str(error))
@@ -135,7 +137,13 @@ def _rows_of(path: Path, options: EvalOptions, make_env: Callable[[str | None], 
     )
 
 
-def _show(path: Path, rows: Sequence[dict[str, Any]], gaps: Sequence[dict[str, Any]], options: EvalOptions) -> None:
+def _show(
+    path: Path,
+    rows: Sequence[dict[str, Any]],
+    gaps: Sequence[dict[str, Any]],
+    run: EvaluatedRun,
+    options: EvalOptions,
+) -> None:
     """Print the tables of one run."""
     out = console()
     task = RunConfig.read(path).options.task
@@ -143,12 +151,17 @@ def _show(path: Path, rows: Sequence[dict[str, Any]], gaps: Sequence[dict[str, A
         rows, f"{task}, {_chosen(options)} policy of {path}: {options.episodes} episodes each"
     ):
         out.print(table)
+    if run.records:
+        cells = safety_table.training_cells(run.config.options.algorithm, summarize_safety([run]))
+        out.print(safety_table.printed(safety_table.filled([cells]), "Safety of training"))
     for gap in gaps:
         out.print(evaluation.gap_text(gap), soft_wrap=True)
     if options.reference and any(row["normalized_reward"] is None for row in rows):
         out.print("the reward of the unconstrained policy is not positive: a share of it says nothing", soft_wrap=True)
     out.print(
-        f"reward, cost: mean ± standard error (95 % bootstrap interval); {safety_table.OF_EPISODES}", soft_wrap=True
+        f"reward, cost: mean ± standard error (95 % bootstrap interval); {safety_table.OF_EPISODES}. Of training: "
+        f"{safety_table.OF_TRAINING}",
+        soft_wrap=True,
     )
 
 
@@ -167,7 +180,14 @@ def _write(
     seed = [f"seed{options.seed}"] if options.seed else []
     name = "-".join(["eval", _chosen(options), *(names(options.backend) if options.backend else []), *seed])
     target = Path(options.output or path / f"{name}.json")
-    written = {"run_dir": str(path), "policy": _chosen(options), "seed": options.seed, "rows": rows, "gaps": gaps}
+    written = {
+        "run_dir": str(path),
+        "policy": _chosen(options),
+        "seed": options.seed,
+        "rows": rows,
+        "gaps": gaps,
+        "training": of_training(run.records) if run.records else None,
+    }
     try:
         files.write_json(target, written)
         saferleval.write([run], target.with_name(f"{target.stem}_summary.csv"))

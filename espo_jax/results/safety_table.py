@@ -99,10 +99,11 @@ def all_cells(safeties: Mapping[str, Safety]) -> tuple[list[dict[str, str]], lis
     """The rows of both tables; a column in which no row has a value is left out."""
     policies = [cells for name, safety in safeties.items() for cells in policy_cells(name, safety)]
     training = [training_cells(name, safety) for name, safety in safeties.items() if safety["training"] is not None]
-    return _filled(policies), _filled(training)
+    return filled(policies), filled(training)
 
 
-def _filled(cells: list[dict[str, str]]) -> list[dict[str, str]]:
+def filled(cells: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The rows without the columns in which no row has a value."""
     kept = {name for row in cells for name, text in row.items() if text}
     return [{name: text for name, text in row.items() if name in kept} for row in cells]
 
