@@ -38,6 +38,7 @@ def group(runs: Sequence[Run], fields: Sequence[str]) -> dict[str, list[Records]
     """
     groups: dict[str, list[Run]] = {}
     order: dict[str, list[float]] = {}
+    texts: dict[str, int] = {}
     for run in runs:
         known = {**dataclasses.asdict(run.config.options), **run.config.settings()}
         for field in fields:
@@ -46,7 +47,7 @@ def group(runs: Sequence[Run], fields: Sequence[str]) -> dict[str, list[Records]
         values = (known[f] if isinstance(known[f], str) else f"{f} {text_of(known[f])}" for f in fields)
         name = clean(", ".join(values))
         groups.setdefault(name, []).append(run)
-        order[name] = [_number(known[f]) for f in fields]
+        order[name] = [_place(known[f], texts) for f in fields]
     for name, members in groups.items():
         refuse_mixture(name, members, fields)
     names = sorted(groups, key=lambda name: order[name])  # numbers as numbers
@@ -87,10 +88,15 @@ def differences(runs: Sequence[Configured]) -> dict[str, list[Any]]:
     return found
 
 
-def _number(value: Any) -> float:
-    """The place of a value among others: numbers as numbers, the first of several; names stay where they are."""
+def _place(value: Any, texts: dict[str, int]) -> float:
+    """The place of a value among others: numbers as numbers, the first of several; texts as they come.
+
+    Args:
+      value: value of a setting.
+      texts: the place of each text so far; it is added to.
+    """
     first = value[0] if isinstance(value, list | tuple) and value else value
-    return float(first) if isinstance(first, int | float) else 0.0
+    return float(first) if isinstance(first, int | float) else float(texts.setdefault(str(first), len(texts)))
 
 
 def _values(values: Sequence[Any]) -> str:

@@ -24,7 +24,7 @@ ALGORITHM_COLORS = {
 }  # fmt: skip
 GROUP_COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK)  # one for each line that is no algorithm
 _OWN_COLORS = (SKY_BLUE, OLIVE, "#7F3C8D", "#A6761D", "#00868B")  # of algorithms of the user's own
-_LIGHTEST = 0.6  # share of white in the lightest shade of a colour
+_LIGHTEST = 0.5  # share of white in the lightest shade of a colour
 
 
 def colors_of(names: Sequence[str]) -> list[Any]:

@@ -42,6 +42,7 @@ def test_several_groups_of_an_algorithm_are_shades_of_its_colour():
     np.testing.assert_allclose(first, to_rgb(ALGORITHM_COLORS["espo"]))
     assert distance(first, second) > 20
     assert distance(second, other) > 20
+    assert all(distance(second, mode) > 10 for mode in MODE_COLORS)
 
 
 def test_groups_that_are_no_algorithms_have_different_colours():
