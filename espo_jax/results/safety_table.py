@@ -118,7 +118,7 @@ def printed(cells: Sequence[Mapping[str, str]], title: str) -> Table:
 
 def _each(values: Sequence[float | None], form: Callable[[float], str] = number) -> str:
     """A number for each constraint."""
-    return ", ".join("" if value is None else form(value) for value in values)
+    return ", ".join("-" if value is None else form(value) for value in values)
 
 
 def _text(value: Any, form: Callable[[float], str] = number) -> str:
@@ -132,12 +132,13 @@ def _text(value: Any, form: Callable[[float], str] = number) -> str:
 
 
 def _iqm(value: Any, form: Callable[[float], str] = number) -> str:
-    """An interquartile mean with its interval; one for each constraint; empty without a value."""
+    """An interquartile mean with its interval, of several runs; one for each constraint; empty without a value."""
     if value is None:
         return ""
     if isinstance(value, list):
         return ", ".join(_iqm(each, form) for each in value)
-    return f"{form(value['iqm'])} ({form(value['iqm_low'])} to {form(value['iqm_high'])})"
+    interval = f" ({form(value['iqm_low'])} to {form(value['iqm_high'])})"
+    return form(value["iqm"]) + ("" if value["standard_error"] is None else interval)
 
 
 def _large(value: float) -> str:
