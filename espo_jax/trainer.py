@@ -136,8 +136,8 @@ class Trainer:
           OSError: a run directory cannot be written.
         """
         told = (progress_fn, policy_params_fn)
-        given = {name: value for name, value in settings.items() if value is not None}
-        options = {name: given.pop(name) for name in _OPTIONS if name in given}
+        given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+        options: dict[str, Any] = {name: given.pop(name) for name in _OPTIONS if name in given}
         if resume is not None:
             if run_dir is not None:
                 raise ValueError("run_dir is the folder of a new run: it cannot be given with resume")

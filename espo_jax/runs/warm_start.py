@@ -44,9 +44,7 @@ def warm_started(algorithm: Algorithm, run_dir: Path) -> Algorithm:
     for name in _OF_NETWORKS:
         of_run, wanted = getattr(config, name), getattr(algorithm.config, name)
         if of_run != wanted:
-            raise ValueError(
-                f"init_from is {run_dir}, whose {name} is {of_run}: it is {wanted} here, and must be the same"
-            )
+            raise ValueError(f"init_from is {run_dir}, whose {name} is {of_run}: here it is {wanted}; give the same")
     flat = ravel_pytree(policy)[0]
     of_critics = jax.vmap(lambda variables: ravel_pytree(variables)[0])(critics)
     sizes = {
@@ -59,7 +57,7 @@ def warm_started(algorithm: Algorithm, run_dir: Path) -> Algorithm:
             raise ValueError(f"init_from is {run_dir}, which has {of_run} {name}: the environment has {wanted}")
 
     def init(key: jax.Array, hyperparams: Hyperparams) -> TrainState:
-        state = algorithm.init(key, hyperparams)
+        state: Any = algorithm.init(key, hyperparams)
         return strongly_typed(state.replace(policy=flat, critics=of_critics, normalizer=normalizer))
 
     return algorithm._replace(init=init)

@@ -52,10 +52,10 @@ def _compiled(fn, results):
     return jax.jit(functools.partial(_host_call_p.bind, fn=fn, results=results))
 
 
-@_host_call_p.def_abstract_eval
+@_host_call_p.def_effectful_abstract_eval
 def _abstract_eval(*args, fn, results):
     del args, fn
-    return [jax.core.ShapedArray(shape, dtype) for shape, dtype in results]
+    return [jax.core.ShapedArray(shape, dtype) for shape, dtype in results], numpy_ffi.effects()
 
 
 def _batch(args, axes, *, fn, results):
@@ -90,7 +90,7 @@ def _lower(ctx, *args, fn, results):
     module = ctx.module_context
     single = getattr(module.axis_context, "num_devices", None) in (None, 1)
     if single and tuple(module.platforms) == ("cpu",) and isinstance(fn, HostFunction):
-        module.add_keepalive(numpy_ffi.registered(fn.number, fn))
+        numpy_ffi.register(fn.number, fn)
         return jax.ffi.ffi_lowering(numpy_ffi.TARGET)(ctx, *args, number=np.int64(fn.number))
     if not single or tuple(module.platforms) not in (("cpu",), ("cuda",)):
         _refuse_deadlock(ctx)

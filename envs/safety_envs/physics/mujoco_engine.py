@@ -23,7 +23,7 @@ from safety_envs.physics.models import gymnasium_model
 from safety_envs.physics.types import PhysicsState
 from safety_envs.task import Readings, Task
 
-_MOST_BATCHES = 4  # kept by an engine, each with its threads: one for a number of environments and the changed fields
+_MOST_BATCHES = 8  # kept by an engine, each with its threads: one for a number of environments and the changed fields
 _MOST_PERSISTENT = 64  # rows of a batch that keeps an MjData (0.5 MB and more) for each
 
 

@@ -9,7 +9,6 @@ The structures are those of xla/ffi/api/c_api.h, which `jax.ffi.include_dir()` h
 
 import ctypes
 import functools
-import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -26,7 +25,8 @@ _size, _pointer, _int, _int64, _at = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_
 _BASE: list[Any] = [("struct_size", _size), ("extension", _pointer)]
 
 NumpyFn = Callable[..., tuple[np.ndarray, ...]]
-_functions: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+# They stay: a program may run on when everything that refers to it is gone.
+_functions: dict[int, NumpyFn] = {}
 
 
 class _Buffer(ctypes.Structure):
@@ -102,15 +102,25 @@ class _Api(ctypes.Structure):
 _CreateError = ctypes.CFUNCTYPE(_pointer, _at(_Error))
 
 
-def registered(number: int, fn: NumpyFn) -> NumpyFn:
-    """The function of a number; the first one that was given for it, as long as something else refers to it.
+def register(number: int, fn: NumpyFn) -> None:
+    """Give a function a number for the life of the process; the first one that has it serves all.
 
     Args:
       number: a number in [0, 2^63), the same in every process for functions that do the same.
       fn: takes NumPy arrays, which it may read during the call only, and returns one for each result.
     """
     _target()
-    return _functions.setdefault(number, fn)
+    _functions.setdefault(number, fn)
+
+
+@functools.cache
+def effects() -> frozenset:
+    """JAX's effect of a foreign call, for a primitive that makes one: JAX then waits for its programs at the exit.
+
+    A program that runs on while Python ends would call what is there no longer.
+    """
+    call = jax.ffi.ffi_call(TARGET, (), has_side_effect=True)
+    return frozenset(jax.make_jaxpr(lambda: call(number=np.int64(0)))().effects)
 
 
 @functools.cache
