@@ -48,17 +48,21 @@ def evaluator(*args: Any, **kwargs: Any) -> Callable[..., Evaluation]:
     run = episode_runner(*args, **kwargs)
 
     def evaluate(params: Any, key: jax.Array, deterministic: jax.Array | bool = True) -> Evaluation:
-        reward, cost, length = run(params, key, deterministic)
-        return Evaluation(
-            reward=jnp.mean(reward),
-            reward_std=jnp.std(reward),
-            cost=jnp.mean(cost, axis=0),
-            cost_std=jnp.std(cost, axis=0),
-            length=jnp.mean(length),
-            length_std=jnp.std(length),
-        )
+        return mean_of(run(params, key, deterministic))
 
     return evaluate
+
+
+def mean_of(episodes: Episodes) -> Evaluation:
+    """Means and standard deviations of episodes."""
+    return Evaluation(
+        reward=jnp.mean(episodes.reward),
+        reward_std=jnp.std(episodes.reward),
+        cost=jnp.mean(episodes.cost, axis=0),
+        cost_std=jnp.std(episodes.cost, axis=0),
+        length=jnp.mean(episodes.length),
+        length_std=jnp.std(episodes.length),
+    )
 
 
 def episode_runner(

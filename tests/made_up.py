@@ -1,5 +1,6 @@
 """Records of runs that never ran, for what draws and reads them."""
 
+import dataclasses
 import functools
 import json
 
@@ -8,8 +9,11 @@ import numpy as np
 import safety_envs
 
 from espo_jax.algorithms.metrics import Metrics
+from espo_jax.evaluation import POLICIES, Episodes
 from espo_jax.modes import MODE_NAMES
-from tests.tiny_runs import folder_of_this_process, prepared
+from espo_jax.results.evaluated import EvaluatedRun
+from espo_jax.runs.run_config import RunConfig
+from tests.tiny_runs import finished, folder_of_this_process, prepared
 
 
 def made_up(cost, slacks, limit=40.0):
@@ -50,6 +54,19 @@ def run_dirs(folder):
             run.directory.close()
             paths.append(path)
     return paths
+
+
+def run_of(reward=8.0, cost=2.0, *, algorithm="espo", task="point", seed=0, limit=4.0, records=True, **hyperparams):
+    """A run of four episodes for each policy, around a reward and a cost."""
+    config = RunConfig.read(finished())
+    options = dataclasses.replace(config.options, algorithm=algorithm, task=task, seed=seed)
+    config = dataclasses.replace(
+        config, options=options, hyperparams={**config.hyperparams, "cost_limit": limit, **hyperparams}
+    )
+    spread = np.array([-1.0, -0.5, 0.5, 1.0])
+    episodes = Episodes(reward + spread, (cost + spread)[:, None], np.full(4, 16))
+    lines = made_up(np.linspace(50.0, cost, 6), (-1.0, 1.0), limit=limit) if records else ()
+    return EvaluatedRun(f"{algorithm}-{seed}", config, lines, dict.fromkeys(POLICIES, episodes), 16)
 
 
 @functools.cache

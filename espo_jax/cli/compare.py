@@ -13,7 +13,7 @@ from espo_jax.config import Config
 from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results import compare as comparison
-from espo_jax.results import compare_table
+from espo_jax.results import compare_table, safety_table
 from espo_jax.results.compare import NOT_OF_A_COMPARISON, CompareOptions
 from espo_jax.runs.output import Console
 from espo_jax.runs.result import FINISHED, NEGATIVE_COST
@@ -31,10 +31,10 @@ def command(argv: list[str]) -> int:
     flags = flags_of(*classes, without=NOT_OF_A_COMPARISON)
     argv = expand(argv, flags.__annotations__)
     description = (
-        "Train several algorithms on a task at equal iterations, and write a table, one picture of all curves and a "
-        "run directory for every seed. With the --run-dir of a comparison that was interrupted the same command goes "
-        "on with it. A setting that is given holds for all algorithms. Every other setting is that of each one's "
-        "preset; the defaults shown here do not apply."
+        "Train several algorithms on a task at equal iterations, and write tables, pictures of all curves and of the "
+        "distributions of rewards and costs, and a run directory for every seed. With the --run-dir of a comparison "
+        "that was interrupted the same command goes on with it. A setting that is given holds for all algorithms. "
+        "Every other setting is that of each one's preset; the defaults shown here do not apply."
     )
     values = dict(vars(parse(flags, argv, "espo compare", description)))
     with refusing():
@@ -75,7 +75,10 @@ def _finish(folder: SweepFolder, options: CompareOptions, make_env: MakeEnv, out
     if rows := result["rows"]:
         seeds = ", ".join(sorted({f"{row['iterations']} iterations, {row['seeds']} seeds" for row in rows}))
         out.print(compare_table.table(rows, f"{options.task}, {seeds}: mean ± standard error"))
-        out.print(f"{compare_table.explanation(rows)}\nrun directory {folder.path}", soft_wrap=True)
+        out.print(compare_table.explanation(rows), soft_wrap=True)
+        for table in safety_table.tables({row["algorithm"]: row["safety"] for row in rows}):
+            out.print(table)
+        out.print(f"{safety_table.OF_RUNS}\nrun directory {folder.path}", soft_wrap=True)
     for name, why in result["failures"].items():
         out.print(f"{name} is left out: {why}", soft_wrap=True)
     if stop.received:

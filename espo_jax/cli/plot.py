@@ -5,10 +5,8 @@ from pathlib import Path
 
 from espo_jax.cli.common import OK, console, names, refusing
 from espo_jax.cli.flags import parse_options
-from espo_jax.results import group_plots, sweep_plots, sweep_read
-from espo_jax.results.read import Run, read_run
+from espo_jax.results import expand, group_plots, group_table, groups, sweep_plots, sweep_read
 from espo_jax.settings import MISSING, check_settings, documented, setting
-from espo_jax.sweeps.folder import MANIFEST
 
 
 @documented
@@ -16,14 +14,19 @@ from espo_jax.sweeps.folder import MANIFEST
 class PlotOptions:
     """What to draw."""
 
-    run_dirs: tuple[str, ...] = setting(MISSING, "run directories, or folders of sweeps", positional=True)
+    run_dirs: tuple[str, ...] = setting(
+        MISSING,
+        "run directories, or folders of comparisons, sweeps or runs, which stand for all their runs",
+        positional=True,
+    )
     group_by: str | None = setting(
         None,
-        "settings, separated by commas, whose values make the groups whose curves are averaged",
+        "settings, separated by commas, whose values make the groups whose curves are averaged; runs of a group may "
+        "differ in their seed only",
         none="algorithm; one sweep is drawn as a whole",
     )
     color_by: str | None = setting(None, "axis of a sweep that the colours of its lanes show", none="its first axis")
-    x: str = setting("iteration", "horizontal axis", choices=group_plots.AXES)
+    x: str = setting("iteration", "horizontal axis", choices=groups.AXES)
     output: str = setting("plot.png", "picture to write; its suffix says which format")
 
     def __post_init__(self) -> None:
@@ -46,26 +49,34 @@ def plot(options: PlotOptions) -> int:
     with refusing():
         if not options.run_dirs:
             raise ValueError("no run directory is given")
-        is_sweep = [(Path(path) / MANIFEST).exists() for path in options.run_dirs]
-        if is_sweep == [True] and options.group_by is None:
-            return _plot_sweep(options)
-        runs: list[Run] = []
-        for path, of_sweep in zip(options.run_dirs, is_sweep, strict=True):
-            runs += sweep_read.runs_of(sweep_read.read_sweep(path)) if of_sweep else [read_run(Path(path))]
-        groups = group_plots.group(runs, names(options.group_by or "algorithm"))
+        paths = [expand.sweep_of(Path(path)) for path in options.run_dirs]
+        is_whole = len(paths) == 1 and expand.is_sweep(paths[0]) and not expand.is_comparison(paths[0])
+        if is_whole and options.group_by is None:
+            return _plot_sweep(options, paths[0])
+        if options.color_by is not None:
+            raise ValueError(f"color_by is {options.color_by!r}: it is for a sweep that is drawn as a whole")
+        runs = [run for path in paths for run in expand.runs_in(path)]
+        grouped = groups.group(runs, names(options.group_by or "algorithm"))
         tasks = sorted({run.config.options.task for run in runs})
-        title = f"{', '.join(tasks)}: mean and 95 % bootstrap interval"
-        group_plots.draw(groups, options.output, x=options.x, title=title)
+        group_plots.draw(grouped, options.output, x=options.x, title=", ".join(tasks))
+        left_out = groups.lengths(grouped, options.x)
     out = console()
-    out.print(group_plots.table(groups))
+    out.print(group_table.table(grouped, options.x))
+    if left_out:
+        out.print(left_out, soft_wrap=True)
     out.print(f"written to {options.output}", soft_wrap=True)
     return OK
 
 
-def _plot_sweep(options: PlotOptions) -> int:
+def _plot_sweep(options: PlotOptions, path: Path) -> int:
     """Draw a sweep as a whole, and print its best lane."""
-    sweep = sweep_read.read_sweep(options.run_dirs[0])
+    sweep = sweep_read.read_sweep(path)
     tasks = sorted({row["task"] for row in sweep.rows})
+    if len(tasks) > 1:
+        raise ValueError(
+            f"the lanes of {path} have different tasks ({', '.join(tasks)}), whose rewards and costs have no common "
+            f"scale: --group-by {','.join(sweep.axes)} draws each apart"
+        )
     title = f"{', '.join(tasks)}: {len(sweep.rows):,} lanes"
     sweep_plots.draw(sweep, options.output, color_by=options.color_by, title=title)
     out = console()

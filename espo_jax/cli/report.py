@@ -6,6 +6,7 @@ from pathlib import Path
 from espo_jax.cli.common import OK, refusing
 from espo_jax.cli.flags import parse_options
 from espo_jax.results import report as page
+from espo_jax.results.expand import require_run
 from espo_jax.runs.output import show
 from espo_jax.settings import MISSING, check_settings, documented, setting
 
@@ -41,6 +42,7 @@ def report(options: ReportOptions) -> int:
     """
     with refusing():
         path = Path(options.run_dir)
+        require_run(path, "espo report")
         output = Path(options.output or path / "report.html")
         page.write(path, output, seed=options.seed, best_safe=options.best_safe)
     show(output)

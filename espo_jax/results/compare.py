@@ -1,14 +1,15 @@
 """Several algorithms on one task at equal iterations, a sweep: the paper's Table 1 and Figure 2 as a command."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from espo_jax import algorithms
-from espo_jax.results import group_plots
+from espo_jax.results import group_plots, profile_plots, saferleval, safety_table
 from espo_jax.results.compare_table import markdown, summarize_runs
-from espo_jax.results.read import Records
+from espo_jax.results.evaluated import UNCONSTRAINED, EvaluatedRun, references_of, summarize_safety
+from espo_jax.results.expand import COMPARISON
 from espo_jax.results.sweep_read import lane_records
 from espo_jax.runs import files, output
 from espo_jax.runs.files import DamagedError
@@ -18,7 +19,7 @@ from espo_jax.runs.place import file_name, stamped
 from espo_jax.runs.result import FINISHED, INTERRUPTED, NEGATIVE_COST, NONFINITE
 from espo_jax.runs.run_directory import RESULT
 from espo_jax.settings import documented, setting, settings_of
-from espo_jax.sweeps import columns, sweep
+from espo_jax.sweeps import columns, episodes, sweep
 from espo_jax.sweeps.axes import Axis, parse_seeds
 from espo_jax.sweeps.export_lane import export_lane
 from espo_jax.sweeps.folder import SweepFolder
@@ -61,6 +62,7 @@ class CompareOptions(RunOptions):
         return tuple(range(int(self.seeds))) if self.seeds.isdecimal() else parse_seeds(self.seeds)
 
 
+PROFILES = "profiles.png"
 # Options of a run that a comparison does not have: each lane has its own, or they are for the files of a single run.
 NOT_OF_A_COMPARISON = ("algorithm", "seed", "eval_interval", "devices")
 
@@ -91,7 +93,9 @@ def prepare(make_env: MakeEnv, settings: Mapping[str, Any], options: CompareOpti
 
 
 def finish(folder: SweepFolder, make_env: MakeEnv, log: str = "", received: Any = None) -> dict[str, Any]:
-    """Write what there is of a comparison: comparison.json, table.md, curves.png, and a run directory for every lane.
+    """Write what there is of a comparison, and a run directory for every lane.
+
+    The files are comparison.json, table.md, curves.png, profiles.png and the table of runs for SafeRLEval.
 
     Args:
       folder: its folder.
@@ -101,17 +105,16 @@ def finish(folder: SweepFolder, make_env: MakeEnv, log: str = "", received: Any 
 
     Returns:
       What comparison.json holds: status, signal, lost_output (why the console could not be written; None if it could),
-      rows (one dict per algorithm with a finished lane, see `summarize_runs`), failures (why a lane stopped, by name).
+      rows (one dict per algorithm with a finished lane, see `summarize_runs`, and its safety, see `summarize_safety`),
+      failures (why a lane stopped, by name).
     """
     found = {row[columns.LANE]: row for row in folder.rows()}
-    records: dict[str, list[Records]] = {}
+    runs: dict[str, list[EvaluatedRun]] = {}
     lanes: dict[str, list[dict[str, Any]]] = {}
     failures = {}
-    for lane, lines in lane_records(folder):
-        row, name = found[lane.id], lane.config.options.algorithm
-        if row["status"] == FINISHED:
-            records.setdefault(name, []).append(lines)
-            lanes.setdefault(name, []).append(row)
+    for lane, run in _finished(folder, found, make_env):
+        runs.setdefault(lane.config.options.algorithm, []).append(run)
+        lanes.setdefault(lane.config.options.algorithm, []).append(found[lane.id])
     for group in folder.manifest.groups:
         for lane in group.lanes:
             row = found[lane.id]
@@ -119,7 +122,14 @@ def finish(folder: SweepFolder, make_env: MakeEnv, log: str = "", received: Any 
                 failures[name_of(lane)] = row["message"]
             if row["status"] == FINISHED:
                 _export(folder, lane, row["iterations"], make_env, log)
-    rows = [summarize_runs(name, records[name], lanes[name]) for name in records]
+    unconstrained = references_of(runs.get(UNCONSTRAINED, []))
+    rows = [
+        {
+            **summarize_runs(name, [run.records for run in of_name], lanes[name]),
+            "safety": summarize_safety(of_name, unconstrained),
+        }
+        for name, of_name in runs.items()
+    ]
     statuses = {row["status"] for row in found.values()}
     failed = next((status for status in (NONFINITE, NEGATIVE_COST) if status in statuses), FINISHED)
     result = {
@@ -129,14 +139,40 @@ def finish(folder: SweepFolder, make_env: MakeEnv, log: str = "", received: Any 
         "rows": rows,
         "failures": failures,
     }
-    files.write_json(folder.path / "comparison.json", result)
+    files.write_json(folder.path / COMPARISON, result)
     if rows:
-        files.write(folder.path / "table.md", markdown(rows).encode())
-        task = folder.manifest.lanes[0].config.options.task
-        seeds = max(row["seeds"] for row in rows)
-        title = f"{task}, {seeds} seeds: mean and 95 % bootstrap interval"
-        group_plots.draw(records, folder.path / "curves.png", title=title)
+        _write(folder.path, rows, runs, folder.manifest.lanes[0].config.options.task)
     return result
+
+
+def _write(
+    path: Path, rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Sequence[EvaluatedRun]], task: str
+) -> None:
+    """Write the table, the pictures and the table of runs that SafeRLEval reads."""
+    safeties = {row["algorithm"]: row["safety"] for row in rows}
+    files.write(path / "table.md", f"{markdown(rows)}\n{safety_table.markdown(safeties)}".encode())
+    title = f"{task}, {max(row['seeds'] for row in rows)} seeds"
+    records = {name: [run.records for run in of_name] for name, of_name in runs.items()}
+    group_plots.draw(records, path / "curves.png", title=title)
+    profile_plots.draw(runs, path / PROFILES, title=title)
+    saferleval.write([run for of_name in runs.values() for run in of_name], path / saferleval.FILE)
+
+
+def _finished(
+    folder: SweepFolder, found: Mapping[str, Mapping[str, Any]], make_env: MakeEnv
+) -> Iterator[tuple[Lane, EvaluatedRun]]:
+    """Every lane that finished, with its fresh episodes; lanes of earlier versions have none.
+
+    Args:
+      folder: folder of the comparison.
+      found: rows of its lanes by their names.
+      make_env: makes the environment, which knows the time limit.
+    """
+    fresh = {lane: each for group in folder.manifest.groups for lane, each in episodes.read(folder, group).items()}
+    for lane, records in lane_records(folder):
+        if found[lane.id]["status"] == FINISHED:
+            limit = lane.config.config["episode_length"] or make_env(*lane.config.options.environment).episode_length
+            yield lane, EvaluatedRun(name_of(lane), lane.config, records, fresh.get(lane.id, {}), limit)
 
 
 def _export(folder: SweepFolder, lane: Lane, iterations: int, make_env: MakeEnv, log: str) -> None:

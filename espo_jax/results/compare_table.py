@@ -11,6 +11,7 @@ from rich.text import Text
 
 from espo_jax.evaluation import POLICIES
 from espo_jax.modes import MODE_NAMES
+from espo_jax.results.groups import in_common
 from espo_jax.results.read import Records, final
 from espo_jax.results.statistics import summarize
 from espo_jax.runs.progress import clock_time
@@ -30,13 +31,15 @@ def summarize_runs(name: str, records: Sequence[Records], lanes: Sequence[Mappin
 
     Returns:
       A dictionary with samples; reward, cost and limit_met (number of seeds within every limit), from the mean of
-      the last mean_over iterations; above_limit, the share of the last above_over iterations above a limit;
-      mode_counts; seconds of all seeds; evaluation, by policy: reward and cost of fresh episodes.
+      the last mean_over of the iterations that all seeds have; above_limit, the share of the last above_over
+      iterations above a limit; mode_counts; seconds of all seeds; evaluation, by policy: reward and cost of fresh
+      episodes.
     """
-    cost, limit = final(records, "episode_cost"), final(records, "cost_limit")
-    shortest = min(map(len, records))
+    shown = in_common(records)  # the curves end there too
+    cost, limit = final(shown, "episode_cost"), final(shown, "cost_limit")
+    shortest = len(shown[0])
     above_over = max(1, min(LATE_ITERATIONS, shortest // 2))
-    late = [runs[-above_over:] for runs in records]
+    late = [runs[-above_over:] for runs in shown]
     above = [np.mean(np.any(series(runs, "episode_cost") > series(runs, "cost_limit"), axis=1)) for runs in late]
     counts = np.array([[runs[-1]["mode_counts"][mode] for mode in MODE_NAMES] for runs in records])
     band = counts[:, 2:].sum()
@@ -44,7 +47,7 @@ def summarize_runs(name: str, records: Sequence[Records], lanes: Sequence[Mappin
         "algorithm": name,
         "iterations": shortest,
         "samples": _summary(np.array([runs[-1]["env_steps"] for runs in records], float)),
-        "reward": _summary(final(records, "episode_reward")[:, 0]),
+        "reward": _summary(final(shown, "episode_reward")[:, 0]),
         "cost": [_summary(column) for column in cost.T],
         "cost_limit": limit[0].tolist(),
         "limit_met": int(np.all(cost <= limit, axis=1).sum()),

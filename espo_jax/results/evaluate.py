@@ -10,14 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from espo_jax.algorithms.inference import inference_fn
-from espo_jax.evaluation import DETERMINISTIC, MOST_EPISODES, POLICIES, episode_runner
-from espo_jax.results.statistics import conditional_value_at_risk, summarize
-from espo_jax.runs import policies
+from espo_jax.evaluation import DETERMINISTIC, MOST_EPISODES, POLICIES, Episodes, episode_runner
+from espo_jax.results.evaluated import EvaluatedRun
+from espo_jax.results.read import Records, read_run
+from espo_jax.results.safety_measures import normalized_reward, of_policy
+from espo_jax.results.safety_table import episode_cells, printed
+from espo_jax.results.statistics import summarize
+from espo_jax.runs import output, policies
+from espo_jax.runs.files import DamagedError
 from espo_jax.runs.progress import number
 from espo_jax.runs.result import yes_or_no
 from espo_jax.runs.run_config import RunConfig
-
-CVAR_ALPHA = 0.1
 
 
 def evaluate(
@@ -72,16 +75,18 @@ def evaluate(
             for name, values in episodes._asdict().items():
                 if not np.isfinite(values).all():
                     raise FloatingPointError(f"{name} of an episode on {env.backend} is nan or infinite")
-            limit = np.atleast_1d(run_config.hyperparams["cost_limit"])
-            rows.append({"backend": env.backend, "policy": policy, **_row(episodes, limit)})
+            limit = np.atleast_1d(np.asarray(run_config.hyperparams["cost_limit"], float))
+            time_limit = config.episode_length or env.episode_length
+            rows.append({"backend": env.backend, "policy": policy, **_row(episodes, limit, time_limit)})
     return rows
 
 
-def _row(episodes: Any, limit: np.ndarray) -> dict[str, Any]:
+def _row(episodes: Any, limit: np.ndarray, time_limit: int) -> dict[str, Any]:
     """The results of one policy on one backend, from its Episodes on the host.
 
-    reward, length: Summary; cost: a Summary for each constraint; worst_cost, cvar_cost: [K]; within_limit: share of
-    the episodes that keep every limit; episode_reward, episode_cost, episode_length: what all is computed from.
+    reward, length: Summary; cost: a Summary for each constraint; worst_cost: [K]; within_limit: share of the episodes
+    that keep every limit; the measures of `of_policy`; time_limit, in control steps; episode_reward, episode_cost,
+    episode_length: what all is computed from.
     """
     columns = episodes.cost.T
     return {
@@ -92,33 +97,60 @@ def _row(episodes: Any, limit: np.ndarray) -> dict[str, Any]:
         "limit_met": bool(np.all(np.mean(episodes.cost, axis=0) <= limit)),
         "within_limit": float(np.mean(np.all(episodes.cost <= limit, axis=1))),
         "worst_cost": [float(np.max(column)) for column in columns],
-        "cvar_cost": [conditional_value_at_risk(column, CVAR_ALPHA) for column in columns],
+        **of_policy(episodes, limit, time_limit),
+        "normalized_reward": None,
         "length": summarize(episodes.length)._asdict(),
+        "time_limit": time_limit,
         "episode_reward": episodes.reward,
         "episode_cost": episodes.cost,
         "episode_length": episodes.length,
     }
 
 
-def table(rows: Sequence[dict[str, Any]], title: str) -> Table:
-    """The rows as a table to print with rich."""
-    printed = Table(title=title, title_justify="left")
-    for column in ("policy", "physics", "reward", "cost", "limit", "met", "within", "worst", "CVaR 0.1", "length"):
-        printed.add_column(column)
+def normalize(rows: Sequence[dict[str, Any]], unconstrained: Sequence[dict[str, Any]]) -> None:
+    """Set the normalised reward of rows, by the rows of an unconstrained policy of the same kind on the same physics.
+
+    Args:
+      rows: rows of a run; they are changed.
+      unconstrained: rows of the run of an unconstrained policy.
+    """
+    reference = {(row["policy"], row["backend"]): row["reward"]["mean"] for row in unconstrained}
     for row in rows:
-        printed.add_row(
+        key = row["policy"], row["backend"]
+        row["normalized_reward"] = normalized_reward(row["reward"]["mean"], reference[key])
+
+
+def evaluated_run(run_dir: Path, rows: Sequence[dict[str, Any]]) -> EvaluatedRun:
+    """A run with the episodes of its rows, on the first of their physics; without records if they cannot be read."""
+    try:
+        records: Records = read_run(run_dir).records
+    except DamagedError as error:
+        output.warn(f"{error}; there are no measures of its training")
+        records = ()
+    own = [row for row in rows if row["backend"] == rows[0]["backend"]]
+    episodes = {
+        row["policy"]: Episodes(row["episode_reward"], row["episode_cost"], row["episode_length"]) for row in own
+    }
+    return EvaluatedRun(run_dir.name, RunConfig.read(run_dir), records, episodes, rows[0]["time_limit"])
+
+
+def tables(rows: Sequence[dict[str, Any]], title: str) -> list[Table]:
+    """The rows as tables to print with rich: reward and cost, and safety."""
+    means = Table(title=title, title_justify="left")
+    for column in ("policy", "physics", "reward", "cost", "limit", "met", "length"):
+        means.add_column(column)
+    for row in rows:
+        means.add_row(
             row["policy"],
             str(row["backend"]),
             with_interval(row["reward"]),
             Text("\n").join(map(with_interval, row["cost"])),
             number(row["cost_limit"]),
             yes_or_no(row["limit_met"]),
-            f"{row['within_limit']:.0%}",
-            number(row["worst_cost"]),
-            number(row["cvar_cost"]),
             number(row["length"]["mean"]),
         )
-    return printed
+    cells = [{"policy": row["policy"], "physics": str(row["backend"]), **episode_cells(row)} for row in rows]
+    return [means, printed(cells, "Safety")]
 
 
 def gaps(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,93 +1,45 @@
 """Pictures of groups of runs: means over the runs of a group, with bootstrap intervals."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
-from rich.table import Table
-from rich.text import Text
 
 from espo_jax.modes import MODE_NAMES
-from espo_jax.results.read import Records, Run, final
-from espo_jax.results.statistics import bootstrap_interval, interquartile_mean, summarize
-from espo_jax.runs.colors import GREEN, GREY, GROUP_COLORS, LIGHT_GREY, MODE_COLORS, colors_of
-from espo_jax.runs.curves import PLAIN_TEXT, cost_top, plain_axes, save
+from espo_jax.results.groups import AXES, align, in_common
+from espo_jax.results.read import Records
+from espo_jax.results.statistics import bootstrap_interval, interquartile_mean
+from espo_jax.runs.colors import GREY, LIGHT_GREY, MODE_COLORS, colors_of
+from espo_jax.runs.curves import PLAIN_TEXT, band_name, clipped_note, cost_top, legend_above, plain_axes, save
 from espo_jax.runs.output import clean
-from espo_jax.runs.progress import number
-from espo_jax.runs.records import final_iterations, series
+from espo_jax.runs.records import series
 
-AXES = {"iteration": "iteration", "env_steps": "environment steps"}
-_MOST_POINTS = 500
 _FEWEST_FOR_IQM = 4  # with fewer runs the interquartile mean is the mean
-_MODE_WINDOW = 25  # number of iterations over which the share of a mode is taken
-
-
-def group(runs: Sequence[Run], fields: Sequence[str]) -> dict[str, list[Records]]:
-    """Group the records of runs by the values of settings, such as {"espo, zeta_negative -0.5": [...]}.
-
-    Args:
-      runs: from `read_run`.
-      fields: names of settings or options of the runs.
-
-    Raises:
-      ValueError: a field that a run does not have.
-    """
-    groups: dict[str, list[Records]] = {}
-    order: dict[str, list[float]] = {}
-    for run in runs:
-        known = {**dataclasses.asdict(run.config.options), **run.config.settings()}
-        for field in fields:
-            if field not in known:
-                raise ValueError(f"group_by is {field!r}: a run has no such setting, but for example algorithm")
-        values = (f"{known[f]}" if isinstance(known[f], str) else f"{f} {known[f]}" for f in fields)
-        name = clean(", ".join(values))
-        groups.setdefault(name, []).append(run.records)
-        order[name] = [float(known[f]) if isinstance(known[f], int | float) else 0.0 for f in fields]
-    return {name: groups[name] for name in sorted(groups, key=lambda name: order[name])}  # numbers as numbers
-
-
-def align(runs: Sequence[Records], field: str, x: str = "iteration") -> tuple[np.ndarray, np.ndarray]:
-    """Values of a field of several runs at common places: x [T], values [S, T, K].
-
-    Args:
-      runs: [seed][iteration] lines of metrics.jsonl.
-      field: field of a line.
-      x: "iteration", or "env_steps" with linear interpolation; both end where the shortest run ends.
-    """
-    if x == "iteration":
-        places, runs = in_common(runs)
-        return places, np.stack([series(records, field) for records in runs])
-    steps = [series(records, "env_steps")[:, 0] for records in runs]
-    if max(s[0] for s in steps) > min(s[-1] for s in steps):
-        raise ValueError(f"x is {x!r}: the runs of a group have no part in common")
-    grid = np.linspace(max(s[0] for s in steps), min(s[-1] for s in steps), min(_MOST_POINTS, max(map(len, runs))))
-    values = [
-        np.stack([np.interp(grid, s, column) for column in series(records, field).T], axis=-1)
-        for s, records in zip(steps, runs, strict=True)
-    ]
-    return grid, np.stack(values)
-
-
-def in_common(runs: Sequence[Records]) -> tuple[np.ndarray, list[Records]]:
-    """The iterations [T] that all of some runs have, and the runs without the others."""
-    common = set.intersection(*({line["iteration"] for line in records} for records in runs))
-    if not common:
-        raise ValueError("the runs of a group have no iteration in common")
-    return np.array(sorted(common)), [[line for line in run if line["iteration"] in common] for run in runs]
+_MOST_ABOVE = 8  # groups of a legend above the panel; that of more groups is beside it
+_MOST_BANDS = 3  # bands that the legend names one by one
+_STYLES = ("-", ":", "-.", (0, (1, 3)))  # of the costs, if there are several
+_PANELS = {
+    "episode_reward": "episode reward",
+    "episode_cost": "episode cost",
+    "sample_size": "samples\nper iteration",
+    "conflict_angle": "angle of reward\nand cost steps",
+}
 
 
 @PLAIN_TEXT
 def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = "iteration", title: str = "") -> None:
-    """Draw reward, cost with limit and band, sample size and conflict angle of each group, and its share of each mode.
+    """Draw reward, cost with limit and band, sample size and conflict angle of each group, and the modes of each run.
 
     Lines are means over the runs of a group, with their 95 % bootstrap interval; from four runs on, the
-    interquartile mean is dashed beside it.
+    interquartile mean is dashed beside it. The modes are those of the iterations, a row for each run.
 
     Args:
       groups: runs by name, each [seed][iteration] lines of metrics.jsonl.
@@ -100,34 +52,32 @@ def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = 
     """
     if x not in AXES:
         raise ValueError(f"x is {x!r}: it must be one of {', '.join(AXES)}")
-    figure = Figure(figsize=(9, 11 + 0.8 * len(groups)), layout="constrained")
+    heights = [0.5 + 0.08 * min(len(runs), 10) for runs in groups.values()]
+    figure = Figure(figsize=(9, 11.5 + 0.9 * sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(4 + len(groups), 1, sharex=True, height_ratios=[3, 3, 2, 2] + [0.8] * len(groups))
-    for (name, runs), color in zip(groups.items(), colors_of(len(groups)), strict=True):
-        for panel, field in zip(
-            panels, ("episode_reward", "episode_cost", "sample_size", "conflict_angle"), strict=False
-        ):
-            _curve(panel, runs, field, x, color=color, label=f"{name} ({len(runs)})")
+    panels = figure.subplots(4 + len(groups), 1, sharex=True, height_ratios=[3, 3, 2, 2, *heights])
+    colors = colors_of(list(groups))
+    for runs, color in zip(groups.values(), colors, strict=True):
+        for panel, field in zip(panels, _PANELS, strict=False):
+            _curve(panel, runs, field, x, color)
+    _name_lines(panels[0], groups, colors)
     _limits(panels[1], groups, x)
     for panel, name in zip(panels[4:], groups, strict=True):
-        _mode_shares(panel, groups[name], x)
+        _modes(panel, groups[name], x)
         panel.set_ylabel(name.replace(", ", "\n"), rotation=0, ha="right", va="center", fontsize=8)
     plain_axes(panels)
-    labels = ("episode reward", "episode cost", "samples\nper iteration", "angle of reward\nand cost steps")
-    for panel, label in zip(panels, labels, strict=False):
+    for panel in panels[4:]:
+        panel.grid(visible=False)
+    for panel, label in zip(panels, _PANELS.values(), strict=False):
         panel.set_ylabel(label)
-    if len(groups) > len(GROUP_COLORS):
-        panels[0].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
-    else:
-        panels[0].legend(fontsize=9)
-    panels[1].legend(fontsize=9, loc="upper right")
     panels[3].axhline(90, color=LIGHT_GREY, linestyle=":")
     panels[3].set_ylim(0, 180)
     panels[3].set_yticks([0, 90, 180], ["0°", "90°", "180°"])
     panels[2].yaxis.set_major_formatter(EngFormatter(sep=""))
     panels[2].set_ylim(bottom=0)
-    handles = [Patch(facecolor=c, label=f"{m} mode") for m, c in zip(MODE_NAMES, MODE_COLORS, strict=True)]
-    panels[4].legend(handles=handles, ncols=len(handles), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
+    handles = [Patch(facecolor=c, label=m) for m, c in zip(MODE_NAMES, MODE_COLORS, strict=True)]
+    title_of_modes = "mode of every iteration, a row for each run"
+    legend_above(panels[4], handles=handles, title=title_of_modes, title_fontsize=9, alignment="left")
     if x != "iteration":
         panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
     panels[-1].set_xlabel(AXES[x])
@@ -136,75 +86,73 @@ def draw(groups: Mapping[str, Sequence[Records]], path: str | Path, *, x: str = 
     save(figure, path)
 
 
-def table(groups: Mapping[str, Sequence[Records]]) -> Table:
-    """Where each group ends: means of the last iterations over its runs, with interval and interquartile mean."""
-    last = " or ".join(map(str, sorted({final_iterations(len(run)) for runs in groups.values() for run in runs})))
-    printed = Table(title=f"Last {last} iterations, mean (95 % bootstrap interval)", title_justify="left")
-    for column in ("group", "runs", "samples (M)", "reward", "interquartile", "cost", "interquartile", "limit", "met"):
-        printed.add_column(column)
-    for name, runs in groups.items():
-        cost, limit = final(runs, "episode_cost"), final(runs, "cost_limit")
-        reward = final(runs, "episode_reward")
-        samples = np.array([[records[-1]["env_steps"] / 1e6] for records in runs])
-        printed.add_row(
-            name,
-            str(len(runs)),
-            _text(samples),
-            _text(reward),
-            number(interquartile_mean(reward).tolist()),
-            _text(cost),
-            number(interquartile_mean(cost).tolist()),
-            number(limit[0].tolist()),
-            f"{np.all(cost <= limit, axis=1).sum()}/{len(runs)}",
-        )
-    return printed
-
-
-def _text(values: np.ndarray) -> Text:
-    return Text("\n").join(
-        Text(f"{number(s.mean)} ").append(f"({number(s.low)} to {number(s.high)})", "dim")
-        for s in map(summarize, values.T)
-    )
-
-
-def _curve(panel: Axes, runs: Sequence[Records], field: str, x: str, *, color: str, label: str) -> None:
+def _curve(panel: Axes, runs: Sequence[Records], field: str, x: str, color: Any) -> None:
     places, values = align(runs, field, x)
-    for k, style in zip(range(values.shape[2]), ("-", ":", "-.", (0, (1, 3))) * values.shape[2], strict=False):
+    marker: dict[str, Any] = (
+        {"marker": "o", "markersize": 3} if len(places) == 1 else {}
+    )  # a line of one point cannot be seen
+    for k, style in zip(range(values.shape[2]), _STYLES * values.shape[2], strict=False):
         lane = values[..., k]
-        text = f"{label}, cost {k + 1}" if values.shape[2] > 1 else label
-        panel.plot(places, lane.mean(axis=0), color=color, linestyle=style, linewidth=1.3, label=text)
+        panel.plot(places, lane.mean(axis=0), color=color, linestyle=style, linewidth=1.3, **marker)
         if len(runs) > 1:
             panel.fill_between(places, *bootstrap_interval(lane), color=color, alpha=0.2, linewidth=0)
         if len(runs) >= _FEWEST_FOR_IQM:
             panel.plot(places, interquartile_mean(lane), color=color, linestyle="--", linewidth=0.8)
 
 
+def _name_lines(panel: Axes, groups: Mapping[str, Sequence[Records]], colors: Sequence[Any]) -> None:
+    """The legend of the groups, above the panel or, for many groups, beside it."""
+    handles: list[Any] = [
+        Line2D([], [], color=color, label=f"{name} ({len(runs)} run{'s' * (len(runs) > 1)})")
+        for (name, runs), color in zip(groups.items(), colors, strict=True)
+    ]
+    if any(len(runs) > 1 for runs in groups.values()):
+        handles.append(Patch(facecolor=GREY, alpha=0.2, label="95 % bootstrap interval of the mean"))
+    if any(len(runs) >= _FEWEST_FOR_IQM for runs in groups.values()):
+        handles.append(Line2D([], [], color=GREY, linestyle="--", linewidth=0.8, label="interquartile mean"))
+    if len(groups) > _MOST_ABOVE:
+        panel.legend(handles=handles, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+    else:
+        legend_above(panel, handles=handles, ncols=2 if max(map(len, groups)) > 25 else 3)
+
+
 def _limits(panel: Axes, groups: Mapping[str, Sequence[Records]], x: str) -> None:
-    every = [records for runs in groups.values() for records in runs]
-    top = max(cost_top(series(records, "episode_cost"), series(records, "cost_limit")) for records in every)
+    """The limits and the bands of the last iterations, and what the lines are if there are several costs."""
+    every = [records for runs in groups.values() for records in in_common(runs, x)]
+    costs = [series(records, "episode_cost") for records in every]
+    top = max(cost_top(cost, series(records, "cost_limit")) for cost, records in zip(costs, every, strict=True))
+    highest, num_constraints = max(np.nanmax(cost) for cost in costs), max(cost.shape[1] for cost in costs)
     panel.set_ylim(0, top)
     bands = set()
     for records in every:
         limit, low, high = (series(records, name)[-1] for name in ("cost_limit", "slack_negative", "slack_positive"))
-        edges = np.clip(limit + low, 0.0, top), np.clip(limit + high, 0.0, top)
-        bands |= set(zip(limit.tolist(), *(edge.tolist() for edge in edges), strict=True))
+        bands |= set(zip(limit.tolist(), low.tolist(), high.tolist(), strict=True))
+    handles: list[Any] = []
+    if num_constraints > 1:
+        handles += [
+            Line2D([], [], color=GREY, linestyle=style, label=f"cost {k + 1}")
+            for k, style in zip(range(num_constraints), _STYLES * num_constraints, strict=False)
+        ]
     for b in sorted({b for b, _, _ in bands}):
-        panel.axhline(b, color=GREY, linestyle="--", linewidth=1, label=f"limit {b:g}")
-    for _, low, high in sorted(bands):
-        panel.axhspan(low, high, color=GREEN, alpha=0.25 / (2 * len(bands)), linewidth=0)
+        handles.append(panel.axhline(b, color=GREY, linestyle="--", linewidth=1, label=f"limit {b:g}"))
+    for number, (b, low, high) in enumerate(sorted(bands)):
+        edges = np.clip([b + low, b + high], 0.0, top)
+        shown = panel.axhspan(*edges, color=LIGHT_GREY, alpha=0.35 / len(bands), linewidth=0)
+        if len(bands) <= _MOST_BANDS or number == 0:
+            shown.set_label(band_name(b, low, high) if len(bands) <= _MOST_BANDS else "balance bands")
+            handles.append(shown)
+    legend_above(panel, handles=[*handles, *clipped_note(highest, top)], ncols=3)
 
 
-def _mode_shares(panel: Axes, runs: Sequence[Records], x: str) -> None:
-    """Draw the share of each mode, over the runs and over neighbouring iterations."""
-    places, runs = in_common(runs)
-    count = len(places)
-    codes = np.array([[MODE_NAMES.index(line["mode"]) for line in records] for records in runs])
-    shares = np.stack([(codes == code).mean(axis=0) for code in range(len(MODE_NAMES))])  # [4, T]
-    window = np.ones(min(_MODE_WINDOW, count))
-    shares = np.stack([np.convolve(row, window, "same") for row in shares]) / np.convolve(
-        np.ones(count), window, "same"
-    )
-    steps = np.mean([series(records, "env_steps")[:, 0] for records in runs], axis=0)
-    panel.stackplot(steps if x == "env_steps" else places, shares, colors=MODE_COLORS)
-    panel.set_ylim(0, 1)
+def _modes(panel: Axes, runs: Sequence[Records], x: str) -> None:
+    """The mode of every iteration of every run, a row for each run; nothing is smoothed."""
+    for row, records in enumerate(in_common(runs, x)):
+        codes = np.array([[MODE_NAMES.index(line["mode"]) for line in records]])
+        ends = series(records, "env_steps" if x == "env_steps" else "iteration")[:, 0]
+        first = ends[0] - (records[0]["sample_size"] if x == "env_steps" else 1)
+        panel.pcolormesh(
+            np.concatenate([[first], ends]), [row, row + 0.9], codes, cmap=ListedColormap(MODE_COLORS), vmin=-0.5,
+            vmax=len(MODE_NAMES) - 0.5,
+        )  # fmt: skip
+    panel.set_ylim(len(runs), 0)
     panel.set_yticks([])

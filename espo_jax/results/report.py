@@ -9,13 +9,16 @@ from typing import Any
 
 import mujoco
 import numpy as np
+from matplotlib.colors import to_hex
 
 from espo_jax.modes import MODE_NAMES
 from espo_jax.results import episode
+from espo_jax.results.evaluated import summarize_training
 from espo_jax.results.read import Records, Run, read_run
+from espo_jax.results.safety_table import OF_EPISODES, OF_TRAINING, episode_cells, training_cells
 from espo_jax.results.task import task_of
 from espo_jax.runs import files, policies
-from espo_jax.runs.colors import GREEN, GREY, MODE_COLORS
+from espo_jax.runs.colors import BLACK, COST_COLORS, GREY, LIGHT_GREY, MODE_COLORS, colors_of
 from espo_jax.runs.output import clean
 from espo_jax.runs.progress import clock_time, number
 from espo_jax.runs.records import read_evaluations, readable, series
@@ -59,7 +62,8 @@ def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False
     parts = {
         "title": html.escape(clean(title)),
         "summary": summary,
-        "figure": _figure(run.records, evaluations),
+        "safety": _safety(run.records, run_dir / f"eval-{'best-safe' if best_safe else 'last'}.json"),
+        "figure": _figure(run.records, evaluations, to_hex(colors_of([run.config.options.algorithm])[0])),
         "settings": _rows(run.config.settings()),
         "surroundings": _rows(_surroundings(files.read_json(run_dir / CONFIG))),
         "episode": _script_json(_episode(run, run_dir, seed, best_safe, env)),
@@ -98,8 +102,39 @@ def _best_safe(best: Any) -> str:
     return f"iteration {best['iteration']}, reward {number(best['reward'])}" if isinstance(best, dict) else "none"
 
 
-def _figure(records: Records, evaluations: Sequence[Mapping[str, Any]]) -> str:
-    """Interactive curves by plotly, whose script is part of the page."""
+def _safety(records: Records, evaluation: Path) -> str:
+    """The measures of safety as HTML: of training, and of the fresh episodes if `espo eval` was called.
+
+    Raises:
+      DamagedError: the file of the evaluation cannot be used.
+    """
+    trained = training_cells("", {"training": summarize_training([records])})
+    facts = {name: text for name, text in trained.items() if text}
+    facts["not recovered"] = "it ended above a limit" if facts["not recovered"] != "0" else "no"
+    parts = [f"<table>{_rows(facts)}</table>"]
+    if not evaluation.exists():
+        text = f"{OF_TRAINING}. The rates and tails of new episodes stand here after: espo eval {evaluation.parent}"
+        return "".join([*parts, f"<p>{html.escape(clean(text))}</p>"])
+    try:
+        rows = files.infinities(files.read_json(evaluation))["rows"]
+        cells = [
+            {"policy": row["policy"], "physics": row["backend"], "episodes": row["episodes"], **episode_cells(row)}
+            for row in rows
+            if "violation_rate" in row  # earlier versions did not write it
+        ]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise files.DamagedError(f"{evaluation} does not hold an evaluation ({error!r})") from None
+    if cells:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in cells[0])
+        body = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(clean(str(cell)))}</td>' for cell in row.values())}</tr>" for row in cells
+        )
+        parts.append(f"<table><tr>{head}</tr>{body}</table>")
+    return "".join([*parts, f"<p>{html.escape(OF_TRAINING)}. {html.escape(OF_EPISODES)}</p>"])
+
+
+def _figure(records: Records, evaluations: Sequence[Mapping[str, Any]], color: str) -> str:
+    """Interactive curves by plotly, whose script is part of the page; lines have the colour of the algorithm."""
     try:
         import plotly.graph_objects as go
         from plotly.subplots import make_subplots
@@ -112,32 +147,34 @@ def _figure(records: Records, evaluations: Sequence[Mapping[str, Any]]) -> str:
     def line(row: int, y: np.ndarray, name: str, **style: Any) -> None:
         figure.add_trace(go.Scatter(x=x.tolist(), y=y.tolist(), name=name, mode="lines", **style), row=row, col=1)
 
-    line(1, series(records, "episode_reward")[:, 0], "reward in training")
+    line(1, series(records, "episode_reward")[:, 0], "reward in training", line={"color": color})
     cost, limit = series(records, "episode_cost"), series(records, "cost_limit")
     band = [limit + series(records, name) for name in ("slack_negative", "slack_positive")]
     for k in range(cost.shape[1]):
         of = f" {k + 1}" if cost.shape[1] > 1 else ""
-        line(2, cost[:, k], f"cost{of} in training")
+        of_cost = COST_COLORS[k % len(COST_COLORS)] if of else color
+        line(2, cost[:, k], f"cost{of} in training", line={"color": of_cost})
         line(2, limit[:, k], f"limit{of}", line={"dash": "dash", "color": GREY})
         for edge, name in zip(band, ("lower", "upper"), strict=True):
             if np.isfinite(edge[:, k]).all():
-                line(2, edge[:, k], f"{name} edge of the band{of}", line={"dash": "dot", "color": GREEN})
+                line(2, edge[:, k], f"{name} edge of the band{of}", line={"dash": "dot", "color": LIGHT_GREY})
     for name, row in (("reward", 1), ("cost", 2)):
         if evaluations:
             values = np.array([np.atleast_1d(e[name]) for e in evaluations], float)
             steps = [e["env_steps"] for e in evaluations]
             for column in values.T:
-                marker = {"symbol": "diamond", "size": 8}
+                marker = {"symbol": "diamond", "size": 8, "color": BLACK}
                 trace = go.Scatter(
                     x=steps, y=column.tolist(), name=f"{name}, deterministic", mode="markers", marker=marker
                 )
                 figure.add_trace(trace, row=row, col=1)
-    line(3, series(records, "sample_size")[:, 0], "samples", line={"shape": "vh"})
-    line(4, series(records, "conflict_angle")[:, 0], "angle")
+    line(3, series(records, "sample_size")[:, 0], "samples", line={"shape": "vh", "color": color})
+    line(4, series(records, "conflict_angle")[:, 0], "angle", line={"color": color})
     codes = [MODE_NAMES.index(r["mode"]) for r in records]
+    edges = [x[0] - records[0]["sample_size"], *x.tolist()]  # an iteration has the samples up to its end
     steps = [[i / len(MODE_COLORS), c] for j, c in enumerate(MODE_COLORS) for i in (j, j + 1)]
     modes = go.Heatmap(
-        x=x.tolist(), y=["mode"], z=[codes], customdata=[[r["mode"] for r in records]], colorscale=steps,
+        x=edges, y=["mode"], z=[codes], customdata=[[r["mode"] for r in records]], colorscale=steps,
         showscale=False, zmin=-0.5, zmax=len(MODE_COLORS) - 0.5,
         hovertemplate="%{x} steps: %{customdata}<extra></extra>", name="mode",
     )  # fmt: skip

@@ -1,11 +1,12 @@
 """Statistics over episodes and over runs; their definitions are those of rliable (Agarwal et al., NeurIPS 2021)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 RESAMPLES = 2000
+_MOST_NUMBERS = 2**22  # of the resamples that are computed at once
 
 
 class Summary(NamedTuple):
@@ -32,31 +33,69 @@ def summarize(values: np.ndarray) -> Summary:
 
 
 def bootstrap_interval(
-    values: np.ndarray,
-    statistic: Callable[..., Any] = np.mean,
-    *,
-    confidence: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    values: np.ndarray, statistic: Callable[..., Any] = np.mean, **options: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile-bootstrap interval of a statistic over the first axis; every call gives the same.
 
     Args:
       values: [E, ...]; the first axis is resampled with replacement.
       statistic: function of (array, axis=...).
+      **options: confidence, resamples and seed of `stratified_interval`.
+
+    Returns:
+      low, high: [...].
+    """
+    return stratified_interval([values], statistic, **options)
+
+
+def stratified_interval(
+    strata: Sequence[np.ndarray],
+    statistic: Callable[..., Any] = np.mean,
+    *,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile-bootstrap interval of a statistic of the runs of several tasks; every call gives the same.
+
+    The runs are resampled within each task, so that every task keeps its number of runs.
+
+    Args:
+      strata: for each task [S, ...] values of its runs; S may differ.
+      statistic: function of (array, axis=...), of all runs together.
       confidence: share of the resamples within the interval.
       resamples: number of resamples.
       seed: seed of the resampling.
 
     Returns:
       low, high: [...].
+
+    Reference: Agarwal et al. 2021, arXiv:2108.13264, section 4, stratified bootstrap.
     """
-    values = np.asarray(values, np.float64)
-    rows = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
-    estimates = np.array([statistic(values[row], axis=0) for row in rows])
+    strata = [np.asarray(values, np.float64) for values in strata]
+    rng = np.random.default_rng(seed)
+    rows = [rng.integers(len(values), size=(resamples, len(values))) for values in strata]
+    block = max(1, _MOST_NUMBERS // sum(values.size for values in strata))  # resamples that memory has room for
+    estimates = []
+    for start in range(0, resamples, block):
+        drawn = [values[row[start : start + block]] for values, row in zip(strata, rows, strict=True)]
+        estimates.append(statistic(np.concatenate(drawn, axis=1), axis=1))
     outside = (1 - confidence) / 2
-    low, high = np.quantile(estimates, [outside, 1 - outside], axis=0)
+    low, high = np.quantile(np.concatenate(estimates), [outside, 1 - outside], axis=0)
     return low, high
+
+
+def performance_profile(scores: np.ndarray, thresholds: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Share of runs whose score is above each threshold: [P], or [R, P] for R resamples.
+
+    Args:
+      scores: [S] scores of the runs of all tasks, or [R, S] with axis 1.
+      thresholds: [P] tau.
+      axis: the axis of the runs.
+
+    Reference: Agarwal et al. 2021, arXiv:2108.13264, section 4, run-score distribution.
+    """
+    return np.mean(np.asarray(scores)[..., None] > thresholds, axis=axis)
 
 
 def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:

@@ -170,6 +170,7 @@ def _sensitivity(panel: Axes, sweep: Sweep, name: str, measure: str) -> None:
         panel.axhline(limit, color=GREY, linestyle="--", linewidth=0.8)
     panel.set_xlabel(name)
     panel.set_ylabel(_label(measure))
+    panel.set_title("Means over all lanes of a value, with 95 % intervals", loc="left", fontsize=10)
 
 
 def _heat_map(figure: Figure, panel: Axes, sweep: Sweep, one: str, other: str, measure: str) -> None:

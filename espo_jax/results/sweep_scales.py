@@ -41,7 +41,7 @@ def color_of(sweep: Sweep, name: str | None, row: Mapping[str, Any]) -> Any:
 def _value_color(values: Sequence[Any], value: Any) -> Any:
     if _is_scale(values):
         return matplotlib.colormaps[MAP](_norm(values)(value))
-    return colors_of(len(values))[values.index(value)]
+    return colors_of([text_of(each) for each in values])[values.index(value)]
 
 
 def _is_scale(values: Sequence[Any]) -> bool:

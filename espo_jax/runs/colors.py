@@ -1,20 +1,60 @@
-"""The colours of all pictures and pages: those of Okabe and Ito, told apart with every kind of colour vision."""
+"""The colours of all pictures and pages: what is a mode, what is an algorithm, what is a constraint.
 
+An algorithm has one colour in every picture. Algorithms have dark colours, those of Okabe and Ito, told apart with
+every kind of colour vision; modes, which are areas, have light ones.
+"""
+
+import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
+import numpy as np
+from matplotlib.colors import to_rgb
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-ORANGE, SKY_BLUE, YELLOW = "#E69F00", "#56B4E9", "#F0E442"
+ORANGE, SKY_BLUE, WINE, OLIVE = "#E69F00", "#56B4E9", "#882255", "#6B6B00"
 BLACK, GREY, LIGHT_GREY = "#222222", "#555555", "#999999"
 
-MODE_COLORS = (BLUE, VERMILLION, GREEN, YELLOW)  # by place in MODE_NAMES
+MODE_COLORS = ("#A9CBE8", "#F4AFA0", "#C3DDA0", "#F7DC6F")  # by place in MODE_NAMES
 COST_COLORS = (VERMILLION, BLUE, PURPLE, GREEN, SKY_BLUE, ORANGE)  # one for each constraint
-GROUP_COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK)  # one for each group of runs
+ALGORITHM_COLORS = {
+    "espo": BLUE, "pcrpo": VERMILLION, "crpo": GREEN, "pcpo": PURPLE, "cup": ORANGE, "ppo_lagrangian": WINE,
+    "trpo": BLACK,
+}  # fmt: skip
+GROUP_COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK)  # one for each line that is no algorithm
+_OWN_COLORS = (SKY_BLUE, OLIVE, "#7F3C8D", "#A6761D", "#00868B")  # of algorithms of the user's own
+_LIGHTEST = 0.5  # share of white in the lightest shade of a colour
 
 
-def colors_of(count: int) -> list[Any]:
-    """One colour for each of so many groups: GROUP_COLORS, or for more groups the steps of a colour scale."""
-    if count <= len(GROUP_COLORS):
-        return list(GROUP_COLORS[:count])
-    return [matplotlib.colormaps["turbo"](place / (count - 1)) for place in range(count)]
+def colors_of(names: Sequence[str]) -> list[Any]:
+    """One colour for each group of runs, by the names of the groups.
+
+    A name may begin with that of an algorithm, such as "espo, cost_limit 25": the colour is then the algorithm's, in
+    several shades if it has several groups. Names without different algorithms get the steps of a colour scale.
+
+    Args:
+      names: names of the groups, all different.
+    """
+    algorithms = [name.split(", ")[0] for name in names]
+    named = [name in ALGORITHM_COLORS or ":" in name for name in algorithms]
+    if not all(named) or (len(set(algorithms)) == 1 and len(names) > 1):
+        return _scale(len(names))
+    found = []
+    for place, algorithm in enumerate(algorithms):
+        shades = algorithms.count(algorithm)
+        share = _LIGHTEST * algorithms[:place].count(algorithm) / max(1, shades - 1)
+        found.append(tuple((1 - share) * np.array(to_rgb(_color_of(algorithm))) + share))
+    return found
+
+
+def _color_of(algorithm: str) -> str:
+    """Colour of an algorithm; one of the user's own has the same in every process."""
+    return ALGORITHM_COLORS.get(algorithm) or _OWN_COLORS[zlib.crc32(algorithm.encode()) % len(_OWN_COLORS)]
+
+
+def _scale(count: int) -> list[Any]:
+    if count == 1:
+        return [to_rgb(BLUE)]
+    scale = matplotlib.colormaps["viridis" if count <= len(GROUP_COLORS) else "turbo"]
+    return [scale(0.9 * place / (count - 1)) for place in range(count)]

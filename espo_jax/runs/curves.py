@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 
 from espo_jax.modes import MODE_NAMES
 from espo_jax.runs import files
-from espo_jax.runs.colors import BLACK, BLUE, COST_COLORS, GREY, LIGHT_GREY, MODE_COLORS
+from espo_jax.runs.colors import BLACK, COST_COLORS, GREY, LIGHT_GREY, MODE_COLORS, colors_of
 from espo_jax.runs.output import clean
 from espo_jax.runs.records import series
 
@@ -24,7 +25,9 @@ PLAIN_TEXT = mpl.rc_context({"text.parse_math": False})  # a dollar in the name 
 
 
 @PLAIN_TEXT
-def draw(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_size: int, title: str = "") -> None:
+def draw(
+    records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_size: int, title: str = "", algorithm: str = ""
+) -> None:
     """Draw a run.
 
     Args:
@@ -32,6 +35,7 @@ def draw(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_siz
       path: path of the picture; its suffix gives the format.
       base_sample_size: X, drawn as a line.
       title: text above the panels.
+      algorithm: the algorithm, whose colour the lines have.
 
     Raises:
       ValueError: there are no records.
@@ -42,10 +46,11 @@ def draw(records: Sequence[dict[str, Any]], path: str | Path, *, base_sample_siz
     figure = Figure(figsize=(9, 10), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(4, 1, sharex=True, height_ratios=(3, 3, 2, 2.4))
-    _reward(panels[0], steps, records)
-    _cost(panels[1], steps, records)
-    _sample_size(panels[2], steps, records, base_sample_size)
-    _modes(panels[3], steps, records)
+    color = colors_of([algorithm])[0] if algorithm else BLACK
+    _reward(panels[0], steps, records, color)
+    _cost(panels[1], steps, records, color)
+    _sample_size(panels[2], steps, records, base_sample_size, color)
+    _modes(panels[3], steps, records, color)
     plain_axes(panels)
     panels[0].set_xlim(0, steps[-1])
     panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -76,61 +81,81 @@ def plain_axes(panels: Sequence[Axes]) -> None:
         panel.set_axisbelow(True)
 
 
-def _reward(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
-    panel.plot(steps, series(records, "episode_reward")[:, 0], color=BLACK, **_dots(steps))
+def legend_above(panel: Axes, *, ncols: int = 4, handles: Sequence[Any] | None = None, **options: Any) -> None:
+    """A legend above a panel, where it covers nothing; its entries follow each other row by row."""
+    found = panel.get_legend_handles_labels()[0] if handles is None else handles
+    panel.legend(
+        handles=[handle for column in range(ncols) for handle in found[column::ncols]],
+        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=ncols, frameon=False, borderaxespad=0.1,
+        **{"fontsize": 9, "handlelength": 1.6, "columnspacing": 1.2, **options},
+    )  # fmt: skip
+
+
+def clipped_note(highest: float, top: float) -> list[Line2D]:
+    """A line of a legend that says how large the costs are that lie above the axis; none if there are none."""
+    text = f"(cost up to {highest:,.0f}, above this axis)"
+    return [Line2D([], [], linestyle="", label=text)] if highest > top else []
+
+
+def band_name(limit: float, low: float, high: float) -> str:
+    """The balance band of a limit b with the slacks h- and h+, as text."""
+    return f"balance band [{_edge(limit, low)}, {_edge(limit, high)}]"
+
+
+def _reward(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]], color: Any) -> None:
+    panel.plot(steps, series(records, "episode_reward")[:, 0], color=color, **_dots(steps))
     panel.set_ylabel("episode reward")
 
 
-def _cost(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
+def _cost(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]], color: Any) -> None:
     cost = series(records, "episode_cost")
     limit, low, high = (series(records, name) for name in ("cost_limit", "slack_negative", "slack_positive"))
     several = cost.shape[1] > 1
     top = cost_top(cost, limit)
     panel.set_ylim(0, top)
-    for k, color in zip(range(cost.shape[1]), COST_COLORS * cost.shape[1], strict=False):
-        name = f" {k + 1}" if several else ""
+    for k in range(cost.shape[1]):
+        of_cost, of_limit = (COST_COLORS[k % len(COST_COLORS)],) * 2 if several else (color, GREY)
+        name, of = (f" {k + 1}", f" of cost {k + 1}") if several else ("", "")
         # An infinite edge of the band is drawn at the edge of the picture.
         band = np.clip(limit[:, k] + low[:, k], 0, top), np.clip(limit[:, k] + high[:, k], 0, top)
-        edges = f"[{_edge(limit[-1, k], low[-1, k])}, {_edge(limit[-1, k], high[-1, k])}]"
-        panel.fill_between(steps, *band, color=color, alpha=0.12, linewidth=0, label=f"balance band{name}: {edges}")
-        panel.plot(steps, limit[:, k], color=color, linestyle="--", label=f"limit{name}: {limit[-1, k]:g}")
-        panel.plot(steps, cost[:, k], color=color if several else BLACK, label=f"cost{name}", **_dots(steps))
-    if np.nanmax(cost) > top:
-        panel.annotate(
-            f"early cost up to {np.nanmax(cost):,.0f}, above this axis",
-            (0.01, 0.97), xycoords="axes fraction", va="top", fontsize=9, color=GREY,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
-        )  # fmt: skip
+        edges = band_name(limit[-1, k], low[-1, k], high[-1, k])
+        panel.fill_between(steps, *band, color=of_limit, alpha=0.15, linewidth=0, label=f"{edges}{of}")
+        panel.plot(steps, limit[:, k], color=of_limit, linestyle="--", label=f"limit{name}: {limit[-1, k]:g}")
+        panel.plot(steps, cost[:, k], color=of_cost, label=f"cost{name}", **_dots(steps))
     panel.set_ylabel("episode cost")
-    panel.legend(loc="upper right", fontsize=9, framealpha=0.9, ncols=cost.shape[1])
+    note = clipped_note(np.nanmax(cost, initial=0.0), top)
+    legend_above(panel, ncols=3, handles=[*panel.get_legend_handles_labels()[0], *note])
 
 
-def _sample_size(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]], base_sample_size: int) -> None:
+def _sample_size(
+    panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]], base_sample_size: int, color: Any
+) -> None:
     size = series(records, "sample_size")[:, 0]
-    panel.plot(steps, size, color=BLACK, linewidth=0.8, drawstyle="steps-pre", **_dots(steps, line=False))
-    panel.axhline(base_sample_size, color=BLUE, linestyle="--", label=f"X = {base_sample_size:,}")
+    panel.plot(steps, size, color=color, linewidth=0.8, drawstyle="steps-pre", **_dots(steps, line=False))
+    panel.axhline(base_sample_size, color=GREY, linestyle="--", label=f"X = {base_sample_size:,}")
     panel.set_ylim(0, 1.3 * max(size.max(), base_sample_size))
     panel.yaxis.set_major_formatter(EngFormatter(sep=""))
     panel.set_ylabel("samples\nper iteration")
-    panel.legend(loc="upper right", fontsize=9, ncols=2)
+    legend_above(panel)
 
 
-def _modes(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
+def _modes(panel: Axes, steps: np.ndarray, records: Sequence[dict[str, Any]], color: Any) -> None:
     codes = np.array([MODE_NAMES.index(line["mode"]) for line in records])
     edges = np.concatenate([[steps[0] - records[0]["sample_size"]], steps])
     panel.pcolormesh(
         edges, [-50, -8], codes[None, :], cmap=ListedColormap(MODE_COLORS), vmin=-0.5, vmax=len(MODE_NAMES) - 0.5
     )
-    panel.plot(steps, series(records, "conflict_angle")[:, 0], color=BLACK, linewidth=0.8, **_dots(steps, line=False))
+    panel.plot(steps, series(records, "conflict_angle")[:, 0], color=color, linewidth=0.8, **_dots(steps, line=False))
     panel.axhline(90, color=LIGHT_GREY, linestyle=":")
-    panel.set_ylim(-50, 260)
+    panel.set_ylim(-50, 185)
     panel.set_yticks([-29, 0, 90, 180], ["mode", "0°", "90°", "180°"])
     panel.set_ylabel("angle of reward\nand cost steps")
     patches = [
-        Patch(facecolor=color, edgecolor=GREY, linewidth=0.5, label=f"{name} {np.mean(codes == code):.0%}")
-        for code, (name, color) in enumerate(zip(MODE_NAMES, MODE_COLORS, strict=True))
+        Patch(facecolor=of_mode, edgecolor=GREY, linewidth=0.5, label=f"{name} {np.mean(codes == code):.0%}")
+        for code, (name, of_mode) in enumerate(zip(MODE_NAMES, MODE_COLORS, strict=True))
     ]
-    panel.legend(handles=patches, loc="upper right", ncols=len(patches), fontsize=9)
+    title = "mode of every iteration, and its share of all iterations"
+    legend_above(panel, handles=patches, title=title, title_fontsize=9, alignment="left")
 
 
 def cost_top(cost: np.ndarray, limit: np.ndarray) -> float:

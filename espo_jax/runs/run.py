@@ -101,7 +101,8 @@ def execute(
         directory.write_json(RESULT, found)
         if directory.records:
             size = run.algorithm.config.base_sample_size
-            curves.draw(directory.records, directory.path / CURVES, base_sample_size=size, title=run.config.title)
+            about = {"title": run.config.title, "algorithm": run.config.options.algorithm}
+            curves.draw(directory.records, directory.path / CURVES, base_sample_size=size, **about)
     if raises and outcome.error:
         raise outcome.error
     return found

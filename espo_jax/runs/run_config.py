@@ -132,7 +132,7 @@ class RunConfig:
         """
         now = {**dataclasses.asdict(self.options), **self.settings()}
         for name, value in changes.items():
-            if name not in CHANGEABLE and not _same(now.get(name), value):
+            if name not in CHANGEABLE and not is_same(now.get(name), value):
                 raise ValueError(
                     f"{name} is {files.strict(value)}: the run has {files.strict(now.get(name))}, and goes on with the "
                     f"settings it has; only {', '.join(CHANGEABLE)} may change"
@@ -173,7 +173,7 @@ def check_numbers(path: Path, name: str, value: Any, declared: Setting) -> None:
         raise DamagedError(f"{path}: {name} has {len(value)} values, more than {MOST_CONSTRAINTS}")
 
 
-def _same(kept: Any, given: Any) -> bool:
+def is_same(kept: Any, given: Any) -> bool:
     """Whether two values of a setting are the same; a number is the same as a list that holds it alone."""
 
     def normal(value: Any) -> str:

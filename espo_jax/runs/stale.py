@@ -3,7 +3,7 @@
 from pathlib import Path
 
 # What the commands write into a run directory unless they are told another name.
-_MADE = ("report.html", "policy.onnx", "policy.stablehlo", "episode.mp4", "eval-*.json")
+_MADE = ("report.html", "policy.onnx", "policy.stablehlo", "episode.mp4", "eval-*.json", "eval-*_summary.csv")
 _MARK = "-before-iteration"
 
 

@@ -79,7 +79,8 @@ def export_lane(
             directory.write_json(RESULT, _result(row, records, algorithm.config, constraints))
         if records:
             size = algorithm.config.base_sample_size
-            curves.draw(directory.records, directory.path / CURVES, base_sample_size=size, title=run_config.title)
+            about = {"title": run_config.title, "algorithm": options.algorithm}
+            curves.draw(directory.records, directory.path / CURVES, base_sample_size=size, **about)
     finally:
         directory.close()
     return lane

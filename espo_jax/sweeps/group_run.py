@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.algorithms.metrics import Metrics, fetch
-from espo_jax.evaluation import Evaluation
+from espo_jax.evaluation import Episodes
 from espo_jax.loop import Budget, IterationError, NegativeCostError, nonfinite_error
 from espo_jax.runs import files
 from espo_jax.runs.checkpoints import Checkpoints, Schedule
@@ -208,8 +208,8 @@ class GroupRun:
         if wait:
             self._checkpoints.wait()
 
-    def evaluate(self) -> dict[str, Evaluation]:
-        """Fresh episodes of each lane's policy, by the kind of policy: Evaluation [n] on the host."""
+    def evaluate(self) -> dict[str, Episodes]:
+        """Fresh episodes of each lane's policy, by the kind of policy: Episodes [n] on the host."""
         keys = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed))[1])(seeds_of(self.lanes))
         keys = self._compiled.put(self._places.spread(keys))
         params = jax.vmap(self._compiled.algorithm.params)(self._states)

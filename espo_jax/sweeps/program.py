@@ -10,7 +10,7 @@ import numpy as np
 
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.config import Config
-from espo_jax.evaluation import DETERMINISTIC, POLICIES, evaluator
+from espo_jax.evaluation import DETERMINISTIC, POLICIES, episode_runner
 from espo_jax.loop import program_bytes
 from espo_jax.runs import warm_start
 from espo_jax.sweeps.packs import in_packs, over_devices, sharding, spread
@@ -51,7 +51,7 @@ class Compiled(NamedTuple):
     Args:
       algorithm: the algorithm of one lane.
       init, step: see `packs.Lanes`; `step` takes the memory of the states that it is given.
-      evaluate: by policy: (params [L], keys [L]) -> Evaluation [L]; compiled when it is first called.
+      evaluate: by policy: (params [L], keys [L]) -> Episodes [L]; compiled when it is first called.
       size: L.
       pack_size: number of lanes that are vmapped.
       devices: the devices that the lanes are spread over.
@@ -121,10 +121,10 @@ def compile_program(
 def _evaluators(
     num_episodes: int, env: Any, algorithm: Algorithm, pack_size: int, devices: Sequence[Any]
 ) -> dict[str, Callable[..., Any]]:
-    """How each policy of lanes is evaluated: (params, keys) -> Evaluation; all share one compiled program."""
+    """How each policy of lanes is evaluated: (params, keys) -> Episodes; all share one compiled program."""
     if not num_episodes:
         return {}
-    one = evaluator(
+    one = episode_runner(
         env,
         algorithm.make_inference_fn,
         num_episodes=num_episodes,

@@ -10,13 +10,13 @@ import jax
 
 from espo_jax.algorithms.checks import shared_blocks
 from espo_jax.algorithms.iteration import Algorithm
-from espo_jax.evaluation import Evaluation
+from espo_jax.evaluation import Episodes
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.runs import files
 from espo_jax.runs.place import BusyError
 from espo_jax.runs.signals import Stop
 from espo_jax.runs.surroundings import surroundings
-from espo_jax.sweeps import hosts, memory, table
+from espo_jax.sweeps import episodes, hosts, memory, table
 from espo_jax.sweeps.folder import CONFIG, SweepFolder
 from espo_jax.sweeps.group_run import GroupRun
 from espo_jax.sweeps.manifest import Group
@@ -203,17 +203,18 @@ class Worker:
                     if run.is_due:
                         self._save(run)
                 self._stop.check()
-                evaluations = run.evaluate()
+                fresh = run.evaluate()
             except KeyboardInterrupt:
                 self._save(run)
                 self.folder.write_lanes()
                 raise
-            self._save(run, evaluations)
+            self._save(run, fresh)
             self.folder.write_lanes()
 
-    def _save(self, run: GroupRun, evaluations: Mapping[str, Evaluation] | None = None) -> None:
+    def _save(self, run: GroupRun, fresh: Mapping[str, Episodes] | None = None) -> None:
         """Write everything of a group. Its rows say that it is done only when the rest is on the disk."""
-        run.save(wait=evaluations is not None)
-        if evaluations is not None:
+        run.save(wait=fresh is not None)
+        if fresh is not None:
             run.write_policies()
-        self.folder.write_group_rows(run.group, table.rows_of(run, evaluations))
+            episodes.write(self.folder, run.group, [lane.id for lane in run.lanes], fresh)
+        self.folder.write_group_rows(run.group, table.rows_of(run, fresh))

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from rich.console import Group as Printed
 from rich.table import Table
 
-from espo_jax.evaluation import Evaluation
+from espo_jax.evaluation import Episodes, Evaluation, mean_of
 from espo_jax.modes import MODE_NAMES
 from espo_jax.runs.progress import clock_time
 from espo_jax.runs.records import final_iterations
@@ -22,20 +23,21 @@ from espo_jax.sweeps.manifest import Group
 MEAN_OVER = "mean_over"
 
 
-def rows_of(run: GroupRun, evaluations: Mapping[str, Evaluation] | None = None) -> list[dict[str, Any]]:
+def rows_of(run: GroupRun, episodes: Mapping[str, Episodes] | None = None) -> list[dict[str, Any]]:
     """The rows of a group's lanes.
 
     Args:
       run: the group.
-      evaluations: from `GroupRun.evaluate`; None before the end, when a lane with nothing left to train is still
+      episodes: from `GroupRun.evaluate`; None before the end, when a lane with nothing left to train is still
         running: its policy is evaluated with those of the others.
     """
-    finals = _finals(run.folder, run.group) if evaluations is not None else {}
+    finals = _finals(run.folder, run.group) if episodes is not None else {}
+    evaluations = {policy: jax.device_get(jax.vmap(mean_of)(each)) for policy, each in (episodes or {}).items()}
     failed, rows = run.failed, []
     for n, (lane, status) in enumerate(zip(run.lanes, run.status, strict=True)):
         row = lane_row(lane, run.folder.manifest.num_constraints)
         row |= {
-            "status": RUNNING if status == FINISHED and evaluations is None else status,
+            "status": RUNNING if status == FINISHED and episodes is None else status,
             "message": str(failed[n]) if n in failed else None,
             "iterations": int(run.iterations[n]),
             "env_steps": int(run.env_steps[n]),

@@ -28,6 +28,34 @@ def test_command_writes_json_and_prints_a_table(intact, tmp_path, capsys):
     assert "windy minus none" in printed
 
 
+def test_a_reference_and_several_runs(intact, tmp_path, capsys, monkeypatch):
+    """The same run as its own reference has all of its reward; its file for SafeRLEval stands beside the other."""
+    monkeypatch.setenv("COLUMNS", "200")
+    paths = [copied(intact, tmp_path / name) for name in ("a", "b", "reference")]
+    options = EvalOptions(run_dir=str(paths[0]), others=(str(paths[1]),), episodes=3, reference=str(paths[2]))
+    assert evaluate(options, on_physics) == 0
+    printed = capsys.readouterr().out
+    assert "Safety of training" in printed
+    for path in paths[:2]:
+        rows = strict_loads((path / "eval-last.json").read_text())["rows"]
+        assert {row["normalized_reward"] for row in rows} <= {1.0, None}
+        assert (path / "eval-last_summary.csv").read_text().count("\n") == 2
+    assert not (paths[2] / "eval-last.json").exists()
+
+
+def test_a_reference_on_another_task_is_refused(intact, tmp_path):
+    path = copied(intact, tmp_path / "other")
+    about = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**about, "task": "safety_hopper"}))
+    with pytest.raises(BadInputError, match="reference has no run on the task, physics and reward of"):
+        evaluate(EvalOptions(run_dir=str(intact), episodes=2, reference=str(path)), on_physics)
+
+
+def test_one_output_for_several_runs_is_refused(intact):
+    with pytest.raises(ValueError, match=r"output is 'x\.json': it is for one run"):
+        EvalOptions(run_dir=str(intact), others=(str(intact),), output="x.json")
+
+
 def test_nan_from_physics_is_one_error(intact, capsys, tmp_path):
     path = copied(intact, tmp_path / "run")
     broken = lambda _: PointEnv(nan_reward_after=3)  # noqa: E731

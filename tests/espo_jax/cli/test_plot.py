@@ -4,6 +4,7 @@ import pytest
 
 from espo_jax import cli
 from tests.made_up import run_dirs
+from tests.tiny_runs import compared
 
 
 @pytest.fixture
@@ -42,6 +43,32 @@ def test_bad_input_is_one_line(runs, tmp_path, monkeypatch, capsys, change, flag
     printed = capsys.readouterr().err
     assert message in printed
     assert printed.count("\n") == 1
+
+
+def test_runs_of_different_settings_are_refused_with_the_grouping_that_keeps_them_apart(runs, tmp_path, capsys):
+    """Without a picture; the offered grouping is accepted."""
+    output = tmp_path / "plot.svg"
+    assert cli.main(["plot", *map(str, runs), "--output", str(output)]) == 2
+    printed = capsys.readouterr().err
+    assert "the group 'espo' averages runs that differ in zeta_negative (-0.3, -0.6): " in printed
+    assert printed.count("\n") == 1
+    assert not output.exists()
+    offered = printed.partition("--group-by ")[2].split()[0]
+    assert cli.main(["plot", *map(str, runs), "--output", str(output), "--group-by", offered]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "espo, zeta_negative -0.6: its runs end at iterations 40, 41, 42, shown up to 40" in said
+
+
+def test_folders_of_several_runs_stand_for_them(runs, tmp_path, capsys):
+    output = tmp_path / "plot.svg"
+    flags = ["--group-by", "zeta_negative", "--output", str(output)]
+    assert cli.main(["plot", str(tmp_path), *flags]) == 0
+    assert output.read_text().count("(3 runs)") >= 2
+    path = compared()[2]
+    assert cli.main(["plot", str(path), "--output", str(output)]) == 0
+    assert "<!-- trpo (2 runs) -->" in output.read_text(), "a comparison is drawn by algorithm"
+    assert cli.main(["plot", *map(str, runs[:3]), "--color-by", "seed", "--output", str(output)]) == 2
+    assert "color_by is 'seed': it is for a sweep that is drawn as a whole" in capsys.readouterr().err
 
 
 def test_no_run_is_refused(capsys):

@@ -21,6 +21,7 @@ def test_leaves_a_table_a_picture_and_every_seed(compared):
     seeds = {f"{name}-seed{seed}" for name in ("espo", "trpo") for seed in (0, 1)}
     assert {file.name for file in path.iterdir() if not file.name.startswith(".")} == seeds | {
         "manifest.json", "lanes.parquet", "metrics", "groups", "comparison.json", "table.md", "curves.png",
+        "profiles.png", "saferleval_summary.csv",
     }  # fmt: skip
     assert (path / "curves.png").stat().st_size > 20_000
     for seed in seeds:
@@ -58,6 +59,15 @@ def test_rows_are_what_the_seeds_logged(compared):
     assert rows["trpo"]["samples"]["mean"] == 4 * 64
     assert rows["trpo"]["mode_counts"]["reward"]["mean"] == 4
     assert rows["espo"]["samples"]["mean"] < 4 * 64
+    for row in rows.values():
+        for policy, of in row["safety"]["policies"].items():
+            assert of["reward"]["mean"] == pytest.approx(row["evaluation"][policy]["reward"]["mean"])
+            cost = row["evaluation"][policy]["cost"][0]["mean"]
+            assert of["cost_deviation"][0]["mean"] == pytest.approx(cost / row["cost_limit"][0] - 1, abs=1e-6)
+        above = row["safety"]["training"]["cumulative_violation"][0]["mean"]
+        assert (above > 0) == (row["safety"]["training"]["violating_iterations"]["mean"] > 0)
+    share = rows["trpo"]["safety"]["policies"]["deterministic"]["normalized_reward"]
+    assert share is None or share["mean"] == pytest.approx(1.0)
     head, _, *lines = (path / "table.md").read_text().splitlines()
     assert head.split(" | ")[-5:] == [
         "stochastic: reward", "stochastic: cost", "new episodes", "deterministic: reward", "deterministic: cost |",
@@ -83,5 +93,5 @@ def test_every_seed_is_a_run_directory(compared, tmp_path, capsys):
     assert cli.main(["plot", *runs, "--output", str(tmp_path / "plot.svg")]) == 0
     assert "espo" in capsys.readouterr().out
     text = (tmp_path / "plot.svg").read_text()
-    assert "<!-- espo (2) -->" in text
-    assert "<!-- trpo (2) -->" in text
+    assert "<!-- espo (2 runs) -->" in text
+    assert "<!-- trpo (2 runs) -->" in text

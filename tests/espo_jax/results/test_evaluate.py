@@ -8,7 +8,7 @@ from espo_jax.results import evaluate
 from espo_jax.results.statistics import conditional_value_at_risk
 from espo_jax.runs import policies
 from tests.probe_envs import PointEnv
-from tests.tiny_runs import finished, on_physics
+from tests.tiny_runs import copied, finished, on_physics
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,9 @@ def test_rows_are_the_statistics_of_their_episodes(rows):
         assert cost.shape == (12,)
         assert row["cost"][0]["mean"] == pytest.approx(np.mean(cost))
         assert row["within_limit"] == np.mean(cost <= 4.0)
+        assert row["violation_rate"] == np.mean(cost > 4.0)
+        assert row["safe_completion"] == row["within_limit"], "no episode of this task ends early"
+        assert row["cost_deviation"] == [pytest.approx(np.mean(cost) / 4 - 1)]
         assert row["worst_cost"] == [np.max(cost)]
         assert row["cvar_cost"] == [conditional_value_at_risk(cost, 0.1)]
         assert row["limit_met"] == (np.mean(cost) <= 4.0)
@@ -61,3 +64,22 @@ def test_the_gap_between_physics_is_that_of_the_same_episodes(rows):
     assert gaps[1]["reward"]["standard_error"] == pytest.approx(np.std(difference, ddof=1) / np.sqrt(12))
     assert gaps[1]["cost"][0]["mean"] == pytest.approx(rows[3]["cost"][0]["mean"] - rows[1]["cost"][0]["mean"])
     assert "windy minus none: reward " in evaluate.gap_text(gaps[1])
+
+
+def test_rewards_are_normalised_to_the_same_policy_on_the_same_physics(rows):
+    own = [dict(row) for row in rows]
+    reference = [{**row, "reward": {"mean": 2.0 + n}} for n, row in enumerate(rows)]
+    evaluate.normalize(own, reference)
+    assert [row["normalized_reward"] for row in own] == [
+        pytest.approx(row["reward"]["mean"] / (2.0 + n)) for n, row in enumerate(rows)
+    ]
+
+
+def test_a_run_without_readable_metrics_has_episodes_only(run_dir, rows, tmp_path, capsys):
+    assert len(evaluate.evaluated_run(run_dir, rows).records) == 4
+    path = copied(run_dir, tmp_path / "run")
+    (path / "metrics.jsonl").write_text("nothing\n")
+    run = evaluate.evaluated_run(path, rows)
+    assert run.records == ()
+    np.testing.assert_array_equal(run.episodes["deterministic"].cost, rows[1]["episode_cost"])
+    assert "there are no measures of its training" in capsys.readouterr().err

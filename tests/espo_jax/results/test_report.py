@@ -12,6 +12,7 @@ import safety_envs
 from espo_jax import cli
 from espo_jax.results import episode, report
 from espo_jax.runs import policies
+from espo_jax.runs.files import DamagedError
 from espo_jax.runs.records import read_metrics, readable
 from tests.made_up import hopper
 from tests.probe_envs import PointEnv
@@ -102,8 +103,9 @@ def test_in_a_browser_without_network(run_dir, page, tmp_path):
     assert found["to"] != found["from"]
     points = dict(found["points"])
     iterations = len(readable(read_metrics(run_dir / "metrics.jsonl")))
-    for name in ("reward in training", "cost in training", "limit", "samples", "angle", "mode"):
+    for name in ("reward in training", "cost in training", "limit", "samples", "angle"):
         assert points[name] == iterations
+    assert points["mode"] == iterations + 1, "an iteration lies between two edges"
     assert points["cost, deterministic"] == 2
     assert found["drawn"] >= 6
 
@@ -124,3 +126,21 @@ def stride(content, seen):
 def test_an_environment_without_model_has_no_episode(tmp_path):
     report.write(finished(), tmp_path / "report.html", env=PointEnv())
     assert "const episode = null;" in (tmp_path / "report.html").read_text()
+
+
+def test_safety_is_of_training_and_of_the_episodes_of_espo_eval(run_dir, tmp_path):
+    path = copied(run_dir, tmp_path / "run")
+    report.write(path, tmp_path / "before.html")
+    before = (tmp_path / "before.html").read_text()
+    assert "cumulative violation" in before
+    assert f"stand here after: espo eval {path}" in before
+    assert cli.main(["eval", str(path), "--episodes", "2"]) == 0
+    report.write(path, tmp_path / "after.html")
+    after = (tmp_path / "after.html").read_text()
+    assert "<th>CVaR 0.1</th>" in after
+    assert "<td>deterministic</td><td>mujoco</td><td>2</td>" in after
+    (path / "eval-last.json").write_text('{"rows": [7]}')
+    with pytest.raises(DamagedError, match="does not hold an evaluation"):
+        report.write(path, tmp_path / "damaged.html")
+    (path / "eval-last.json").write_text('{"rows": [{"policy": "stochastic"}]}')  # of an earlier version
+    report.write(path, tmp_path / "earlier.html")

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from espo_jax.results.statistics import bootstrap_interval, conditional_value_at_risk, interquartile_mean, summarize
+from espo_jax.results.statistics import (
+    bootstrap_interval,
+    conditional_value_at_risk,
+    interquartile_mean,
+    performance_profile,
+    stratified_interval,
+    summarize,
+)
 
 
 @pytest.fixture
@@ -42,6 +49,33 @@ def test_bootstrap_interval_of_curves_resamples_runs_together():
     low, high = bootstrap_interval(curves)
     np.testing.assert_allclose(low * 10, [low[1], 10 * low[1]])
     np.testing.assert_allclose(high, [2.0, 20.0])
+
+
+def test_stratified_interval_is_that_of_a_loop_over_tasks():
+    """Written from Agarwal et al.: draw as many runs within each task, then take the statistic of all."""
+    rng = np.random.default_rng(5)
+    strata = [rng.normal(0, 1, size=7), rng.normal(10, 3, size=4)]
+    draws = [
+        interquartile_mean(np.concatenate([rng.choice(values, size=len(values)) for values in strata]))
+        for _ in range(4000)
+    ]
+    low, high = stratified_interval(strata, interquartile_mean)
+    expected = np.quantile(draws, [0.025, 0.975])
+    np.testing.assert_allclose([low, high], expected, atol=0.08 * np.diff(expected)[0])
+
+
+def test_blocks_of_resamples_do_not_change_the_interval(values, monkeypatch):
+    whole = bootstrap_interval(values, interquartile_mean)
+    monkeypatch.setattr("espo_jax.results.statistics._MOST_NUMBERS", 100)
+    np.testing.assert_allclose(bootstrap_interval(values, interquartile_mean), whole)
+
+
+def test_performance_profile_is_one_minus_the_distribution(values):
+    thresholds = np.linspace(0, 8, 30)
+    reference = 1 - scipy.stats.ecdf(values).cdf.evaluate(thresholds)
+    np.testing.assert_allclose(performance_profile(values, thresholds), reference, atol=1e-12)
+    both = performance_profile(np.stack([values, values + 1]), thresholds, axis=1)
+    np.testing.assert_allclose(both[0], reference, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 11])

@@ -161,7 +161,7 @@ def test_the_command_draws_a_sweep_and_its_groups(tmp_path, capsys):
     assert "no lane of 4 is safe; a lane is safe if" in capsys.readouterr().out
     assert cli.main(["plot", folder, "--group-by", "cost_limit", "--output", str(tmp_path / "curves.svg")]) == 0
     text = (tmp_path / "curves.svg").read_text()
-    assert "<!-- cost_limit 1 (2) -->" in text.replace("cost_limit 1.0", "cost_limit 1")
+    assert "<!-- cost_limit 1 (2 runs) -->" in text.replace("cost_limit 1.0", "cost_limit 1")
     assert cli.main(["plot", folder, "--color-by", "seed", "--output", str(picture)]) == 2
     assert cli.main(["sweep", "--best", "--sweep-dir", folder]) == 0
     assert "no lane of 4 is safe" in capsys.readouterr().out
@@ -179,3 +179,15 @@ def test_a_sweep_without_a_finished_lane_is_refused(tmp_path):
     SweepFolder.plan(tmp_path / "sweep", limits(), lanes_per_group=3)
     with pytest.raises(DamagedError, match="has no lane that is finished yet"):
         read_sweep(tmp_path / "sweep")
+
+
+def test_tasks_are_not_mixed(tmp_path, monkeypatch, capsys):
+    """The picture of a whole sweep averages over its axes; rewards of several tasks have no common scale."""
+    sweep = read_sweep(swept().path)
+    rows = [{**each, "task": f"task{n % 2}"} for n, each in enumerate(sweep.rows)]
+    mixed = dataclasses.replace(sweep, rows=rows, axes={"task": ["task0", "task1"], **sweep.axes})
+    monkeypatch.setattr("espo_jax.results.sweep_read.read_sweep", lambda path: mixed)
+    assert cli.main(["plot", str(swept().path), "--output", str(tmp_path / "x.png")]) == 2
+    printed = capsys.readouterr().err
+    assert "have different tasks (task0, task1)" in printed
+    assert "--group-by task,cost_limit draws each apart" in printed
