@@ -34,7 +34,6 @@ def test_nan_in_an_evaluation_is_said_recorded_and_read(tmp_path, monkeypatch, c
             bad = jnp.logical_or(~jnp.asarray(deterministic), params[0].count.lo < 120)
             return found._replace(reward=jnp.where(bad, jnp.nan, found.reward))
 
-        evaluate.always = not options["deterministic"]
         return evaluate
 
     monkeypatch.setattr(evaluations, "evaluator", evaluator)
