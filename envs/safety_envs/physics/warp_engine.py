@@ -24,13 +24,6 @@ from safety_envs.physics.warp_support import (
     quiet_solver,
     require_warp,
 )
-    constraint_room,
-    contact_room,
-    empty_data,
-    overflowed,
-    quiet_solver,
-    require_warp,
-)
 from safety_envs.physics.worlds import one_world
 from safety_envs.task import Task
 
