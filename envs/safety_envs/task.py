@@ -90,7 +90,7 @@ class Task:
         constraint.
       episode_length: published episode length in control steps.
       refused: backend -> why it cannot run this task.
-      max_contacts: number of contacts of an environment for which backend `warp` has room, >= 0, shared among all that
+      max_contacts: number of contacts of an environment for which backend `warp` has room, >= 1, shared among all that
         are stepped together; None: all that the model's geoms can have at once. With more contacts the state is nan.
     """
 

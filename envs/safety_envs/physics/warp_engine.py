@@ -58,8 +58,8 @@ class WarpEngine:
           ValueError: Warp is not installed, or does not run on this device, or max_contacts is out of its range.
         """
         require_warp()
-        if task.max_contacts is not None and task.max_contacts < 0:
-            raise ValueError(f"max_contacts is {task.max_contacts}; it must be at least 0")
+        if task.max_contacts is not None and task.max_contacts < 1:  # Warp finds no contacts at all in no room
+            raise ValueError(f"max_contacts is {task.max_contacts}; it must be at least 1")
         system = brax_model(task.brax_model.file)
         frame_skip, changes = task.brax_model.changes.get("warp", (task.frame_skip, {}))
         self._frame_skip = frame_skip
@@ -135,16 +135,11 @@ class WarpEngine:
             data = empty.replace(qpos=q, qvel=qd, act=act, qacc_warmstart=warmstart, ctrl=action)
             data, _ = jax.lax.scan(lambda d, _: (mjx.step(model, d), None), data, length=self._frame_skip)
             broken = overflowed(data) | ~jnp.all(jnp.isfinite(action))
-            results = (data.qpos, data.qvel, data.act, data.qacc_warmstart, data.qfrc_actuator, _forces(data))
+            inner: Any = data._impl
+            results = (data.qpos, data.qvel, data.act, data.qacc_warmstart, data.qfrc_actuator, inner.cfrc_ext)
             return jax.tree.map(lambda x: jnp.where(broken, jnp.nan, x), results)
 
         return advance
-
-
-def _forces(data: mjx.Data) -> jax.Array:
-    """[bodies, 6] external torques and forces of the last physics step, `cfrc_ext`."""
-    inner: Any = data._impl
-    return data.cfrc_ext if hasattr(data, "cfrc_ext") else inner.cfrc_ext
 
 
 def _varying() -> frozenset[str]:
