@@ -104,12 +104,12 @@ def _learning(records: Records) -> dict[str, dict[str, tuple[np.ndarray, str]]]:
     """Panel -> name of the line -> (values, colour), of what the update reports; multipliers if there are any."""
     found: dict[str, dict[str, tuple[np.ndarray, str]]] = {}
     for panel, field in (("KL, nats", "kl"), ("entropy, nats", "entropy")):
-        if field in records[-1]:
+        if all(field in line for line in records):
             name = "new from old policy" if field == "kl" else "old policy"
             found[panel] = {name: (series(records, field)[:, 0], BLACK)}
-    if "multiplier" in records[-1] and (values := series(records, "multiplier")).any():
+    if all("multiplier" in line for line in records) and (values := series(records, "multiplier")).any():
         found["multiplier"] = _of_constraints(values, "of the cost")
-    if "critic_loss" in records[-1]:
+    if all("critic_loss" in line for line in records):
         values = series(records, "critic_loss")
         values = np.where(values > 0, values, np.nan)  # the axis is logarithmic
         costs = _of_constraints(values[:, 1:], "of the cost")
