@@ -21,9 +21,9 @@ def from_playground(env: Any, observation: str = "state", *, contacts_per_env: i
       env: with `reset(key)` and `step(state, action)` on states of data, obs, reward, done, metrics and info.
       observation: which entry the agent sees where observations are named; a single one is named "state".
       contacts_per_env: for `impl="warp"`: number of contacts for which each environment has room, in one buffer of all
-        environments and lanes; None: the environment's `naconmax` for each 2,048 environments. Of too many contacts, or
-        of more constraints than its `njmax`, the state, observation and reward become nan, an error in training. 0, which
-        some of Playground's tasks have as `naconmax`, switches contacts off.
+        environments and lanes; None: the environment's `naconmax` for each 2,048 environments. With more contacts,
+        or with more constraints than its `njmax`, the state, observation and reward become nan, an error in training.
+        0, which some of Playground's tasks have as `naconmax`, switches contacts off.
 
     Returns:
       The environment, not vectorised.

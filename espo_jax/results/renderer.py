@@ -14,10 +14,11 @@ from espo_jax.results.episode import Episode
 # EGL renders on a GPU, or by Mesa on a CPU; OSMesa on a CPU only; GLFW needs a screen.
 LIBRARIES = ("egl", "osmesa", "glfw")
 _PROBE = "import mujoco; mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8).render(); print('works')"
+_LONG = (int(mujoco.mjtGeom.mjGEOM_CAPSULE), int(mujoco.mjtGeom.mjGEOM_CYLINDER))
 _FIELD_OF_VIEW = 45.0  # degrees, vertical
 _ROOM = 1.12  # of the picture's height, for a robot of height 1
 _SMOOTHING = 0.6  # seconds over which the camera's path is averaged, so that it does not shake with the robot
-_FLOOR, _GROUND = np.array([214, 222, 230]), [0.72, 0.76, 0.80, 1.0]
+_FLOOR, _GROUND = np.array([138, 147, 158]), [0.72, 0.76, 0.80, 1.0]
 
 
 def find_opengl() -> None:
@@ -66,16 +67,17 @@ def lit(model: mujoco.MjModel, width: int, height: int) -> mujoco.MjModel:
     model.vis.global_.offwidth, model.vis.global_.offheight = max(width, 640), max(height, 480)
     model.vis.global_.fovy = _FIELD_OF_VIEW
     model.vis.headlight.active = 1
-    model.vis.headlight.ambient[:], model.vis.headlight.diffuse[:] = 0.35, 0.5
+    # A model without lights has the camera's only.
+    model.vis.headlight.ambient[:], model.vis.headlight.diffuse[:] = (0.3, 0.35) if model.nlight else (0.5, 0.7)
     model.vis.headlight.specular[:] = 0.1
-    for geom in np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE):
+    for geom in np.flatnonzero(model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE)):
         material = model.geom_matid[geom]
         textures = model.mat_texid[material][model.mat_texid[material] >= 0] if material >= 0 else []
         for texture in textures:
             start = model.tex_adr[texture]
             size = model.tex_height[texture] * model.tex_width[texture] * model.tex_nchannel[texture]
             pixels = model.tex_data[start : start + size].reshape(-1, model.tex_nchannel[texture])
-            pixels[:, :3] = np.clip(_FLOOR + 0.16 * (pixels[:, :3].astype(float) - 128), 0, 255)
+            pixels[:, :3] = np.clip(_FLOOR + 0.2 * (pixels[:, :3].astype(float) - 128), 0, 255)
         if material < 0:
             model.geom_rgba[geom] = [*_FLOOR / 255, 1.0]
         else:
@@ -96,7 +98,7 @@ class Camera:
         moving = np.flatnonzero((model.body_weldid[model.geom_bodyid] != 0) & (model.geom_rgba[:, 3] > 0))
         moving = moving if moving.size else np.arange(model.ngeom)
         position, axis = (each[:, moving] for each in episode.geom_poses())
-        long = np.isin(model.geom_type[moving], (mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_CYLINDER))
+        long = np.isin(model.geom_type[moving], _LONG)
         arm = np.where(long, model.geom_size[moving, 1], 0.0)[:, None] * axis
         thick = np.where(long, model.geom_size[moving, 0], model.geom_rbound[moving])[:, None]
         low = (np.minimum(position - arm, position + arm) - thick).min(axis=1)  # [T + 1, 3]
@@ -114,7 +116,8 @@ class Camera:
         self.lowest = float(min(0.0, low[:, 2].min()))
         self._camera = mujoco.MjvCamera()
         self._camera.distance = _ROOM * radius / np.sin(np.deg2rad(_FIELD_OF_VIEW / 2))
-        self._camera.elevation = -60 if from_above else -10 if planar else -18
+        has_sky = _has_sky(model)
+        self._camera.elevation = -60 if from_above else -40 if not has_sky else -10 if planar else -18
         self._camera.azimuth = 90 if from_above or planar else 115
 
     def at(self, time: int) -> mujoco.MjvCamera:
@@ -125,13 +128,17 @@ class Camera:
 
 def add_ground(scene: mujoco.MjvScene, height: float, model: mujoco.MjModel) -> None:
     """Put a wide ground below a model without a sky, whose background would be black."""
-    if mujoco.mjtTexture.mjTEXTURE_SKYBOX in model.tex_type or scene.ngeom >= scene.maxgeom:
+    if _has_sky(model) or scene.ngeom >= scene.maxgeom:
         return
     mujoco.mjv_initGeom(
         scene.geoms[scene.ngeom], mujoco.mjtGeom.mjGEOM_PLANE, np.array([50.0, 50.0, 1.0]),
         np.array([0.0, 0.0, height]), np.eye(3).ravel(), np.array(_GROUND, np.float32),
     )  # fmt: skip
     scene.ngeom += 1
+
+
+def _has_sky(model: mujoco.MjModel) -> bool:
+    return bool((model.tex_type == int(mujoco.mjtTexture.mjTEXTURE_SKYBOX)).any())
 
 
 def _smooth(path: np.ndarray, window: int) -> np.ndarray:

@@ -42,6 +42,7 @@ class _Figure:
                 "title": {"text": f"<b>{name}</b>  ", "side": "left"}, "font": {"size": 12},
             }  # fmt: skip
             self.figure.update_layout({_numbered("legend", row): legend})
+        self.figure.update_xaxes(range=[0, x[-1]])
         self.figure.update_xaxes(title_text="environment steps", row=len(panels), col=1)
 
     def add(self, panel: str, trace: Any) -> None:
@@ -93,7 +94,7 @@ def figure(records: Records, evaluations: Sequence[Mapping[str, Any]], base_samp
         for name, (values, color) in lines.items():
             drawn.line(panel, values, name, color)
     if "critic loss" in learning:
-        drawn.axis("critic loss", type="log", exponentformat="power", nticks=5)
+        drawn.axis("critic loss", type="log", tickformat="~g", nticks=5)
     shown: str = drawn.figure.to_html(
         full_html=False, include_plotlyjs=True, div_id="curves", config={"displayModeBar": False, "responsive": True}
     )
@@ -160,8 +161,9 @@ def _evaluations(drawn: _Figure, evaluations: Sequence[Mapping[str, Any]]) -> No
 def _modes(drawn: _Figure, records: Records) -> None:
     codes = [MODE_NAMES.index(r["mode"]) for r in records]
     scale = [[i / len(MODE_COLORS), c] for j, c in enumerate(MODE_COLORS) for i in (j, j + 1)]
+    edges = [drawn._x[0] - records[0]["sample_size"], *drawn._x]
     trace = drawn._go.Heatmap(
-        x=drawn._x, y=[""], z=[codes], customdata=[[r["mode"] for r in records]], colorscale=scale,
+        x=edges, y=[""], z=[codes], customdata=[[r["mode"] for r in records]], colorscale=scale,
         showscale=False, zmin=-0.5, zmax=len(MODE_COLORS) - 0.5,
         hovertemplate="%{customdata}<extra>mode</extra>", name="mode",
     )  # fmt: skip
