@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -38,7 +39,7 @@ def find_opengl() -> None:
             continue
         if "works" in done.stdout:
             os.environ["MUJOCO_GL"] = name
-            chosen = importlib.import_module("mujoco.rendering.classic.gl_context")
+            chosen: Any = importlib.import_module("mujoco.rendering.classic.gl_context")
             chosen.GLContext = importlib.import_module(f"mujoco.{name}").GLContext
             return
 
@@ -130,10 +131,13 @@ def add_ground(scene: mujoco.MjvScene, height: float, model: mujoco.MjModel) -> 
     """Put a wide ground below a model without a sky, whose background would be black."""
     if _has_sky(model) or scene.ngeom >= scene.maxgeom:
         return
+    ground = scene.geoms[scene.ngeom]
     mujoco.mjv_initGeom(
-        scene.geoms[scene.ngeom], mujoco.mjtGeom.mjGEOM_PLANE, np.array([50.0, 50.0, 1.0]),
-        np.array([0.0, 0.0, height]), np.eye(3).ravel(), np.array(_GROUND, np.float32),
+        ground, mujoco.mjtGeom.mjGEOM_PLANE, np.array([50.0, 50.0, 1.0]), np.array([0.0, 0.0, height]),
+        np.eye(3).ravel(), np.array(_GROUND, np.float32),
     )  # fmt: skip
+    ground.category, ground.objtype = mujoco.mjtCatBit.mjCAT_DECOR, mujoco.mjtObj.mjOBJ_UNKNOWN
+    ground.objid, ground.segid = -1, scene.ngeom  # which mjv_initGeom leaves as they were
     scene.ngeom += 1
 
 
@@ -142,8 +146,8 @@ def _has_sky(model: mujoco.MjModel) -> bool:
 
 
 def _smooth(path: np.ndarray, window: int) -> np.ndarray:
-    """[T, 3] averaged over windows of so many states, shorter at the ends."""
+    """[T, 3] averaged over windows of so many states around each, which are shorter at the ends."""
     sums = np.concatenate([np.zeros((1, path.shape[1])), np.cumsum(path, axis=0)])
-    begin = np.clip(np.arange(len(path)) - window // 2, 0, None)
-    end = np.clip(np.arange(len(path)) + window // 2 + 1, None, len(path))
-    return (sums[end] - sums[begin]) / (end - begin)[:, None]
+    time = np.arange(len(path))
+    half = np.minimum(np.minimum(time, time[::-1]), window // 2)  # a window to one side would lag behind the robot
+    return (sums[time + half + 1] - sums[time - half]) / (2 * half + 1)[:, None]

@@ -319,5 +319,5 @@ def test_on_warp_domain_randomisation_reaches_each_environment_of_each_seed(warp
 def test_a_field_that_worlds_share_is_named(warp):
     env = from_playground(BallsEnv())
     state = jax.jit(env.reset)(jax.random.key(0))
-    with pytest.raises(AttributeError, match="field 'contact' of mjx.Data is not kept with impl='warp'; kept: .*qpos"):
+    with pytest.raises(AttributeError, match=r"field 'contact' of mjx.Data is not kept with impl='warp'; kept: .*qpos"):
         _ = state.pipeline_state.contact

@@ -22,5 +22,6 @@ def load_physics(task: Task, backend: str) -> Physics:
     if backend in task.refused:
         able = ", ".join(b for b in BACKENDS if b not in task.refused)
         raise ValueError(f"{task.name} cannot run on backend {backend!r}: {task.refused[backend]}; use one of {able}")
-    engines = {"mujoco": MujocoEngine, "warp": WarpEngine}
-    return engines[backend](task) if backend in engines else BraxPipeline(task, backend)
+    if backend == "mujoco":
+        return MujocoEngine(task)
+    return WarpEngine(task) if backend == "warp" else BraxPipeline(task, backend)

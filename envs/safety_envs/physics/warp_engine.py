@@ -79,7 +79,7 @@ class WarpEngine:
         for joint, value in task.brax_model.q_offset.items():
             offset = offset.at[joint].set(value)
         self._offset = offset
-        self.system = EngineSystem(changes={}, model=model, varying=_varying()).tree_replace(changes)
+        self.system = EngineSystem(changes={}, model=model, varying=_varying()).tree_replace(dict(changes))
         self.q0 = system.init_q + offset
         self.nv = model.nv
         self.action_size = model.nu

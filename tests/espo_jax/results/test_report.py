@@ -116,7 +116,7 @@ def test_in_a_browser_without_network(run_dir, page, tmp_path):
     iterations = len(readable(read_metrics(run_dir / "metrics.jsonl")))
     for name in ("in training", "limit 40", "of an iteration", "of reward and cost steps"):
         assert points[name] == iterations, name
-    for name in ("new from old policy", "old policy", "of the reward", "of the cost"):  # KL, entropy, critic losses
+    for name in ("new from old policy", "old policy", "of the reward"):  # KL, entropy, critic loss
         assert points[name] == iterations, name
     assert points["mode"] == iterations + 1  # edges
     assert points["deterministic"] == 2
