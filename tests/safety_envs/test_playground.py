@@ -291,14 +291,13 @@ def test_on_warp_each_environment_of_each_seed_is_reset_by_itself_and_has_room_f
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[1], y), together, alone)
 
 
-@pytest.mark.parametrize(("njmax", "lost"), [(8, False), (2, True)])
-def test_on_warp_an_overflow_is_nan_in_observation_reward_and_state(warp, njmax, lost):
-    obs, reward, _, cost = jax.jit(lambda key: drop(from_playground(BallsEnv(njmax=njmax)), key, num_steps=13))(
+def test_on_warp_an_overflow_is_nan_in_observation_reward_and_state(warp):
+    obs, reward, _, cost = jax.jit(lambda key: drop(from_playground(BallsEnv(njmax=2)), key, num_steps=13))(
         jax.random.key(0)
     )
     for values in (obs, reward[..., None], cost[..., None]):
         assert np.isfinite(values[:4]).all()
-        assert np.isfinite(values[-1]).all() != lost
+        assert np.isnan(values[-1]).any(axis=-1).all()
 
 
 def test_on_warp_domain_randomisation_reaches_each_environment_of_each_seed(warp):
