@@ -43,12 +43,12 @@ class Evaluation(NamedTuple):
     length_std: jax.Array
 
 
-def evaluator(*args: Any, **kwargs: Any) -> Callable[[Any, jax.Array], Evaluation]:
-    """Like `episode_runner`, but the function returns means and standard deviations: (params, key) -> Evaluation."""
+def evaluator(*args: Any, **kwargs: Any) -> Callable[..., Evaluation]:
+    """Like `episode_runner`, but the function returns means and standard deviations, an Evaluation."""
     run = episode_runner(*args, **kwargs)
 
-    def evaluate(params: Any, key: jax.Array) -> Evaluation:
-        reward, cost, length = run(params, key)
+    def evaluate(params: Any, key: jax.Array, deterministic: jax.Array | bool = True) -> Evaluation:
+        reward, cost, length = run(params, key, deterministic)
         return Evaluation(
             reward=jnp.mean(reward),
             reward_std=jnp.std(reward),
@@ -68,8 +68,7 @@ def episode_runner(
     num_episodes: int,
     episode_length: int | None = None,
     action_repeat: int = 1,
-    deterministic: bool = True,
-) -> Callable[[Any, jax.Array], Episodes]:
+) -> Callable[..., Episodes]:
     """Build a function that runs episodes of a policy; compile it with jit.
 
     Args:
@@ -78,10 +77,10 @@ def episode_runner(
       num_episodes: number of episodes, which run side by side; each begins with a reset and ends at its first end.
       episode_length: time limit in control steps; None stands for the environment's own.
       action_repeat: number of control steps for which an action is held.
-      deterministic: whether actions are the policy's mean instead of samples.
 
     Returns:
-      (params, key) -> Episodes.
+      (params, key, deterministic=True) -> Episodes; deterministic, which may be traced, says whether actions are the
+      policy's mean instead of samples, so that both share one compiled program.
 
     Raises:
       ValueError: num_episodes is not positive, or a length is out of its range.
@@ -91,8 +90,8 @@ def episode_runner(
     length = env.episode_length if episode_length is None else episode_length
     episodes = safety_envs.EpisodeWrapper(safety_envs.vectorize(env), length, action_repeat)
 
-    def run(params: Any, key: jax.Array) -> Episodes:
-        policy = make_inference_fn(params, deterministic)
+    def run(params: Any, key: jax.Array, deterministic: jax.Array | bool = True) -> Episodes:
+        mean, sample = make_inference_fn(params, True), make_inference_fn(params, False)
         reset_key, action_key = jax.random.split(key)
         state = episodes.reset(jax.random.split(reset_key, num_episodes))
 
@@ -102,7 +101,7 @@ def episode_runner(
         def step(carry: tuple) -> tuple:
             state, finished, totals, key = carry
             key, policy_key = jax.random.split(key)
-            action, _ = policy(state.obs, policy_key)
+            action = jnp.where(deterministic, mean(state.obs, policy_key)[0], sample(state.obs, policy_key)[0])
             state = episodes.step(state, action)
             done = state.done.astype(bool)
             # An episode that is over is stepped on with the others, but no longer read.

@@ -82,7 +82,7 @@ class Evenly(Reports):
         """
         super().__init__(algorithm, progress_fn, policy_params_fn)
         self.key = jax.random.key(0)
-        self._num_evals, self._done = num_evals, 0
+        self._num_evals, self._deterministic, self._done = num_evals, deterministic, 0
         self._evaluate = jax.jit(
             evaluator(
                 environment,
@@ -90,7 +90,6 @@ class Evenly(Reports):
                 num_episodes=num_episodes,
                 episode_length=algorithm.config.episode_length,
                 action_repeat=algorithm.config.action_repeat,
-                deterministic=deterministic,
             )
         )
 
@@ -109,7 +108,9 @@ class Evenly(Reports):
 
     def _report(self, state: TrainState) -> None:
         params = self.algorithm.params(state)
-        evaluation = jax.device_get(self._evaluate(params, jax.random.fold_in(self.key, self._done)))
+        evaluation = jax.device_get(
+            self._evaluate(params, jax.random.fold_in(self.key, self._done), self._deterministic)
+        )
         self._done += 1
         self.evaluated(evaluation._asdict(), state)
 

@@ -75,6 +75,7 @@ class TrainSettings(TypedDict, total=False):
     env: tuple[str, ...]
     backend: str | None
     reward: str | None
+    init_from: str | None
     log: str
     num_eval_episodes: int
     eval_interval: int

@@ -6,6 +6,7 @@ import math
 import sys
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
 import jax
@@ -25,6 +26,7 @@ from espo_jax.presets import resolve
 from espo_jax.reports import Evenly, PolicyParamsFn, ProgressFn
 from espo_jax.runs import train_recorded
 from espo_jax.runs.options import RunOptions
+from espo_jax.runs.warm_start import warm_started
 from espo_jax.settings import settings_of
 from espo_jax.train_settings import ARGUMENTS, TrainSettings
 
@@ -134,8 +136,8 @@ class Trainer:
           OSError: a run directory cannot be written.
         """
         told = (progress_fn, policy_params_fn)
-        given = {name: value for name, value in settings.items() if value is not None}
-        options = {name: given.pop(name) for name in _OPTIONS if name in given}
+        given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+        options: dict[str, Any] = {name: given.pop(name) for name in _OPTIONS if name in given}
         if resume is not None:
             if run_dir is not None:
                 raise ValueError("run_dir is the folder of a new run: it cannot be given with resume")
@@ -153,12 +155,15 @@ class Trainer:
             chosen |= {"algorithm": self._name(), "preset": presets.PAPER if preset == AUTO else preset}
             run_options = RunOptions(**{**options, **_recorded(env, made_from), **chosen})
             return TrainResult(*train_recorded.train(env, flat, run_options, *told))
-        if unused := [name for name in options if name not in _OF_A_NAME]:
+        if unused := [name for name in options if name not in (*_OF_A_NAME, "init_from")]:
             raise ValueError(f"{unused[0]} is for a run directory: give run_dir too")
         by_samples = num_timesteps is not None and num_iterations is None
         budget = Budget.create(None if by_samples else flat["num_iterations"], num_timesteps)
         config, values = resolve(flat, env)
-        algorithm = over_devices(self.make(env, config, sample_size_rule), devices)
+        algorithm = self.make(env, config, sample_size_rule)
+        if "init_from" in options:
+            algorithm = warm_started(algorithm, Path(options["init_from"]))
+        algorithm = over_devices(algorithm, devices)
         num_evals = 10 if num_evals is None else num_evals
         evenly = Evenly(algorithm, env, num_evals, num_eval_envs or 16, deterministic_eval, *told)
         return _train(algorithm, Hyperparams.create(**values, config=config), budget, jax.random.key(seed), evenly)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", os.environ.get("ESPO_TEST_PLATFORM", "cpu"))
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")  # a test leaves nothing in the user's cache folder
 if not os.environ.get("ESPO_TEST_OPTIMIZED") and os.environ["JAX_PLATFORMS"] == "cpu":
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     # XLA ends the process at a flag that it does not know: these are of the version that constraints.txt names.

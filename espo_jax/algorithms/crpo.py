@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from espo_jax import modes
 from espo_jax.algorithms.natural_steps import follow
-from espo_jax.algorithms.types import Problem, Update, UpdateRule
+from espo_jax.algorithms.types import OF_BALANCE, OF_FIRST_ORDER, Problem, Update, UpdateRule
 
 
 def update(problem: Problem, state: tuple = ()) -> Update:
@@ -34,4 +34,4 @@ def switch(
     return modes.choose_mode(episode_cost, cost_limit, slack, no_band, 1.0, warmup)
 
 
-RULE = UpdateRule("crpo", update)
+RULE = UpdateRule("crpo", update, unused=(*OF_FIRST_ORDER, *OF_BALANCE))

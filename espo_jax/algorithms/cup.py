@@ -16,7 +16,7 @@ from espo_jax.algorithms.first_order import (
     init_first_order,
     update_multiplier,
 )
-from espo_jax.algorithms.types import Batch, Problem, Update, UpdateRule
+from espo_jax.algorithms.types import OF_BALANCE, OF_CRPO, OF_NATURAL_STEPS, Batch, Problem, Update, UpdateRule
 from espo_jax.surrogate import clipped_surrogate, surrogate
 
 
@@ -75,4 +75,4 @@ def projection_coefficient(problem: Problem) -> jax.Array:
     return (1 - hp.cost_discount * hp.cost_gae_lambda) * horizon
 
 
-RULE = UpdateRule("cup", update, init_first_order, first_order=True)
+RULE = UpdateRule("cup", update, init_first_order, first_order=True, unused=(*OF_NATURAL_STEPS, *OF_BALANCE, *OF_CRPO))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from espo_jax import conflict
 from espo_jax.algorithms.natural_steps import compare, natural_directions, take_step
-from espo_jax.algorithms.types import Problem, Update, UpdateRule
+from espo_jax.algorithms.types import OF_CRPO, OF_FIRST_ORDER, Problem, Update, UpdateRule
 
 
 def update(problem: Problem, state: tuple = ()) -> Update:
@@ -29,4 +29,6 @@ def update(problem: Problem, state: tuple = ()) -> Update:
     return take_step(problem, natural, comparison, mode, coefficients)
 
 
-RULE = UpdateRule("espo", update, sample_size_rule="gradient_conflict", balances=True)
+RULE = UpdateRule(
+    "espo", update, sample_size_rule="gradient_conflict", balances=True, unused=(*OF_FIRST_ORDER, *OF_CRPO)
+)

@@ -16,7 +16,7 @@ from espo_jax.algorithms.natural_steps import (
     in_natural_directions,
     natural_directions,
 )
-from espo_jax.algorithms.types import Problem, Update, UpdateRule
+from espo_jax.algorithms.types import OF_BALANCE, OF_CRPO, OF_FIRST_ORDER, Problem, Update, UpdateRule
 from espo_jax.linalg import dot
 
 
@@ -87,4 +87,4 @@ def within_trust_region(
     return search.fraction[0] * scaled, search
 
 
-RULE = UpdateRule("pcpo", update)
+RULE = UpdateRule("pcpo", update, unused=(*OF_FIRST_ORDER, *OF_BALANCE, *OF_CRPO))

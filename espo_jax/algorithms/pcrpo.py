@@ -5,6 +5,6 @@ Gradient Manipulation", AAAI, arXiv:2405.01677.
 """
 
 from espo_jax.algorithms import espo
-from espo_jax.algorithms.types import UpdateRule
+from espo_jax.algorithms.types import OF_CRPO, OF_FIRST_ORDER, UpdateRule
 
-RULE = UpdateRule("pcrpo", espo.update, balances=True)
+RULE = UpdateRule("pcrpo", espo.update, balances=True, unused=(*OF_FIRST_ORDER, *OF_CRPO))

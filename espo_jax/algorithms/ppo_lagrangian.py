@@ -14,7 +14,7 @@ from espo_jax.algorithms.first_order import (
     init_first_order,
     update_multiplier,
 )
-from espo_jax.algorithms.types import Batch, Problem, Update, UpdateRule
+from espo_jax.algorithms.types import OF_BALANCE, OF_CRPO, OF_NATURAL_STEPS, Batch, Problem, Update, UpdateRule
 from espo_jax.surrogate import clipped_surrogate
 
 
@@ -47,4 +47,6 @@ def mixture(multiplier: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.ones(1), multiplier]) / (1 + jnp.sum(multiplier))
 
 
-RULE = UpdateRule("ppo_lagrangian", update, init_first_order, first_order=True)
+RULE = UpdateRule(
+    "ppo_lagrangian", update, init_first_order, first_order=True, unused=(*OF_NATURAL_STEPS, *OF_BALANCE, *OF_CRPO)
+)

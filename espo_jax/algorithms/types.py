@@ -145,6 +145,7 @@ class UpdateRule(NamedTuple):
       sample_size_rule: the sample-size rule in use if the config names none.
       balances: whether the rule has a balance mode; config.conflict_resolution applies to it.
       first_order: whether the rule descends on minibatches; config.policy_minibatch_size applies to it.
+      unused: names of settings that have no effect on it, which the help of the command line leaves out.
     """
 
     name: str
@@ -153,3 +154,14 @@ class UpdateRule(NamedTuple):
     sample_size_rule: str = "fixed"
     balances: bool = False
     first_order: bool = False
+    unused: tuple[str, ...] = ()
+
+
+# Settings that only some kinds of rules use.
+OF_FIRST_ORDER = (
+    "policy_passes", "policy_minibatch_size", "policy_max_gradient_norm", "policy_learning_rate", "clip_ratio",
+    "multiplier_init", "multiplier_learning_rate", "multiplier_max", "multiplier_optimizer",
+)  # fmt: skip
+OF_NATURAL_STEPS = ("cg_iterations", "cg_damping", "fisher_stride", "line_search_steps", "accept_ratio", "kl_margin")
+OF_BALANCE = ("reward_weight", "conflict_resolution", "cagrad_radius")
+OF_CRPO = ("cost_tolerance",)

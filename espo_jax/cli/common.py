@@ -1,9 +1,11 @@
 """What all commands share: exit codes, the console, and how bad input is refused."""
 
+import argparse
 import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from espo_jax.runs import output
 from espo_jax.runs.output import Console
@@ -16,6 +18,14 @@ _FILE_WIDTH = 140  # columns of what is no terminal, for tables to be whole in a
 
 class BadInputError(Exception):
     """Something that the user gave is not usable; the message says what, and what is allowed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are BadInputError."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the input."""
+        raise BadInputError(message)
 
 
 def console() -> Console:

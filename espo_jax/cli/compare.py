@@ -8,6 +8,7 @@ from typing import Any
 from espo_jax import own_code
 from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, console, finishing, interrupted, refusing
 from espo_jax.cli.flags import flags_of, given, parse
+from espo_jax.cli.settings_file import SettingsFile, expand
 from espo_jax.config import Config
 from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
@@ -26,8 +27,9 @@ from espo_jax.sweeps.sweep import Worker
 
 def command(argv: list[str]) -> int:
     """Parse the flags, compare and print; returns the exit code."""
-    classes = (CompareOptions, Hyperparams, Config)
+    classes = (CompareOptions, SettingsFile, Hyperparams, Config)
     flags = flags_of(*classes, without=NOT_OF_A_COMPARISON)
+    argv = expand(argv, flags.__annotations__)
     description = (
         "Train several algorithms on a task at equal iterations, and write a table, one picture of all curves and a "
         "run directory for every seed. With the --run-dir of a comparison that was interrupted the same command goes "

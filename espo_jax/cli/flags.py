@@ -1,6 +1,5 @@
 """The flags of `espo`: they derive from the declared settings, and their errors are one line."""
 
-import argparse
 import contextlib
 import dataclasses
 import difflib
@@ -10,24 +9,18 @@ import re
 import types
 import typing
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import tyro
 
+from espo_jax.cli import groups
 from espo_jax.cli.common import BadInputError, refusing
+from espo_jax.runs import files
 from espo_jax.settings import MISSING, Setting, settings_of
 
 T = TypeVar("T")
 _REPEATED = tyro.conf.UseAppendAction
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are BadInputError."""
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the input."""
-        raise BadInputError(message)
 
 
 def flags_of(*classes: type, defaults: Mapping[str, Any] | None = None, without: Collection[str] = ()) -> type:
@@ -78,6 +71,18 @@ def given(cls: type, argv: list[str], *classes: type) -> set[str]:
     return found & {field.name for field in dataclasses.fields(cls)}
 
 
+def words(name: str, value: Any) -> list[str]:
+    """A setting as words of the command line."""
+    flag, value = name.replace("_", "-"), files.strict(value)
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    if not isinstance(value, list):
+        return [f"--{flag}={value}"]
+    if value and all(isinstance(part, str) and "=" in part for part in value):  # a flag that is given several times
+        return [f"--{flag}={part}" for part in value]
+    return [f"--{flag}", *map(str, value)] if len(value) > 1 else [f"--{flag}={part}" for part in value]
+
+
 def parse_options(cls: type[T], argv: list[str], prog: str, description: str) -> T:
     """Parse the flags of a command whose options are one dataclass of settings."""
     values = vars(parse(flags_of(cls), argv, prog, description))
@@ -86,11 +91,14 @@ def parse_options(cls: type[T], argv: list[str], prog: str, description: str) ->
 
 
 def parse(cls: type[T], argv: list[str], prog: str, description: str) -> T:
-    """tyro.cli, whose boxed errors become one line."""
+    """tyro.cli, whose boxed errors become one line; the flags of a training are shown in groups."""
     printed = io.StringIO()
+    is_training = "cost_limit" in cls.__annotations__
+    shown: Any = groups.grouped(cls) if is_training else cls
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.cli(cls, args=argv, prog=prog, description=description)
+            found = tyro.cli(shown, args=argv, prog=prog, description=description, config=(tyro.conf.OmitArgPrefixes,))
+            return groups.flattened(found, cls) if is_training else found
     except SystemExit as exit_:
         if not exit_.code:
             raise
@@ -124,9 +132,10 @@ def _kind(declared: Setting, annotation: Any, default: Any) -> Any:
 def _help(declared: Setting) -> str:
     """Words of a setting, its symbol in the paper and its range."""
     symbol = f"{declared.symbol} in the paper" if declared.symbol else ""
-    interval = f"in {declared.range}" if declared.range else ""
+    interval = f"in {declared.range}" if declared.range and not isinstance(declared.default, bool) else ""
     names = f"{', '.join(declared.choices or ())} or module:name of your own code" if declared.own else ""
-    in_brackets = "; ".join(filter(None, (names, symbol, interval)))
+    of_each = "one for each of the K constraints, or one for all" if declared.per_constraint else ""
+    in_brackets = "; ".join(filter(None, (names, symbol, interval, of_each)))
     return declared.flag_words + declared.words + (f" ({in_brackets})" if in_brackets else "")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from espo_jax import own_code
 from espo_jax.cli.common import BAD_INPUT, LOST, NONFINITE, OK, console, finishing, interrupted, refusing
 from espo_jax.cli.flags import flags_of, given, parse
+from espo_jax.cli.settings_file import SettingsFile, expand
 from espo_jax.config import Config
 from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
@@ -30,8 +31,9 @@ from espo_jax.sweeps.sweep import Worker
 
 def command(argv: list[str]) -> int:
     """Parse the flags and run the sweep; returns the exit code."""
-    classes = (SweepOptions, RunOptions, Hyperparams, Config)
+    classes = (SweepOptions, RunOptions, SettingsFile, Hyperparams, Config)
     flags = flags_of(*classes, without=NOT_OF_A_SWEEP)
+    argv = expand(argv, flags.__annotations__)
     description = (
         "Train many runs, the lanes of a sweep, as one program for each combination of static settings. A setting that "
         "is given holds for all lanes; every other setting is that of the preset; the defaults shown here do not apply."

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from espo_jax import algorithms, own_code, presets
+from espo_jax.cli import groups
 from espo_jax.cli.common import (
     BAD_INPUT,
     NONFINITE,
     OK,
     UNWRITABLE,
     BadInputError,
+    Parser,
     console,
     interrupted,
     refusing,
 )
-from espo_jax.cli.flags import Parser, flags_of, given, parse
+from espo_jax.cli.flags import flags_of, given, parse
+from espo_jax.cli.settings_file import SettingsFile, expand
 from espo_jax.config import Config
 from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
@@ -40,6 +43,8 @@ class _Resume:
 
 def command(argv: list[str]) -> int:
     """Parse the flags, whose defaults are those of the task's preset, and train; returns the exit code."""
+    classes = (RunOptions, _Resume, SettingsFile, Hyperparams, Config)
+    argv = expand(argv, flags_of(*classes).__annotations__)
     peek = Parser(add_help=False, allow_abbrev=False)
     for name in ("task", "algorithm", "preset"):
         peek.add_argument(f"--{name}", default=getattr(RunOptions, name))
@@ -52,11 +57,12 @@ def command(argv: list[str]) -> int:
         raise BadInputError(str(error)) from error
     description = (
         "Train on a task and write a run directory. The defaults shown are those of preset "
-        f"{chosen.preset} for {chosen.task} and {chosen.algorithm}."
+        f"{chosen.preset} for {chosen.task} and {chosen.algorithm}; what {chosen.algorithm} does not use is left out."
     )
-    classes = (RunOptions, _Resume, Hyperparams, Config)
-    flags = flags_of(*classes, defaults=defaults)
+    hidden = groups.unused(chosen.algorithm) if {"-h", "--help"} & set(argv) else ()
+    flags = flags_of(*classes, defaults=defaults, without=hidden)
     values = dict(vars(parse(flags, argv, "espo train", description)))
+    del values["config"]
     if (run_dir := values.pop("resume")) is not None:
         names = given(flags, argv, *classes) - {"resume"}
         if "run_dir" in names:

@@ -7,14 +7,14 @@ from typing import Any
 
 from espo_jax import own_code
 from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, console, finishing, refusing
-from espo_jax.cli.flags import flags_of, given, parse
+from espo_jax.cli.flags import flags_of, given, parse, words
+from espo_jax.cli.settings_file import SettingsFile, expand
 from espo_jax.config import Config
 from espo_jax.environments import named_env
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.results.trial import Trial, best_of, best_text
 from espo_jax.results.tune import Tuning
 from espo_jax.results.tune_options import TuneOptions
-from espo_jax.runs import files
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.signals import finish_first
 from espo_jax.settings import settings_of
@@ -24,8 +24,9 @@ from espo_jax.sweeps.plan import MakeEnv
 
 def command(argv: list[str]) -> int:
     """Parse the flags and tune; returns the exit code."""
-    classes = (TuneOptions, RunOptions, Hyperparams, Config)
+    classes = (TuneOptions, RunOptions, SettingsFile, Hyperparams, Config)
     flags = flags_of(*classes, without=NOT_OF_A_SWEEP)
+    argv = expand(argv, flags.__annotations__)
     description = (
         "Search for the settings with the largest reward among those that keep the cost within its limit, with Optuna. "
         "The same command goes on with --tune-dir, in several processes too. A setting that is given holds for all "
@@ -82,17 +83,7 @@ def train_command(run_options: RunOptions, settings: Mapping[str, Any], trial: T
     }
     values = {**changed, **settings, **trial.settings}
     values = {"task": run_options.task, **{name: value for name, value in values.items() if value is not None}}
-    return shlex.join(["espo", "train", *(word for name, value in values.items() for word in _flag(name, value))])
-
-
-def _flag(name: str, value: Any) -> list[str]:
-    """A setting on the command line."""
-    flag, value = name.replace("_", "-"), files.strict(value)
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    if isinstance(value, list) and len(value) > 1:
-        return [f"--{flag}", *map(str, value)]
-    return [f"--{flag}={value[0] if isinstance(value, list) else value}"]
+    return shlex.join(["espo", "train", *(word for name, value in values.items() for word in words(name, value))])
 
 
 def _exit_code(trials: Sequence[Trial]) -> int:

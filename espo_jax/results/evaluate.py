@@ -58,16 +58,17 @@ def evaluate(
         for name, size in sizes.items():
             if size != own[name]:
                 raise ValueError(f"{name} size is {size} on {run_config.options.task}: the policy has {own[name]}")
-        for policy in POLICIES:
-            run = episode_runner(
+        run = jax.jit(
+            episode_runner(
                 env,
                 inference_fn(networks, config),
                 num_episodes=num_episodes,
                 episode_length=config.episode_length,
                 action_repeat=config.action_repeat,
-                deterministic=policy == DETERMINISTIC,
             )
-            episodes: Any = jax.device_get(jax.jit(run)(params, jax.random.key(seed)))
+        )
+        for policy in POLICIES:
+            episodes: Any = jax.device_get(run(params, jax.random.key(seed), policy == DETERMINISTIC))
             for name, values in episodes._asdict().items():
                 if not np.isfinite(values).all():
                     raise FloatingPointError(f"{name} of an episode on {env.backend} is nan or infinite")

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from espo_jax import algorithms
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.loop import Budget, iterate, start
 from espo_jax.presets import resolve
 from espo_jax.results.read import read_run
-from espo_jax.runs import files, policies
+from espo_jax.runs import files, policies, warm_start
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.output import Console
 from espo_jax.runs.progress import progress
@@ -66,7 +65,7 @@ def replay(
         policies.load(run_dir)  # networks of the size that the config claims
     config, values = resolve(run_config.settings(), env)
     hyperparams = Hyperparams.create(**values, config=config)
-    algorithm = algorithms.make(run_config.options.algorithm, env, config)
+    algorithm = warm_start.make(run_config.options, env, config)
     key, _ = jax.random.split(jax.random.key(run_config.options.seed))
     console.print(f"{run_config.title}: compiling, to repeat {last} iterations")
     state, step, _ = start(algorithm, hyperparams, key, donate=True)

@@ -13,7 +13,7 @@ from espo_jax.runs.prepare import PreparedRun
 
 
 class Evaluations:
-    """The evaluations of a run; each program is compiled when it is first needed."""
+    """The evaluations of a run; their program is compiled when it is first needed."""
 
     def __init__(self, run: PreparedRun, key: jax.Array):
         """Compile nothing yet.
@@ -23,7 +23,7 @@ class Evaluations:
           key: key of resets and actions.
         """
         self._run, self._key = run, key
-        self._programs: dict[str, Any] = {}
+        self._program: Any = None
 
     def at(self, record: Mapping[str, Any], state: TrainState) -> dict[str, Any] | None:
         """After an iteration: add a line to evaluations.jsonl if one is due.
@@ -50,18 +50,17 @@ class Evaluations:
 
     def _evaluate(self, state: TrainState, policy: str, key: jax.Array) -> dict[str, Any]:
         algorithm, num_episodes = self._run.algorithm, self._run.config.options.num_eval_episodes
-        if policy not in self._programs:
-            self._programs[policy] = jax.jit(
+        if self._program is None:
+            self._program = jax.jit(
                 evaluator(
                     self._run.env,
                     algorithm.make_inference_fn,
                     num_episodes=num_episodes,
                     episode_length=algorithm.config.episode_length,
                     action_repeat=algorithm.config.action_repeat,
-                    deterministic=policy == DETERMINISTIC,
                 )
             )
-        evaluation = jax.device_get(self._programs[policy](algorithm.params(state), key))
+        evaluation = jax.device_get(self._program(algorithm.params(state), key, policy == DETERMINISTIC))
         if unusable := [name for name, value in evaluation._asdict().items() if not np.isfinite(value).all()]:
             output.warn(f"evaluation after iteration {int(state.iteration)}: {', '.join(unusable)} is nan or infinite")
         values = {name: value.squeeze().tolist() for name, value in evaluation._asdict().items()}

@@ -1,6 +1,7 @@
 """The options of a run: all its settings except for the fields of Config and Hyperparams."""
 
 import dataclasses
+from pathlib import Path
 
 from espo_jax.algorithms import RULES
 from espo_jax.environments import parse_options, written_options
@@ -30,6 +31,13 @@ class TrainingOptions:
         "of Gymnasium",
     )
     preset: str | None = setting("paper", "name of the published settings that fill in every setting that is not given")
+    init_from: str | None = setting(
+        None,
+        "run directory whose policy, critics and normaliser the training begins with; all settings but the sizes of "
+        "the networks are free to change",
+        none="random networks",
+        earlier=None,
+    )
     log: str = setting(
         "",
         "loggers beside metrics.jsonl, separated by commas: tensorboard, wandb",
@@ -43,6 +51,8 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         """Check every field."""
         check_settings(self)
+        if self.init_from is not None:  # the run may go on from another folder
+            object.__setattr__(self, "init_from", str(Path(self.init_from).absolute()))
         object.__setattr__(self, "env", written_options(parse_options(self.env)))  # equal options are equal
 
     @property

@@ -8,13 +8,13 @@ from typing import Any
 
 import jax
 
-from espo_jax import algorithms
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.loop import Budget
 from espo_jax.parallel import over_devices
 from espo_jax.presets import resolve
+from espo_jax.runs import warm_start
 from espo_jax.runs.checkpoints import Checkpoints, Restored, Schedule
 from espo_jax.runs.files import DamagedError, read_json
 from espo_jax.runs.loggers import open_loggers, parse_names
@@ -152,7 +152,10 @@ def _rebuild(run_config: RunConfig, env: Any, run_dir: Path) -> tuple[Algorithm,
         )
     try:
         config, values = resolve(run_config.settings(), env)
-        algorithm, hyperparams, budget = _check(env, config, values, run_config.options)
+        # The first checkpoint has what the run began with.
+        is_begun = (run_dir / CHECKPOINTS).exists() and any((run_dir / CHECKPOINTS).iterdir())
+        options = dataclasses.replace(run_config.options, init_from=None) if is_begun else run_config.options
+        algorithm, hyperparams, budget = _check(env, config, values, options)
         like = jax.eval_shape(algorithm.init, jax.random.key(run_config.options.seed), hyperparams)
     except (ValueError, TypeError, OverflowError) as error:
         raise DamagedError(f"{run_dir / CONFIG} cannot be used: {error}") from None
@@ -173,7 +176,7 @@ def _check(
 ) -> tuple[Algorithm, Hyperparams, Budget]:
     budget = Budget.create(int(values["num_iterations"]), options.num_timesteps)
     hyperparams = Hyperparams.create(**values, config=config)
-    algorithm = over_devices(algorithms.make(options.algorithm, env, config), options.devices)
+    algorithm = over_devices(warm_start.make(options, env, config), options.devices)
     # Tracing finds errors between environment and settings, such as the number of limits.
     jax.eval_shape(algorithm.init, jax.random.key(0), hyperparams)
     return algorithm, hyperparams, budget

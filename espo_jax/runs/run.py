@@ -20,6 +20,7 @@ from espo_jax.runs.records import record
 from espo_jax.runs.result import FINISHED, INTERRUPTED, NEGATIVE_COST, NONFINITE
 from espo_jax.runs.run_directory import BEST_POLICY, CURVES, RESULT
 from espo_jax.runs.signals import Stop
+from espo_jax.runs.waiting import wait_for
 
 
 @dataclasses.dataclass
@@ -121,7 +122,7 @@ def _train(
     try:
         stop.check()
         _announce(run, console)
-        started = start(run.algorithm, run.hyperparams, key, outcome.state)
+        started = wait_for(lambda: start(run.algorithm, run.hyperparams, key, outcome.state), console, "compiling")
         state = outcome.state = started.state
         outcome.compile_seconds = started.compile_seconds
         stop.at_once = False  # from here on files are written

@@ -11,13 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from espo_jax import algorithms
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.config import Config
 from espo_jax.hyperparams import SETTINGS as HYPERPARAM_SETTINGS
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import NO_PRESET, preset, resolve
-from espo_jax.runs import files
+from espo_jax.runs import files, warm_start
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.run_config import RunConfig
 from espo_jax.settings import settings_of
@@ -159,7 +158,7 @@ class Program:
         Raises:
           ValueError: a setting or the environment is not usable; the message names the lane.
         """
-        algorithm = algorithms.make(self.options.algorithm, env, Config(**self.config))
+        algorithm = warm_start.make(self.options, env, Config(**self.config))
         try:
             algorithm.check(self.hyperparams(self.lanes))
         except ValueError:  # one check for all is fast, but does not say which lane it is

@@ -1,5 +1,6 @@
 """The compiled program of a group of lanes, and where each lane lies in its arrays."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,11 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from espo_jax import algorithms
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.config import Config
 from espo_jax.evaluation import DETERMINISTIC, POLICIES, evaluator
 from espo_jax.loop import program_bytes
+from espo_jax.runs import warm_start
 from espo_jax.sweeps.packs import in_packs, over_devices, sharding, spread
 from espo_jax.sweeps.plan import Program, keys_of
 
@@ -96,7 +97,7 @@ def compile_program(
     """
     begin = time.perf_counter()
     options = program.options
-    algorithm = algorithms.make(options.algorithm, env, Config(**config))
+    algorithm = warm_start.make(options, env, Config(**config))
     lanes = in_packs(algorithm, pack_size, sort=sort)
     size = -(-size // len(devices)) * len(devices)
     if len(devices) > 1:
@@ -111,22 +112,32 @@ def compile_program(
     active = jax.ShapeDtypeStruct((size,), bool, sharding=around)
     step = jax.jit(lanes.step, donate_argnums=0).lower(states, hyperparams, active).compile()
 
-    def evaluate(policy: str) -> Callable[..., Any]:
-        one = evaluator(
-            env,
-            algorithm.make_inference_fn,
-            num_episodes=options.num_eval_episodes,
-            episode_length=algorithm.config.episode_length,
-            action_repeat=algorithm.config.action_repeat,
-            deterministic=policy == DETERMINISTIC,
-        )
-
-        def of_lanes(params: Any, keys: jax.Array) -> Any:
-            return jax.lax.map(lambda lane: one(*lane), (params, keys), batch_size=pack_size)
-
-        return jax.jit(spread(of_lanes, devices) if len(devices) > 1 else of_lanes)
-
-    evaluators = {policy: evaluate(policy) for policy in POLICIES} if options.num_eval_episodes else {}
+    evaluators = _evaluators(options.num_eval_episodes, env, algorithm, pack_size, devices)
     return Compiled(
         algorithm, init, step, evaluators, size, pack_size, devices, time.perf_counter() - begin, program_bytes(step)
     )
+
+
+def _evaluators(
+    num_episodes: int, env: Any, algorithm: Algorithm, pack_size: int, devices: Sequence[Any]
+) -> dict[str, Callable[..., Any]]:
+    """How each policy of lanes is evaluated: (params, keys) -> Evaluation; all share one compiled program."""
+    if not num_episodes:
+        return {}
+    one = evaluator(
+        env,
+        algorithm.make_inference_fn,
+        num_episodes=num_episodes,
+        episode_length=algorithm.config.episode_length,
+        action_repeat=algorithm.config.action_repeat,
+    )
+
+    def of_lanes(params: Any, keys: jax.Array, deterministic: jax.Array) -> Any:
+        return jax.lax.map(lambda lane: one(*lane), (params, keys, deterministic), batch_size=pack_size)
+
+    program = jax.jit(spread(of_lanes, devices) if len(devices) > 1 else of_lanes)
+
+    def evaluate(policy: str, params: Any, keys: jax.Array) -> Any:
+        return program(params, keys, np.full(keys.shape, policy == DETERMINISTIC))
+
+    return {policy: functools.partial(evaluate, policy) for policy in POLICIES}

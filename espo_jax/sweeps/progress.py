@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from rich.live import Live
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from espo_jax.runs.output import Console
 from espo_jax.runs.progress import PLAIN_LINES, clock_time
+from espo_jax.runs.waiting import wait_for
 from espo_jax.sweeps.group_run import GroupRun, Turn
 from espo_jax.sweeps.manifest import Group, Manifest
 from espo_jax.sweeps.program import Compiled
@@ -24,17 +25,16 @@ class Report:
         """Print nothing yet."""
         self._console, self._groups = console, len(manifest.groups)
 
-    def compiling(self, group: Group) -> None:
-        """A program is about to be compiled."""
+    def compiling(self, group: Group, work: Callable[[], Compiled]) -> Compiled:
+        """Compile a program by calling a function, see `wait_for`."""
         self.note(f"{group.program.title}: compiling")
-
-    def compiled(self, group: Group, compiled: Compiled) -> None:
-        """A program was compiled."""
+        compiled = wait_for(work, self._console, "compiling")
         devices = f" on each of {len(compiled.devices)} devices" if len(compiled.devices) > 1 else ""
         self.note(
             f"{group.program.title}: compiled in {clock_time(compiled.seconds)}; packs of {compiled.pack_size} lanes "
             f"take {compiled.bytes / 1e6:,.0f} MB{devices}"
         )
+        return compiled
 
     def skipped(self, group: Group) -> None:
         """A group is left to another process."""

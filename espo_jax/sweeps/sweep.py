@@ -180,17 +180,15 @@ class Worker:
         key = f"{program} {files.strict(config)}"
         found = self._newest[1] if self._newest[0] == key else None
         if found is None or found.size < len(group.lanes) or found.pack_size < checked.pack_size:  # the sweep grew
-            self._report.compiling(group)
             self._newest = ("", None)  # its memory is free before the next one is compiled
             self._stop.at_once = True
             self._stop.check()
-            found = compile_program(
+            found = self._report.compiling(group, lambda: compile_program(
                 group.program, checked.env, config,
                 size=room, pack_size=checked.pack_size, devices=self._devices, sort=self._sort,
-            )  # fmt: skip
+            ))  # fmt: skip
             self._stop.at_once = False
             self._newest = (key, found)
-            self._report.compiled(group, found)
         return found
 
     def _run_group(self, group: Group, compiled: Compiled) -> None:

@@ -6,6 +6,7 @@ arrays are large and the process sees one CPU only, may wait for a transfer that
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
+
+from safety_envs.physics import numpy_ffi
 
 _LARGEST_ARGUMENT = 100_000  # bytes; JAX copies what is smaller at once
 
@@ -49,10 +52,10 @@ def _compiled(fn, results):
     return jax.jit(functools.partial(_host_call_p.bind, fn=fn, results=results))
 
 
-@_host_call_p.def_abstract_eval
+@_host_call_p.def_effectful_abstract_eval
 def _abstract_eval(*args, fn, results):
     del args, fn
-    return [jax.core.ShapedArray(shape, dtype) for shape, dtype in results]
+    return [jax.core.ShapedArray(shape, dtype) for shape, dtype in results], numpy_ffi.effects()
 
 
 def _batch(args, axes, *, fn, results):
@@ -86,6 +89,9 @@ def _refuse_deadlock(ctx) -> None:
 def _lower(ctx, *args, fn, results):
     module = ctx.module_context
     single = getattr(module.axis_context, "num_devices", None) in (None, 1)
+    if single and tuple(module.platforms) == ("cpu",) and isinstance(fn, HostFunction):
+        numpy_ffi.register(fn.number, fn)
+        return jax.ffi.ffi_lowering(numpy_ffi.TARGET)(ctx, *args, number=np.int64(fn.number))
     if not single or tuple(module.platforms) not in (("cpu",), ("cuda",)):
         _refuse_deadlock(ctx)
         # How several devices or a TPU share a callback is for JAX to say.
@@ -108,7 +114,7 @@ class HostFunction:
     Two with the same object, name and fields are equal, so that JAX compiles each once.
 
     Attributes:
-      owner: the object.
+      owner: the object; its `identity`, bytes, is the same in every process for objects that compute the same.
       name: name of the method without its prefix.
       fields: names of the last arguments.
     """
@@ -116,6 +122,12 @@ class HostFunction:
     owner: Any
     name: str
     fields: tuple[str, ...]
+
+    @property
+    def number(self) -> int:
+        """The number by which a compiled program finds it, in other processes too: in [0, 2^63)."""
+        text = self.owner.identity + repr((self.name, self.fields)).encode()
+        return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
 
     def __call__(self, *args: np.ndarray) -> tuple[np.ndarray, ...]:
         """Call the method; args are its own arguments, then one for each field."""

@@ -6,6 +6,7 @@ uint32. So a trajectory is bitwise the one that Gymnasium gives, and nothing is 
 
 import copy
 import functools
+import hashlib
 import itertools
 import math
 
@@ -22,7 +23,7 @@ from safety_envs.physics.models import gymnasium_model
 from safety_envs.physics.types import PhysicsState
 from safety_envs.task import Readings, Task
 
-_MOST_BATCHES = 4  # kept by an engine, each with its threads: one for a number of environments and the changed fields
+_MOST_BATCHES = 8  # kept by an engine, each with its threads: one for a number of environments and the changed fields
 _MOST_PERSISTENT = 64  # rows of a batch that keeps an MjData (0.5 MB and more) for each
 
 
@@ -71,6 +72,15 @@ class MujocoEngine:
         self._slices = {name: slice(end - size, end) for name, size, end in zip(self._shapes, sizes, ends, strict=True)}
         self._readings_size = sum(sizes)
         self._state_size = mujoco.mj_stateSize(model, int(STATE)) + point_size
+
+    @functools.cached_property
+    def identity(self) -> bytes:
+        """What the host functions depend on, the same in every process."""
+        buffer = np.empty(mujoco.mj_sizeModel(self._model), np.uint8)
+        mujoco.mj_saveModel(self._model, None, buffer)
+        task = self._task
+        texts = repr((task.frame_skip, task.point, task.bodies, sorted(task.fields))).encode()
+        return hashlib.sha256(buffer.tobytes() + texts).digest()
 
     def init(self, system: EngineSystem, q: jax.Array, qd: jax.Array) -> PhysicsState:
         """The state at q [nq], qd [nv], as after Gymnasium's `set_state` on a fresh `MjData`."""

@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from espo_jax import cli
-from espo_jax.cli import commands
+from espo_jax.cli import tasks
 from espo_jax.cli import train as train_command
 from tests.made_up import run_dirs
 from tests.tiny_runs import DATA, copied
@@ -106,7 +106,7 @@ def test_a_signal_before_anything_is_written_ends_the_command_and_leaves_nothing
 
 def test_the_variable_for_double_precision_is_for_other_programs(capsys, monkeypatch):
     seen = []
-    monkeypatch.setitem(commands.COMMANDS, "tasks", (lambda argv: seen.append(jax.numpy.ones(()).dtype) or 0, ""))
+    monkeypatch.setattr(tasks, "command", lambda argv: seen.append(jax.numpy.ones(()).dtype) or 0)
     with jax.enable_x64(True):
         assert cli.main(["tasks"]) == 0
         assert jax.numpy.ones(()).dtype == "float64"
