@@ -33,9 +33,8 @@ class WarpData:
     def __getattr__(self, name: str) -> Any:
         """A field; the physics' inner ones, contacts included, are shared among worlds and not kept."""
         if name.startswith("_") or name not in self.fields:
-            raise AttributeError(
-                f"no field {name!r} of mjx.Data is kept on impl='warp'; kept: {', '.join(self.fields)}"
-            )
+            kept = ", ".join(self.fields)
+            raise AttributeError(f"field {name!r} of mjx.Data is not kept with impl='warp'; kept: {kept}")
         return self.fields[name]
 
 
