@@ -11,6 +11,8 @@ from typing import Any, TextIO
 import rich.console
 from rich.text import Text
 
+from espo_jax.runs import narrow
+
 _MOST_CHARACTERS = 2000  # of a text; a name from a file can have any length
 _SPELLED = str.maketrans({"±": "+-", "∞": "inf"})  # for terminals that have ASCII only
 
@@ -21,6 +23,10 @@ class Console(rich.console.Console):
     def __init__(self, **options: Any):
         """Write to the standard output that there is when something is printed."""
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; a table that is too wide is turned on its side."""
+        super().print(*(narrow.fitted(each, self) for each in objects), **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Every string that rich prints, in a table too, comes through here."""

@@ -85,12 +85,12 @@ def missing_files(text, folder):
 @functools.cache
 def espo_flags():
     """Command of `espo` -> its flags, from what the command prints for --help."""
-    flags = {}
+    flags, of_all = {}, {"--allow-code"}
     for name in COMMANDS:
         with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
             main([name, "--help"])
         rows = re.findall(r"^[ │|]*(-.*)$", printed.getvalue(), re.MULTILINE)
-        flags[name] = {flag for row in rows for flag in FLAG.findall(row)}
+        flags[name] = {flag for row in rows for flag in FLAG.findall(row)} | of_all
     return flags
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import jax
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 import pytest
 import safety_envs
 
+from espo_jax import own_code
+from espo_jax.cli import main
 from espo_jax.presets import split
 from espo_jax.results.export import export
 from tests.probe_envs import TINY, PointEnv
@@ -129,6 +132,30 @@ def test_examples_of_the_tasks_page():
     env = second["env"]
     state = jax.jit(lambda keys: env.step(env.reset(keys), jnp.ones((3, 3))))(jnp.stack([names["key"]] * 3))
     assert len({float(x) for x in state.pipeline_state.qd[:, 1]}) == 3, "each environment has a mass of its own"
+
+
+def test_the_environment_of_the_page_of_environments_trains(tmp_path, monkeypatch):
+    """Its model and its module, in a folder of their own, with smaller commands."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(own_code, "_allowed", set())
+    page = (ROOT / "docs/environments.md").read_text()
+    model, module, python = (
+        re.findall(rf"```{kind}\n(.*?)```", page, flags=re.DOTALL)[place]
+        for kind, place in (("xml", 0), ("python", 0), ("python", 1))
+    )
+    Path("pole.xml").write_text(model)
+    Path("my_tasks.py").write_text(module)
+    commands = re.search(r"```bash\n(espo train --task my_tasks.*?)```", page, flags=re.DOTALL)[1].splitlines()
+    small = "--base-sample-size 100 --num-envs 4 --policy-hidden-sizes 8 --critic-hidden-sizes 8 --num-eval-episodes 2"
+    assert main([*commands[0].split()[1:], *small.split(), "--num-iterations", "2"]) == 0
+    assert main(["eval", "swing", "--episodes", "2", "--allow-code", "my_tasks"]) == 0
+    for full, few in (("num_iterations=60", "num_iterations=2"), ("num_iterations=80", "num_iterations=3")):
+        assert full in python
+        python = python.replace(full, few)
+    sizes = "base_sample_size=100, num_envs=4, policy_hidden_sizes=(8,), critic_hidden_sizes=(8,)"
+    run(python.replace("base_sample_size=5000", sizes))
+    assert len((tmp_path / "runs/swing/metrics.jsonl").read_text().splitlines()) == 3
 
 
 def test_notebook_runs(capsys):

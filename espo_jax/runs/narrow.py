@@ -1,0 +1,42 @@
+"""Tables on narrow terminals: turned on their side, so that no digit is lost."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+_WIDE = 10_000  # columns of a terminal on which every table is whole
+
+
+def fitted(shown: Any, console: Console) -> Any:
+    """What is shown, with every table in it that is wider than the console turned on its side."""
+    if isinstance(shown, Group):
+        return Group(*(fitted(part, console) for part in shown.renderables))
+    if not isinstance(shown, Table) or not shown.show_header or _width(shown, console) <= console.width:
+        return shown
+    rows = list(zip(*(list(column.cells) for column in shown.columns), strict=True))
+    names = [column.header for column in shown.columns]
+    tables: list[RenderableType] = [Text(str(shown.title))] if shown.title else []
+    while rows:
+        count = len(rows)
+        while count > 1 and _width(_turned(names, rows[:count]), console) > console.width:
+            count -= 1
+        tables.append(_turned(names, rows[:count]))
+        rows = rows[count:]
+    return Group(*tables)
+
+
+def _turned(names: Sequence[Any], rows: Sequence[Sequence[Any]]) -> Table:
+    """A table with a line for each name and a column for each row."""
+    table = Table(*["" for _ in range(1 + len(rows))], show_header=False)
+    for name, *cells in zip(names, *rows, strict=True):
+        table.add_row(Text(str(name), "bold"), *cells)
+    return table
+
+
+def _width(table: Table, console: Console) -> int:
+    """Number of columns that a table needs to be whole."""
+    return Measurement.get(console, console.options.update(max_width=_WIDE), table).maximum

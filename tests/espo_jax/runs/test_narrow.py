@@ -1,0 +1,40 @@
+"""Tables on narrow terminals lose no digit."""
+
+import pytest
+from rich.console import Group
+from rich.table import Table
+
+from espo_jax.runs.output import Console
+
+CELLS = [f"{1234.5678 * (i + 1):.4f} ± {i}.125 (1.25 to 3.75)" for i in range(6)]
+
+
+def printed(shown, width):
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as text:
+        console.print(shown)
+    return text.get()
+
+
+def wide(rows=2):
+    table = Table(title="All of it")
+    for name in ("policy", "reward", "cost", "length", "met", "worst"):
+        table.add_column(name)
+    for _ in range(rows):
+        table.add_row(*CELLS)
+    return table
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_every_cell_and_name_is_whole_at_every_width(width, rows):
+    text = printed(Group(wide(rows), "beside it"), width)
+    assert all(text.count(cell) == rows for cell in CELLS)
+    assert all(name in text for name in ("All of it", "policy", "worst", "beside it"))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_table_that_fits_is_left_alone():
+    text = printed(wide(1), 400)
+    assert len([line for line in text.splitlines() if "policy" in line and "worst" in line]) == 1
