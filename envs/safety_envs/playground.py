@@ -6,31 +6,38 @@ from typing import Any
 import jax
 from brax.envs.base import Env, State
 
+from safety_envs.playground_warp import WarpWorlds, is_on_warp
+
 _NUM_TRACED = 7  # environments in the trace that checks shapes; no size of a physics is likely to be the same
 
 
-def from_playground(env: Any, observation: str = "state") -> Env:
+def from_playground(env: Any, observation: str = "state", *, contacts_per_env: int | None = None) -> Env:
     """A MuJoCo Playground environment with Brax's reset and step; like any other, it gets its cost from SafetyWrapper.
 
-        env = registry.load("CartpoleBalance", config_overrides={"impl": "jax"})
-        env = SafetyWrapper(from_playground(env), cost_fn, cost_limit=100.0, episode_length=1000)
+        env = from_playground(registry.load("CartpoleBalance"))
+        env = SafetyWrapper(env, cost_fn, cost_limit=100.0, episode_length=1000)
 
     Args:
       env: with `reset(key)` and `step(state, action)` on states of data, obs, reward, done, metrics and info.
       observation: which entry the agent sees where observations are named; a single one is named "state".
+      contacts_per_env: for `impl="warp"`: number of contacts for which each environment has room, in one buffer of all
+        environments and lanes; None: the environment's `naconmax` for each 2,048 environments. With more contacts,
+        or with more constraints than its `njmax`, the state, observation and reward become nan, an error in training.
+        0, which some of Playground's tasks have as `naconmax`, switches contacts off.
 
     Returns:
       The environment, not vectorised.
 
     Raises:
-      ValueError: there is no such observation, it is not a vector, or the physics' state cannot be vectorised
-        (impl="warp").
+      ValueError: there is no such observation, it is not a vector, the physics' state cannot be vectorised, or
+        `impl="warp"` does not run here.
     """
-    return PlaygroundEnv(env, observation)
+    return PlaygroundEnv(env, observation, contacts_per_env)
 
 
 class PlaygroundEnv(Env):
-    """What `from_playground` returns: `state.pipeline_state` is Playground's `state.data`, for MJX a `mjx.Data`.
+    """What `from_playground` returns: `state.pipeline_state` is Playground's `state.data`, for MJX a `mjx.Data`,
+    and for `impl="warp"` a `WarpData` with its public fields.
 
     `info` gains:
       other_observations: the named observations [...] that the agent does not see.
@@ -39,10 +46,12 @@ class PlaygroundEnv(Env):
       env: the Playground environment.
     """
 
-    def __init__(self, env: Any, observation: str = "state"):
+    def __init__(self, env: Any, observation: str = "state", contacts_per_env: int | None = None):
         """See `from_playground`."""
+        self._on_warp = is_on_warp(env)
+        self._stepped = WarpWorlds(env, contacts_per_env) if self._on_warp else env
         keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), _NUM_TRACED))
-        states = jax.eval_shape(jax.vmap(env.reset), keys)
+        states = jax.eval_shape(jax.vmap(self._stepped.reset), keys)
         if not hasattr(states, "data"):
             name = type(env).__name__
             raise ValueError(f"{name} is not a MuJoCo Playground environment: its states have no field data")
@@ -80,7 +89,7 @@ class PlaygroundEnv(Env):
     @property
     def backend(self) -> str:
         """Name of the physics."""
-        return "mjx"
+        return "warp" if self._on_warp else "mjx"
 
     @property
     def dt(self) -> float:
@@ -89,7 +98,7 @@ class PlaygroundEnv(Env):
 
     def reset(self, key: jax.Array) -> State:
         """The environment's reset."""
-        return self._to_brax(self.env.reset(key))
+        return self._to_brax(self._stepped.reset(key))
 
     def step(self, state: State, action: jax.Array) -> State:
         """The environment's step under `action` [A]."""
@@ -105,7 +114,7 @@ class PlaygroundEnv(Env):
             metrics=metrics,
             info=info,
         )
-        return self._to_brax(self.env.step(playground_state, action))
+        return self._to_brax(self._stepped.step(playground_state, action))
 
     def _to_brax(self, state: Any) -> State:
         observations = _named(state.obs)

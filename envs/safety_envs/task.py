@@ -90,6 +90,8 @@ class Task:
         constraint.
       episode_length: published episode length in control steps.
       refused: backend -> why it cannot run this task.
+      max_contacts: number of contacts of an environment for which backend `warp` has room, >= 1, shared among all that
+        are stepped together; None: all that the model's geoms can have at once. With more contacts the state is nan.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Task:
     fields: tuple[str, ...] = ()
     episode_length: int = 1000
     refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    max_contacts: int | None = None
 
     @property
     def brax_model(self) -> BraxModel:

@@ -20,6 +20,9 @@ class ReportOptions:
     output: str | None = setting(None, "page to write", none="report.html in the run directory")
     seed: int = setting(0, "seed of the episode that plays in the page", range="[0, 2^31)")
     best_safe: bool = setting(False, "whether the best checkpoint within the limits plays instead of the last policy")
+    seconds: float = setting(
+        page.SECONDS, "largest length of the episode that plays, in seconds of simulated time", range="(0, inf)"
+    )
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -44,6 +47,6 @@ def report(options: ReportOptions) -> int:
         path = Path(options.run_dir)
         require_run(path, "espo report")
         output = Path(options.output or path / "report.html")
-        page.write(path, output, seed=options.seed, best_safe=options.best_safe)
+        page.write(path, output, seed=options.seed, best_safe=options.best_safe, seconds=options.seconds)
     show(output)
     return OK

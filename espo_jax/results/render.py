@@ -1,6 +1,5 @@
 """A film of an episode by MuJoCo's off-screen renderer, with its cost and velocity."""
 
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from espo_jax.results.episode import Episode
+from espo_jax.results.renderer import Camera, add_ground, lit, make_renderer
 
 SUFFIXES = (".mp4", ".gif")
 
@@ -47,18 +47,8 @@ def film(episode: Episode, path: Path, *, fps: int = 30, width: int = 640, heigh
 
 def _frames(episode: Episode, stride: int, width: int, height: int) -> Iterator[np.ndarray]:
     """Pictures [height, width, 3] uint8 of every stride-th state."""
-    # The models' own off-screen buffers are 640 x 480.
-    model = episode.model.__copy__()
-    model.vis.global_.offwidth, model.vis.global_.offheight = max(width, 640), max(height, 480)
-    try:
-        renderer = mujoco.Renderer(model, height, width)
-    except Exception as error:  # the OpenGL libraries raise many types
-        raise ValueError(
-            f"MuJoCo cannot render here ({type(error).__name__}: {error}); set MUJOCO_GL to egl or osmesa (now "
-            f"{os.environ.get('MUJOCO_GL', 'not set')}) and install its library, such as libosmesa6"
-        ) from None
-    data, camera = mujoco.MjData(model), mujoco.MjvCamera()
-    mujoco.mjv_defaultFreeCamera(model, camera)
+    model = lit(episode.model, width, height)
+    renderer, camera, data = make_renderer(model, width, height), Camera(episode), mujoco.MjData(model)
     font = ImageFont.load_default(size=max(12, height // 26))
     total_cost = np.cumsum(np.concatenate([[0.0], episode.cost.sum(axis=1)]))
     total_reward = np.cumsum(np.concatenate([[0.0], episode.reward]))
@@ -67,8 +57,8 @@ def _frames(episode: Episode, stride: int, width: int, height: int) -> Iterator[
         for t in range(0, len(episode.q), stride):
             data.qpos[:] = episode.q[t]
             mujoco.mj_forward(model, data)
-            camera.lookat[:2] = data.subtree_com[1 if model.nbody > 1 else 0][:2]
-            renderer.update_scene(data, camera)
+            renderer.update_scene(data, camera.at(t))
+            add_ground(renderer.scene, camera.lowest - 0.01, model)
             picture = Image.fromarray(renderer.render())
             lines = (
                 f"t {t * episode.dt:6.2f} s",

@@ -3,40 +3,31 @@
 import html
 import importlib.resources
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 from matplotlib.colors import to_hex
 
-from espo_jax.modes import MODE_NAMES
-from espo_jax.results import episode
 from espo_jax.results.evaluated import summarize_training
 from espo_jax.results.read import Records, Run, read_run
+from espo_jax.results.report_figure import figure
+from espo_jax.results.report_player import played_episode
 from espo_jax.results.safety_table import OF_EPISODES, OF_TRAINING, episode_cells, training_cells
-from espo_jax.results.task import task_of
-from espo_jax.runs import files, policies
-from espo_jax.runs.colors import BLACK, COST_COLORS, GREY, LIGHT_GREY, MODE_COLORS, colors_of
+from espo_jax.runs import files
+from espo_jax.runs.colors import colors_of
 from espo_jax.runs.output import clean
 from espo_jax.runs.progress import clock_time, number
-from espo_jax.runs.records import read_evaluations, readable, series
+from espo_jax.runs.records import read_evaluations, readable
 from espo_jax.runs.run_directory import CONFIG, EVALUATIONS, RESULT
 
-_MOST_FRAMES = 500
-_KINDS = {
-    int(mujoco.mjtGeom.mjGEOM_SPHERE): "sphere",
-    int(mujoco.mjtGeom.mjGEOM_CAPSULE): "capsule",
-    int(mujoco.mjtGeom.mjGEOM_CYLINDER): "capsule",
-    int(mujoco.mjtGeom.mjGEOM_ELLIPSOID): "sphere",
-}
-# Directions of the page's right and up in the world. Robots that walk along x are seen from the side.
-_VIEWS = {"side": ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)), "above": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))}
-_SEEN_FROM_ABOVE = ("reacher", "pusher", "swimmer")
+SECONDS = 20.0  # of simulated time: a few strides of every robot, and a page that stays small
 
 
-def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False, env: Any = None) -> None:
+def write(
+    run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False, seconds: float = SECONDS, env: Any = None
+) -> None:
     """Write the page of a run.
 
     Args:
@@ -44,6 +35,7 @@ def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False
       output: path of the page.
       seed: seed of the episode that plays.
       best_safe: whether the best checkpoint within the limits plays instead of the last policy.
+      seconds: largest length of the episode that plays, in seconds of simulated time.
       env: environment to use in place of the run's task; without a model there is no episode in the page.
 
     Raises:
@@ -63,11 +55,15 @@ def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False
         "title": html.escape(clean(title)),
         "summary": summary,
         "safety": _safety(run.records, run_dir / f"eval-{'best-safe' if best_safe else 'last'}.json"),
-        "figure": _figure(run.records, evaluations, to_hex(colors_of([run.config.options.algorithm])[0])),
+        "figure": figure(
+            run.records,
+            evaluations,
+            base_sample_size=run.config.config["base_sample_size"],
+            color=to_hex(colors_of([run.config.options.algorithm])[0]),
+        ),
         "settings": _rows(run.config.settings()),
         "surroundings": _rows(_surroundings(files.read_json(run_dir / CONFIG))),
-        "episode": _script_json(_episode(run, run_dir, seed, best_safe, env)),
-        "modes": _script_json(dict(zip(MODE_NAMES, MODE_COLORS, strict=True))),
+        "episode": _script_json(played_episode(run, run_dir, seed=seed, best_safe=best_safe, seconds=seconds, env=env)),
     }
     for name, text in parts.items():
         template = template.replace(f"<!--{name}-->", text)
@@ -75,18 +71,23 @@ def write(run_dir: Path, output: Path, *, seed: int = 0, best_safe: bool = False
 
 
 def _summary(run: Run, result: Mapping[str, Any]) -> str:
-    """The table at the end of a run, as HTML."""
+    """Whether the limit is met, and the table at the end of a run, as HTML."""
     last = run.records[-1]
     fixed = last["iteration"] * run.config.config["base_sample_size"]
     limit = number(last["cost_limit"])
-    rows = [("in training (V_c)", number(last["episode_reward"]), number(last["episode_cost"]), limit)]
+    met = {"in training (V_c)": _is_met(last["episode_cost"], last["cost_limit"])}
+    rows = [("in training (V_c)", number(last["episode_reward"]), number(last["episode_cost"]))]
     evaluation = result.get("evaluation")
     for policy, values in evaluation.items() if isinstance(evaluation, dict) else ():
+        name = f"{policy}, {values['episodes']} new episodes"
+        met[name] = _is_met(values["cost"], last["cost_limit"])
         reward = f"{number(values['reward'])} ± {number(values['reward_std'])}"
-        cost = f"{number(values['cost'])} ± {number(values['cost_std'])}"
-        rows.append((f"{policy}, {values['episodes']} new episodes", reward, cost, limit))
-    head = "<tr><th>policy</th><th>reward (± standard deviation)</th><th>cost</th><th>limit</th></tr>"
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
+        rows.append((name, reward, f"{number(values['cost'])} ± {number(values['cost_std'])}"))
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in (*row, limit))}{_yes_or_no(met[row[0]])}</tr>"
+        for row in rows
+    )
+    head = "<tr><th>policy</th><th>reward</th><th>cost</th><th>limit</th><th>met</th></tr>"
     seconds = result.get("seconds")
     facts = {
         "status": result.get("status", "not finished"),
@@ -95,7 +96,28 @@ def _summary(run: Run, result: Mapping[str, Any]) -> str:
         "time": clock_time(seconds) if isinstance(seconds, int | float) else "",
         "best safe checkpoint": _best_safe(result.get("best_safe")),
     }
-    return f"<table>{head}{body}</table><table>{_rows(facts)}</table>"
+    return (
+        f"{_verdict(met, limit)}<div class=wide><table>{head}{body}</table></div>"
+        f"<p class=note>Reward and cost of an episode, ± standard deviation.</p><table>{_rows(facts)}</table>"
+    )
+
+
+def _verdict(met: Mapping[str, bool], limit: str) -> str:
+    """One line: whether the cost limit is met, by which policies if not by all."""
+    kept = [html.escape(name) for name, each in met.items() if each]
+    if len(kept) == len(met):
+        return f'<p class="verdict met">✓ Cost limit {limit}: met</p>'
+    if not kept:
+        return f'<p class="verdict unmet">✗ Cost limit {limit}: not met</p>'
+    return f'<p class="verdict unmet">✗ Cost limit {limit}: met only by {"; ".join(kept)}</p>'
+
+
+def _yes_or_no(met: bool) -> str:
+    return f"<td class={'met' if met else 'unmet'}>{'yes' if met else 'no'}</td>"
+
+
+def _is_met(cost: Any, limit: Any) -> bool:
+    return bool(np.all(np.atleast_1d(cost) <= np.atleast_1d(limit)))
 
 
 def _best_safe(best: Any) -> str:
@@ -131,94 +153,6 @@ def _safety(records: Records, evaluation: Path) -> str:
         )
         parts.append(f"<table><tr>{head}</tr>{body}</table>")
     return "".join([*parts, f"<p>{html.escape(OF_TRAINING)}. {html.escape(OF_EPISODES)}</p>"])
-
-
-def _figure(records: Records, evaluations: Sequence[Mapping[str, Any]], color: str) -> str:
-    """Interactive curves by plotly, whose script is part of the page; lines have the colour of the algorithm."""
-    try:
-        import plotly.graph_objects as go
-        from plotly.subplots import make_subplots
-    except ImportError:
-        raise ValueError('a report needs the package plotly: pip install "espo_jax[report]"') from None
-    rows = ("reward", "cost", "samples", "angle, °", "mode")
-    figure = make_subplots(len(rows), 1, shared_xaxes=True, vertical_spacing=0.03, row_heights=[3, 3, 2, 2, 1])
-    x = series(records, "env_steps")[:, 0]
-
-    def line(row: int, y: np.ndarray, name: str, **style: Any) -> None:
-        figure.add_trace(go.Scatter(x=x.tolist(), y=y.tolist(), name=name, mode="lines", **style), row=row, col=1)
-
-    line(1, series(records, "episode_reward")[:, 0], "reward in training", line={"color": color})
-    cost, limit = series(records, "episode_cost"), series(records, "cost_limit")
-    band = [limit + series(records, name) for name in ("slack_negative", "slack_positive")]
-    for k in range(cost.shape[1]):
-        of = f" {k + 1}" if cost.shape[1] > 1 else ""
-        of_cost = COST_COLORS[k % len(COST_COLORS)] if of else color
-        line(2, cost[:, k], f"cost{of} in training", line={"color": of_cost})
-        line(2, limit[:, k], f"limit{of}", line={"dash": "dash", "color": GREY})
-        for edge, name in zip(band, ("lower", "upper"), strict=True):
-            if np.isfinite(edge[:, k]).all():
-                line(2, edge[:, k], f"{name} edge of the band{of}", line={"dash": "dot", "color": LIGHT_GREY})
-    for name, row in (("reward", 1), ("cost", 2)):
-        if evaluations:
-            values = np.array([np.atleast_1d(e[name]) for e in evaluations], float)
-            steps = [e["env_steps"] for e in evaluations]
-            for column in values.T:
-                marker = {"symbol": "diamond", "size": 8, "color": BLACK}
-                trace = go.Scatter(
-                    x=steps, y=column.tolist(), name=f"{name}, deterministic", mode="markers", marker=marker
-                )
-                figure.add_trace(trace, row=row, col=1)
-    line(3, series(records, "sample_size")[:, 0], "samples", line={"shape": "vh", "color": color})
-    line(4, series(records, "conflict_angle")[:, 0], "angle", line={"color": color})
-    codes = [MODE_NAMES.index(r["mode"]) for r in records]
-    edges = [x[0] - records[0]["sample_size"], *x.tolist()]  # an iteration has the samples up to its end
-    steps = [[i / len(MODE_COLORS), c] for j, c in enumerate(MODE_COLORS) for i in (j, j + 1)]
-    modes = go.Heatmap(
-        x=edges, y=["mode"], z=[codes], customdata=[[r["mode"] for r in records]], colorscale=steps,
-        showscale=False, zmin=-0.5, zmax=len(MODE_COLORS) - 0.5,
-        hovertemplate="%{x} steps: %{customdata}<extra></extra>", name="mode",
-    )  # fmt: skip
-    figure.add_trace(modes, row=5, col=1)
-    for row, name in enumerate(rows, start=1):
-        figure.update_yaxes(title_text=name if name != "mode" else "", row=row, col=1)
-    top = 1.1 * max(2 * limit.max(), np.nanmax(cost[len(cost) // 2 :]))
-    figure.update_yaxes(range=[0, top], row=2, col=1)
-    figure.update_yaxes(range=[0, 180], tickvals=[0, 90, 180], row=4, col=1)
-    figure.update_xaxes(title_text="environment steps", row=len(rows), col=1)
-    figure.update_layout(height=950, template="plotly_white", hovermode="x unified", margin={"t": 20, "r": 20})
-    shown: str = figure.to_html(full_html=False, include_plotlyjs=True, div_id="curves")
-    return shown
-
-
-def _episode(run: Run, run_dir: Path, seed: int, best_safe: bool, env: Any) -> dict[str, Any] | None:
-    """Data of the player: outlines of the geoms for each frame, in millimetres, in the plane of the page."""
-    if env is None:
-        env = task_of(run.config)
-    if not hasattr(env, "task"):
-        return None
-    config, networks, params = policies.load(run_dir, best_safe=best_safe)
-    seen = episode.record(env, networks, config, params, seed=seed)
-    position, axis = seen.geom_poses()
-    model = seen.model
-    shown = [g for g in range(model.ngeom) if int(model.geom_type[g]) in _KINDS and model.geom_rgba[g, 3] > 0]
-    stride = -(-len(position) // _MOST_FRAMES)
-    view = "above" if any(name in env.task.model for name in _SEEN_FROM_ABOVE) else "side"
-    plane = np.array(_VIEWS[view])
-    half = np.array([model.geom_size[g, 1] if _KINDS[int(model.geom_type[g])] == "capsule" else 0.0 for g in shown])
-    arm = half[None, :, None] * axis[::stride, shown]
-    ends = [np.einsum("tgi,pi->tgp", position[::stride, shown] + sign * arm, plane) for sign in (-1, 1)]
-    outline = np.rint(1000 * np.concatenate(ends, axis=-1)).astype(int)  # [F, G, x1 y1 x2 y2]
-    start = np.zeros((1, seen.cost.shape[1]))
-    return {
-        "view": view,
-        "policy": "best safe" if best_safe else "last",
-        "seconds": (np.arange(0, len(position), stride) * seen.dt).round(4).tolist(),
-        "radius": [round(1000 * float(model.geom_size[g, 0])) for g in shown],
-        "frames": outline.reshape(len(outline), -1).tolist(),
-        "reward": np.concatenate([[0.0], np.cumsum(seen.reward)])[::stride].round(3).tolist(),
-        "cost": np.concatenate([start, np.cumsum(seen.cost, axis=0)])[::stride].round(3).tolist(),
-        "velocity": np.concatenate([[0.0], seen.speed])[::stride].round(3).tolist(),
-    }
 
 
 def _surroundings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def test_a_hundred_random_steps_stay_finite(name, backend):
 
 @pytest.mark.parametrize("backend", ["generalized", "spring", "positional"])
 def test_swimmer_is_refused_with_the_reason(backend):
-    message = f"safety_swimmer_velocity cannot run on backend '{backend}': .*fluid.*; use one of mjx, mujoco"
+    message = f"safety_swimmer_velocity cannot run on backend '{backend}': .*fluid.*; use one of mjx, warp, mujoco"
     with pytest.raises(ValueError, match=message):
         safety_envs.make("safety_swimmer_velocity", backend=backend)
 

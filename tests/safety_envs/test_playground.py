@@ -176,11 +176,12 @@ def test_what_cannot_be_used_is_an_error_at_once(env, observation, message):
         from_playground(env, observation)
 
 
-def test_cartpole_trains(key):
+@pytest.mark.parametrize("impl", ["jax", "warp"])
+def test_cartpole_trains(key, impl):
     pytest.importorskip("mujoco_playground")
     from mujoco_playground import registry
 
-    env = from_playground(registry.load("CartpoleBalance", config_overrides={"impl": "jax"}))
+    env = from_playground(registry.load("CartpoleBalance", config_overrides={"impl": impl}))
     env = SafetyWrapper(env, lambda before, action, after: jnp.abs(after.pipeline_state.qvel[0]), cost_limit=1.0)
     config, hyperparams = resolve({**TINY, "episode_length": 8}, env)
     algorithm = espo.make(env, config)
@@ -193,14 +194,6 @@ def test_cartpole_trains(key):
     assert metrics.episodes_finished > 0
     assert metrics.episode_cost > 0
     assert 0 < metrics.episode_reward <= 8  # at most 1 a step
-
-
-def test_warp_is_refused():
-    pytest.importorskip("mujoco_playground")
-    from mujoco_playground import registry
-
-    with pytest.raises(ValueError, match=r'config_overrides=\{"impl": "jax"\}'):
-        from_playground(registry.load("CartpoleBalance", config_overrides={"impl": "warp"}))
 
 
 def test_domain_randomisation_changes_each_environments_model():
@@ -216,3 +209,114 @@ def test_domain_randomisation_changes_each_environments_model():
 def test_another_kind_of_environment_is_refused():
     with pytest.raises(ValueError, match="PointEnv is not a MuJoCo Playground environment: its states have no field"):
         from_playground(PointEnv())
+
+
+class BallsEnv:
+    """Playground's shape on MuJoCo Warp: a ball falls on a plane, from 0.2 m and where the action drops the next one.
+
+    Its configuration has room for so many contacts of all environments, as Playground's have.
+    """
+
+    action_size, dt = 1, 0.02
+    XML = """<mujoco><option timestep="0.01"/><worldbody><geom type="plane" size="5 5 1"/>
+      <body pos="0 0 0.2"><freejoint/><geom size="0.1" mass="1"/></body></worldbody></mujoco>"""
+
+    def __init__(self, naconmax=2048, njmax=8):
+        from mujoco import MjModel, mjx
+
+        self.unwrapped, self._config = self, {"naconmax": naconmax, "njmax": njmax}
+        self.mj_model = MjModel.from_xml_string(self.XML)
+        self._mjx_model = mjx.put_model(self.mj_model, impl="warp")
+        self.asked = []
+
+    @property
+    def mjx_model(self):
+        return self._mjx_model
+
+    def reset(self, rng):
+        from mujoco import mjx
+
+        self.asked.append(self._config["naconmax"])
+        data = mjx.make_data(self.mj_model, impl="warp", naconmax=self._config["naconmax"], njmax=self._config["njmax"])
+        data = data.replace(qpos=data.qpos.at[0].set(jax.random.uniform(rng)))
+        data = mjx.forward(self.mjx_model, data)
+        return PlaygroundState(data, data.qpos[:3], jnp.zeros(()), jnp.zeros(()), {}, {"steps": 0})
+
+    def step(self, state, action):
+        from mujoco import mjx
+
+        force = state.data.xfrc_applied.at[1, 0].set(action[0])
+        data, _ = jax.lax.scan(
+            lambda d, _: (mjx.step(self.mjx_model, d), None), state.data.replace(xfrc_applied=force), length=2
+        )
+        steps = state.info["steps"] + 1
+        done = (steps >= 15).astype(float)
+        return state.replace(data=data, obs=data.qpos[:3], reward=data.qvel[0], done=done, info={"steps": steps})
+
+
+def drop(env, key, num_envs=NUM_ENVS, num_steps=20):
+    env = safety_envs.wrap(SafetyWrapper(env, lambda b, a, n: jnp.abs(n.pipeline_state.qvel[0]), episode_length=100))
+    start = env.reset(jax.random.split(key, num_envs))
+    return jax.lax.scan(
+        lambda s, _: ((s := env.step(s, jnp.ones((num_envs, 1)))), (s.obs, s.reward, s.done, s.info["cost"])),
+        start, length=num_steps,
+    )[1]  # fmt: skip
+
+
+@pytest.fixture
+def warp():
+    pytest.importorskip("warp")
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def test_on_warp_each_environment_of_each_seed_is_reset_by_itself_and_has_room_for_its_contacts(warp):
+    raw = BallsEnv(naconmax=2048)
+    env = from_playground(raw)
+    assert (env.backend, env.observation_size) == ("warp", 3)
+    keys = jax.random.split(jax.random.key(3), 2)
+    raw.asked.clear()
+    together = jax.jit(jax.vmap(lambda key: drop(env, key)))(keys)
+    pool = 5  # the first reset and those drawn ahead
+    assert max(raw.asked) == 2 * NUM_ENVS * pool
+    assert raw._config["naconmax"] == 2048
+    obs, reward, done, cost = together
+    assert np.isfinite(obs).all()
+    np.testing.assert_array_equal(np.argmax(done, axis=1), 14)
+    np.testing.assert_allclose(obs[:, 14, :, 2], 0.2, rtol=1e-6)  # the next ball
+    assert 0.08 < obs[:, 13, :, 2].min() < 0.11, "it lies on the plane"
+    np.testing.assert_allclose(reward[0, 3], 1 * 0.08, rtol=1e-3)  # 1 N on 1 kg for 8 x 0.01 s
+    np.testing.assert_array_equal(cost, np.abs(reward))
+    alone = jax.jit(lambda key: drop(env, key))(keys[1])
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[1], y), together, alone)
+
+
+def test_on_warp_an_overflow_is_nan_in_observation_reward_and_state(warp):
+    obs, reward, _, cost = jax.jit(lambda key: drop(from_playground(BallsEnv(njmax=2)), key, num_steps=13))(
+        jax.random.key(0)
+    )
+    for values in (obs, reward[..., None], cost[..., None]):
+        assert np.isfinite(values[:4]).all()
+        assert np.isnan(values[-1]).any(axis=-1).all()
+
+
+def test_on_warp_domain_randomisation_reaches_each_environment_of_each_seed(warp):
+    env = from_playground(BallsEnv())
+    factors = jnp.array([1.0, 2.0, 4.0])
+
+    def randomization_fn(model):
+        batched = model.tree_replace({"body_mass": factors[:, None] * model.body_mass})
+        return batched, jax.tree.map(lambda x: None, model).tree_replace({"body_mass": 0})
+
+    env = SafetyWrapper(env, lambda *_: jnp.zeros(()), episode_length=100)
+    env = safety_envs.wrap(env, randomization_fn=randomization_fn)
+    run = jax.jit(jax.vmap(lambda key: env.step(env.reset(jax.random.split(key, 3)), jnp.ones((3, 1))).reward))
+    np.testing.assert_allclose(run(jax.random.split(jax.random.key(0), 2)), 0.02 / factors[None] * jnp.ones((2, 1)),
+                               rtol=1e-3)  # fmt: skip
+
+
+def test_a_field_that_worlds_share_is_named(warp):
+    env = from_playground(BallsEnv())
+    state = jax.jit(env.reset)(jax.random.key(0))
+    with pytest.raises(AttributeError, match=r"field 'contact' of mjx.Data is not kept with impl='warp'; kept: .*qpos"):
+        _ = state.pipeline_state.contact

@@ -3,9 +3,10 @@
 from safety_envs.physics.brax_pipelines import PIPELINES, BraxPipeline
 from safety_envs.physics.mujoco_engine import MujocoEngine
 from safety_envs.physics.types import Physics, PhysicsState
+from safety_envs.physics.warp_engine import WarpEngine
 from safety_envs.task import Task
 
-BACKENDS = (*PIPELINES, "mujoco")
+BACKENDS = (*PIPELINES, "warp", "mujoco")
 
 __all__ = ["BACKENDS", "Physics", "PhysicsState", "load_physics"]
 
@@ -21,4 +22,6 @@ def load_physics(task: Task, backend: str) -> Physics:
     if backend in task.refused:
         able = ", ".join(b for b in BACKENDS if b not in task.refused)
         raise ValueError(f"{task.name} cannot run on backend {backend!r}: {task.refused[backend]}; use one of {able}")
-    return MujocoEngine(task) if backend == "mujoco" else BraxPipeline(task, backend)
+    if backend == "mujoco":
+        return MujocoEngine(task)
+    return WarpEngine(task) if backend == "warp" else BraxPipeline(task, backend)

@@ -1,21 +1,19 @@
 """Brax's pipelines as `Physics`: generalized, spring, positional and mjx.
 
-What a pipeline lacks of Gymnasium's quantities is computed from its (q, qd) by MJX's kinematics on Gymnasium's model,
-so that it is the same function of (q, qd) on every backend, and independent of how Brax fuses links.
+What a pipeline lacks of Gymnasium's quantities is computed from its (q, qd) by `Kinematics`.
 """
 
-import copy
 import dataclasses
 import importlib
 
 import jax
 import jax.numpy as jnp
-import mujoco
 from brax import actuator
 from brax.base import System
 from mujoco import mjx
 
-from safety_envs.physics.models import brax_model, gymnasium_model, on_this_host
+from safety_envs.physics.kinematics import Kinematics, impl_field
+from safety_envs.physics.models import brax_model
 from safety_envs.physics.types import PhysicsState
 from safety_envs.task import Readings, Task
 
@@ -32,7 +30,7 @@ class BraxPipeline:
         self.system = system.tree_replace({name: jnp.asarray(value) for name, value in changes.items()})
         self._frame_skip = frame_skip
         self._pipeline = importlib.import_module(f"brax.{backend}.pipeline")
-        self._kinematics = _Kinematics(task)
+        self._kinematics = Kinematics(task)
         self._contact_force = "contact_force" in task.fields
         self._mjx = backend == "mjx"
         self._actuator_force = "actuator_force" in task.fields
@@ -86,54 +84,6 @@ class BraxPipeline:
         return readings
 
 
-class _Kinematics:
-    """Gymnasium's quantities as functions of (q, qd), by MJX on Gymnasium's model."""
-
-    def __init__(self, task: Task):
-        model = copy.copy(gymnasium_model(task.model))
-        # Neither matters for kinematics, and MJX refuses some solvers.
-        model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
-        model.opt.integrator = mujoco.mjtIntegrator.mjINT_EULER
-        self._model = model
-        self._task = task
-        self._bodies = [model.body(name).id for name in task.bodies]
-        self.num_bodies = model.nbody
-        needed = task.bodies or task.point != "x" or {"com_inertia", "com_velocity"} & set(task.fields)
-        with on_this_host():
-            self._mjx_model = mjx.put_model(model, impl="jax") if needed else None
-
-    def __call__(self, q: jax.Array, qd: jax.Array) -> Readings:
-        task = self._task
-        if self._mjx_model is None:
-            return Readings(q=q, qd=qd, point=q[:1], velocity=jnp.zeros(1))
-        data = mjx.make_data(self._mjx_model).replace(qpos=q, qvel=qd)
-        data = mjx.kinematics(self._mjx_model, data)
-        fields = {}
-        if {"com_inertia", "com_velocity"} & set(task.fields):
-            data = mjx.com_vel(self._mjx_model, mjx.com_pos(self._mjx_model, data))
-            fields = {"com_inertia": _impl(data, "cinert"), "com_velocity": data.cvel}
-        if task.bodies:
-            fields["bodies"] = data.xpos[jnp.array(self._bodies)]
-        if task.point == "x":
-            point = q[:1]
-        elif task.point == "center_of_mass":
-            mass = jnp.asarray(self._model.body_mass, jnp.float32)
-            point = (mass @ data.xipos)[:2] / jnp.sum(mass)
-        else:
-            point = data.xpos[self._model.body(task.point).id, :2]
-        return Readings(q=q, qd=qd, point=point, velocity=jnp.zeros_like(point), **fields)
-
-    def rows_of(self, system: System) -> jax.Array:
-        """Gymnasium's number of each body of a Brax model, which lacks those that it fused with their parents."""
-        bodies = system.mj_model.nbody
-        return jnp.array([self._model.body(system.mj_model.body(i).name).id for i in range(bodies)])
-
-
 def _contact_force(system: System, engine) -> jax.Array:
     """MJX's cfrc_ext of the last physics step, by Brax's bodies."""
-    return _impl(mjx.rne_postconstraint(system, engine), "cfrc_ext")
-
-
-def _impl(data: mjx.Data, name: str) -> jax.Array:
-    """A field that MJX has moved between `Data` and its implementation part."""
-    return getattr(data, name) if hasattr(data, name) else getattr(data._impl, name)
+    return impl_field(mjx.rne_postconstraint(system, engine), "cfrc_ext")

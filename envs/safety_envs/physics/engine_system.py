@@ -21,10 +21,12 @@ class EngineSystem:
     Attributes:
       changes: field -> value that replaces the model's.
       model: the model.
+      varying: names of the fields that may differ between simulations.
     """
 
     changes: dict[str, Any]
     model: mujoco.MjModel = flax.struct.field(pytree_node=False)
+    varying: frozenset[str] = flax.struct.field(pytree_node=False, default=frozenset(MODEL_FIELDS))
 
     def tree_replace(self, params: dict[str, Any]) -> "EngineSystem":
         """The system with other values of some fields.
@@ -33,7 +35,7 @@ class EngineSystem:
           ValueError: the model has no such field, or it cannot differ between simulations.
         """
         for name in params:
-            if name not in MODEL_FIELDS or not isinstance(model_field(self.model, name), np.ndarray):
+            if name not in self.varying or not isinstance(model_field(self.model, name), np.ndarray):
                 raise ValueError(f"MuJoCo's model has no array field {name!r} that may differ between simulations")
         return self.replace(changes={**self.changes, **params})
 

@@ -1,5 +1,6 @@
 """The page of a run, in a headless browser where one is installed."""
 
+import dataclasses
 import html.parser
 import json
 import re
@@ -11,13 +12,18 @@ import safety_envs
 
 from espo_jax import cli
 from espo_jax.results import episode, report
+from espo_jax.results.read import read_run
+from espo_jax.results.report_figure import figure
+from espo_jax.results.report_player import played_episode
 from espo_jax.runs import policies
+from espo_jax.runs.colors import COST_COLORS
 from espo_jax.runs.files import DamagedError
 from espo_jax.runs.records import read_metrics, readable
 from tests.made_up import hopper
 from tests.probe_envs import PointEnv
 from tests.tiny_runs import copied, finished
 
+PER_COST = ("episode_cost", "cost_limit", "slack_positive", "slack_negative")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -75,17 +81,23 @@ def test_in_a_browser_without_network(run_dir, page, tmp_path):
     </script>"""
     after = """<script>
     const picture = () => document.getElementById("scene").toDataURL();
+    const at = () => +document.getElementById("place").value, speed = document.getElementById("speed");
     setTimeout(() => {
-      const first = picture(), at = document.getElementById("place").value;
+      const first = picture(), from = at();
       setTimeout(() => {
-        const out = document.createElement("pre");
-        out.id = "probe";
-        out.textContent = JSON.stringify({
-          errors, moved: picture() !== first, from: +at, to: +document.getElementById("place").value,
-          points: document.getElementById("curves").data.map(t => [t.name, t.x.length]),
-          drawn: document.querySelectorAll("#curves .scatterlayer .trace").length,
-        });
-        document.body.append(out);
+        const moved = picture() !== first, to = at();
+        speed.value = "0.1";
+        setTimeout(() => {
+          const out = document.createElement("pre");
+          out.id = "probe";
+          out.textContent = JSON.stringify({
+            errors, moved, from, to, slow: at() - to,
+            sideways: document.documentElement.scrollWidth - innerWidth,
+            points: document.getElementById("curves").data.map(t => [t.name, t.x.length]),
+            drawn: document.querySelectorAll("#curves .scatterlayer .trace").length,
+          });
+          document.body.append(out);
+        }, 700);
       }, 700);
     }, 700);
     </script>"""
@@ -93,7 +105,7 @@ def test_in_a_browser_without_network(run_dir, page, tmp_path):
     (tmp_path / "probed.html").write_text(text)
     command = [
         CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND",
-        f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000", "--dump-dom",
+        f"--user-data-dir={tmp_path / 'profile'}", "--window-size=500,800", "--virtual-time-budget=20000", "--dump-dom",
         f"file://{tmp_path / 'probed.html'}",
     ]  # fmt: skip
     dom = subprocess.run(command, capture_output=True, text=True, timeout=180).stdout
@@ -103,11 +115,56 @@ def test_in_a_browser_without_network(run_dir, page, tmp_path):
     assert found["to"] != found["from"]
     points = dict(found["points"])
     iterations = len(readable(read_metrics(run_dir / "metrics.jsonl")))
-    for name in ("reward in training", "cost in training", "limit", "samples", "angle"):
-        assert points[name] == iterations
-    assert points["mode"] == iterations + 1, "an iteration lies between two edges"
-    assert points["cost, deterministic"] == 2
-    assert found["drawn"] >= 6
+    for name in ("in training", "limit 40", "of an iteration", "of reward and cost steps"):
+        assert points[name] == iterations, name
+    for name in ("new from old policy", "old policy", "of the reward"):  # KL, entropy, critic loss
+        assert points[name] == iterations, name
+    assert points["mode"] == iterations + 1  # edges
+    assert points["deterministic"] == 2
+    assert found["drawn"] >= 8
+    assert found["sideways"] <= 0, "a narrow screen is not scrolled sideways"
+    assert 0 < 3 * found["slow"] < found["to"] - found["from"], "the speed can be chosen"
+
+
+@pytest.mark.parametrize(
+    ("training", "cost", "verdict"),
+    [
+        (1.0, 2.0, 'class="verdict met">✓ Cost limit 2: met'),
+        (1.0, 2.1, 'class="verdict unmet">✗ Cost limit 2: met only by in training'),
+        ([3.0, 1.0], 9.0, 'class="verdict unmet">✗ Cost limit 2: not met'),
+    ],
+)
+def test_the_top_says_whether_the_limit_is_met(run_dir, training, cost, verdict):
+    run = read_run(run_dir)
+    last = {**run.records[-1], "episode_cost": training, "cost_limit": 2.0}
+    evaluation = {"episodes": 3, "reward": 1.0, "reward_std": 0.0, "cost": cost, "cost_std": 0.0}
+    summary = report._summary(dataclasses.replace(run, records=[last]), {"evaluation": {"deterministic": evaluation}})
+    assert verdict in summary
+    assert summary.index("verdict") < summary.index("<table>")
+
+
+def test_multipliers_of_several_costs_have_a_panel_in_the_colours_of_the_other_pictures(run_dir):
+    records = [
+        {**line, "multiplier": [0.5, 1.0], "critic_loss": [1.0, 2.0, 3.0]} | {name: [1.0, 2.0] for name in PER_COST}
+        for line in read_run(run_dir).records
+    ]
+    drawn = figure(records, [], base_sample_size=100, color="#123456")
+    assert "multiplier" in drawn
+    assert all(color in drawn for color in COST_COLORS[:2])
+    assert "multiplier" not in figure(
+        read_run(run_dir).records, [], base_sample_size=100, color="#123456"
+    )  # of ESPO, which has none
+    old = [{k: v for k, v in line.items() if k not in ("kl", "critic_loss", "multiplier")} for line in records]
+    assert "KL, nats" not in figure(
+        old, [], base_sample_size=100, color="#123456"
+    )  # of a version that did not write it
+
+
+def test_a_long_episode_is_shown_in_part(run_dir):
+    content = played_episode(read_run(run_dir), run_dir, seed=0, best_safe=False, seconds=0.1)
+    assert content["seconds"][-1] == pytest.approx(0.1, abs=0.01)
+    assert content["whole"] is None or content["whole"] > 0.1
+    assert content["limit"] == [40.0]
 
 
 def test_episode_in_the_page_is_the_recorded_one(page, seen):
@@ -116,7 +173,7 @@ def test_episode_in_the_page_is_the_recorded_one(page, seen):
     assert all(len(frame) == 4 * geoms for frame in content["frames"])
     assert content["velocity"][1] == pytest.approx(0.0 + seen.speed[1 * stride(content, seen) - 1], abs=2e-3)
     assert content["seconds"][1] == pytest.approx(seen.dt * stride(content, seen))
-    assert len(content["frames"]) == len(content["cost"]) <= 500
+    assert len(content["frames"]) == len(content["cost"]) <= 600
 
 
 def stride(content, seen):
