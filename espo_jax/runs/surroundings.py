@@ -1,14 +1,16 @@
 """What the numbers of a run depend on beside its settings: versions of packages, device and git revision."""
 
+import contextlib
 import platform
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
 
+OPTIONAL_PACKAGES = ("warp-lang",)
 PACKAGES = ("espo_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "brax", "mujoco", "mujoco-mjx", "numpy")
 
 
@@ -16,12 +18,21 @@ def surroundings() -> dict[str, Any]:
     """Versions, device, machine, command and git revision, for config.json."""
     device = jax.devices()[0]
     return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **_versions()},
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
         "machine": f"{platform.system()} {platform.machine()}",
         "command": sys.argv,
         "git_revision": _git_revision(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Versions of the packages; of an optional one if it is installed."""
+    found = {name: version(name) for name in PACKAGES}
+    for name in OPTIONAL_PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _git_revision() -> str | None:
