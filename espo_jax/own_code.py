@@ -1,11 +1,12 @@
 """Code of the user's own by name, `module:attribute`: it is imported only from modules that the user has allowed.
 
 A run directory names such code too, and what is read from a disk must not run code. So a name is refused until its
-module is allowed: by `allow`, for the command line by typing the name or by --allow-code.
+module is allowed: by `allow`, for the command line by typing the name or by --allow-code. What is allowed is code that
+is defined in the module's package, not what it imports from others.
 """
 
+import functools
 import importlib
-import importlib.util
 import os
 import re
 import sys
@@ -31,7 +32,7 @@ def allow(module: str) -> None:
     if not _MODULE.fullmatch(module):
         raise ValueError(f"{module!r} is not the name of a module: it must be one such as my_tasks or package.my_tasks")
     if (here := os.getcwd()) not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)  # last, so that a file beside a run that somebody sent stands for no package
     try:
         importlib.import_module(module)
     except Exception as error:  # of the user's own code: any
@@ -74,9 +75,17 @@ def find(field: str, name: str) -> Any:
             f"--allow-code {module} if you trust it (in Python: espo_jax.own_code.allow({module!r}))"
         )
     try:
-        return getattr(sys.modules[module], attribute)
+        found = getattr(sys.modules[module], attribute)
     except AttributeError:
         raise ValueError(f"{field} is {name!r}: {sys.modules[module].__file__} has no {attribute}") from None
+    function = found.func if isinstance(found, functools.partial) else found
+    home = getattr(function, "__module__", None) or ""
+    if callable(function) and home.partition(".")[0] != module.partition(".")[0]:
+        raise ValueError(
+            f"{field} is {name!r}, which {module} has from {home or 'elsewhere'}: only what a module that you allow "
+            "defines can be named"
+        )
+    return found
 
 
 def name_of(what: str, value: Any) -> str:

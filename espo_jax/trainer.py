@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import math
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -17,8 +16,6 @@ from espo_jax.algorithms.checks import Rule
 from espo_jax.algorithms.iteration import Algorithm
 from espo_jax.algorithms.types import UpdateRule
 from espo_jax.config import Config
-from espo_jax.environments import named_env, written_options
-from espo_jax.hyperparams import SETTINGS as HYPERPARAM_SETTINGS
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.loop import Budget, iterate, start
 from espo_jax.parallel import over_devices
@@ -27,12 +24,12 @@ from espo_jax.reports import Evenly, PolicyParamsFn, ProgressFn
 from espo_jax.runs import train_recorded
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.warm_start import warm_started
-from espo_jax.settings import settings_of
+from espo_jax.settings import require_int, settings_of
+from espo_jax.train_arguments import OF_A_NAME, environment_of, horizon_of, name_of_rule, recorded_options
 from espo_jax.train_settings import ARGUMENTS, TrainSettings
 
 AUTO = "auto"  # the published settings, and a line that says so
 _OPTIONS = tuple(name for name in settings_of(RunOptions) if name not in ARGUMENTS)
-_OF_A_NAME = ("backend", "reward", "env")  # what an environment that is given by its name is made from
 
 
 class TrainResult(NamedTuple):
@@ -86,7 +83,7 @@ class Trainer:
         num_timesteps: int | None = None,
         num_iterations: int | None = None,
         seed: int = 0,
-        devices: int = 1,
+        devices: int | None = None,
         sample_size_rule: Rule | None = None,
         progress_fn: ProgressFn = lambda num_steps, metrics: None,
         policy_params_fn: PolicyParamsFn = lambda num_steps, make_inference_fn, params: None,
@@ -110,7 +107,7 @@ class Trainer:
           num_timesteps: stop when this many samples are taken; the last iteration is completed.
           num_iterations: stop after this many iterations; without either it is the preset's.
           seed: seed of all randomness.
-          devices: number of devices of this machine that the environments are spread over.
+          devices: number of devices of this machine that the environments are spread over; 1 if not given.
           sample_size_rule: as for `make`.
           progress_fn: called with (samples so far, metrics) after every evaluation.
           policy_params_fn: called with (samples so far, make_inference_fn, params) after every evaluation.
@@ -135,27 +132,39 @@ class Trainer:
           Interrupted: a signal came while a run directory was written; it goes on with resume.
           OSError: a run directory cannot be written.
         """
+        require_int("seed", seed, "[0, 2^31)")
         told = (progress_fn, policy_params_fn)
         given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
         options: dict[str, Any] = {name: given.pop(name) for name in _OPTIONS if name in given}
+        is_other = num_evals is not None or num_eval_envs is not None or not deterministic_eval
+        if is_other and (run_dir is not None or resume is not None):
+            raise ValueError(
+                "num_evals, num_eval_envs and deterministic_eval: a run directory has eval_interval and "
+                "num_eval_episodes, and is evaluated by both policies"
+            )
         if resume is not None:
             if run_dir is not None:
                 raise ValueError("run_dir is the folder of a new run: it cannot be given with resume")
-            stops = {"num_iterations": num_iterations, "num_timesteps": num_timesteps}
-            changes = {**given, **options, **{name: value for name, value in stops.items() if value is not None}}
+            if preset != AUTO:
+                raise ValueError(f"preset is {preset!r}: the run has its settings, and keeps them with resume")
+            further: dict[str, Any] = {
+                "num_iterations": num_iterations,
+                "num_timesteps": num_timesteps,
+                "devices": devices,
+            }
+            further |= {"seed": seed or None, "sample_size_rule": name_of_rule(sample_size_rule)}
+            changes = {**given, **options, **{name: value for name, value in further.items() if value is not None}}
             return TrainResult(*train_recorded.resume(resume, self._name(), environment, changes, *told))
-        env, made_from = _environment(environment, options)
+        env, made_from = environment_of(environment, options)
         flat = {**self._preset(preset, env, made_from), **given}
-        flat["num_iterations"] = _horizon(num_iterations, num_timesteps, flat)
+        flat["num_iterations"] = horizon_of(num_iterations, num_timesteps, flat)
         if run_dir is not None:
-            if num_evals is not None or num_eval_envs is not None:
-                raise ValueError("num_evals and num_eval_envs: with run_dir give eval_interval and num_eval_episodes")
-            flat["sample_size_rule"] = _rule_name(sample_size_rule) or flat.get("sample_size_rule")
-            chosen = {"seed": seed, "devices": devices, "num_timesteps": num_timesteps, "run_dir": str(run_dir)}
+            flat["sample_size_rule"] = name_of_rule(sample_size_rule) or flat.get("sample_size_rule")
+            chosen = {"seed": seed, "devices": devices or 1, "num_timesteps": num_timesteps, "run_dir": str(run_dir)}
             chosen |= {"algorithm": self._name(), "preset": presets.PAPER if preset == AUTO else preset}
-            run_options = RunOptions(**{**options, **_recorded(env, made_from), **chosen})
+            run_options = RunOptions(**{**options, **recorded_options(env, made_from), **chosen})
             return TrainResult(*train_recorded.train(env, flat, run_options, *told))
-        if unused := [name for name in options if name not in (*_OF_A_NAME, "init_from")]:
+        if unused := [name for name in options if name not in (*OF_A_NAME, "init_from")]:
             raise ValueError(f"{unused[0]} is for a run directory: give run_dir too")
         by_samples = num_timesteps is not None and num_iterations is None
         budget = Budget.create(None if by_samples else flat["num_iterations"], num_timesteps)
@@ -163,7 +172,7 @@ class Trainer:
         algorithm = self.make(env, config, sample_size_rule)
         if "init_from" in options:
             algorithm = warm_started(algorithm, Path(options["init_from"]))
-        algorithm = over_devices(algorithm, devices)
+        algorithm = over_devices(algorithm, devices or 1)
         num_evals = 10 if num_evals is None else num_evals
         evenly = Evenly(algorithm, env, num_evals, num_eval_envs or 16, deterministic_eval, *told)
         return _train(algorithm, Hyperparams.create(**values, config=config), budget, jax.random.key(seed), evenly)
@@ -199,53 +208,6 @@ def _train(
         state = finished.state
         evaluations.after(finished, budget)
     return TrainResult(algorithm.make_inference_fn, algorithm.params(state), evaluations.metrics)
-
-
-def _environment(environment: Any, options: dict[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-    """The environment, and the options of a run that make it again; none if nothing is known to."""
-    if environment is None:
-        raise ValueError("environment is not given: there is nothing to train on")
-    if isinstance(environment, str):
-        own_code.allow_named(environment)
-        named = RunOptions(task=environment, **{name: options[name] for name in _OF_A_NAME if name in options})
-        return named_env(*named.environment), {"task": environment, "reward": named.reward, "env": named.env}
-    if wrong := [name for name in _OF_A_NAME if name in options]:
-        raise ValueError(f"{wrong[0]} is for an environment that is given by its name")
-    made_from = vars(environment).get("made_from", {}) if hasattr(environment, "__dict__") else {}
-    return environment, made_from
-
-
-def _recorded(env: Any, made_from: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a run from which the environment can be made again.
-
-    Raises:
-      ValueError: nothing is known that makes it.
-    """
-    if not made_from:
-        raise ValueError(
-            f"run_dir needs an environment that can be made again, and this {type(env).__name__} is an instance: give "
-            "the name of a function that makes it, module:function, or one that safety_envs.register knows"
-        )
-    options = made_from["env"]
-    return {**made_from, "env": options if isinstance(options, tuple) else written_options(options)}
-
-
-def _rule_name(rule: Rule | None) -> str | None:
-    """The name by which a run directory finds a sample-size rule."""
-    return rule if rule is None or isinstance(rule, str) else own_code.name_of("sample_size_rule", rule)
-
-
-def _horizon(num_iterations: int | None, num_timesteps: int | None, flat: Mapping[str, Any]) -> int:
-    """The largest number of iterations that a budget allows, if all are as small as zeta_negative makes them."""
-    if num_iterations is not None:
-        return num_iterations
-    if num_timesteps is None:
-        if "num_iterations" not in flat:
-            raise ValueError("nothing says when to stop: give num_iterations or num_timesteps")
-        return flat["num_iterations"]
-    size = flat.get("base_sample_size", Config.base_sample_size)
-    fewest = size * (1 + flat.get("zeta_negative", HYPERPARAM_SETTINGS["zeta_negative"].default))
-    return max(1, math.ceil(num_timesteps / max(1.0, fewest)))
 
 
 def _named_arguments() -> inspect.Signature:

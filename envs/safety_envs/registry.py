@@ -1,5 +1,6 @@
 """The tasks by name, here and in Brax's own registry, and those that users register."""
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -146,7 +147,8 @@ def make_by(
         raise ValueError(f"backend is {backend!r}: {name} has {own!r} and takes no other")
     if reward != "task" and "reward" not in given and not isinstance(made, SafetyEnv):
         raise ValueError(f"reward is {reward!r}: {name} has one reward only")
-    made.made_from = {"task": name, "reward": reward, "env": dict(options)}
+    with contextlib.suppress(AttributeError):  # an object with slots: its name is known to who asked for it
+        object.__setattr__(made, "made_from", {"task": name, "reward": reward, "env": dict(options)})
     return made
 
 

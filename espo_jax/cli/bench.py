@@ -6,8 +6,7 @@ from typing import Any
 
 import jax
 
-from espo_jax import own_code
-from espo_jax.cli.common import OK, UNWRITABLE, refusing
+from espo_jax.cli.common import OK, UNWRITABLE, allow_typed, refusing
 from espo_jax.cli.flags import flags_of, parse
 from espo_jax.environments import named_env
 from espo_jax.results import bench as benchmark
@@ -35,6 +34,7 @@ def command(argv: list[str]) -> int:
         "Measure steps per second: the environments alone, with the policy, and whole training with the paper's "
         "settings. Prints a Markdown table; compilation is apart."
     )
+    allow_typed(argv)
     values = dict(vars(parse(flags_of(BenchOptions, CompareFiles), argv, "espo bench", description)))
     if paths := values.pop("compare"):
         with refusing():
@@ -43,7 +43,6 @@ def command(argv: list[str]) -> int:
         return OK
     with refusing():
         options = BenchOptions(**values)
-        own_code.allow_named(options.task, *options.names)
         env = named_env(options.task, options.backend, env=options.env)
     return bench(options, env)
 

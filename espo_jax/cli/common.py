@@ -3,10 +3,12 @@
 import argparse
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from espo_jax import own_code
 from espo_jax.runs import output
 from espo_jax.runs.output import Console
 from espo_jax.runs.signals import Interrupted, Stop
@@ -26,6 +28,26 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse the input."""
         raise BadInputError(message)
+
+
+def allow_typed(argv: list[str]) -> None:
+    """Allow the modules of the user's own code that the command line names: what the user typed is meant.
+
+    Args:
+      argv: the words that were typed; those of a settings file are not among them.
+
+    Raises:
+      BadInputError: a module cannot be imported.
+    """
+    parser = Parser(add_help=False, allow_abbrev=False)
+    for flags in (("--task",), ("--algorithm",), ("--algorithms",), ("--sample-size-rule", "--sample-size")):
+        parser.add_argument(*flags, action="append", default=[])
+    for flag in ("--grid", "--zip", "--choice"):
+        parser.add_argument(flag, action="append", default=[])
+    found, _ = parser.parse_known_args(argv)
+    values = [value for given in vars(found).values() for value in given]
+    with refusing():
+        own_code.allow_named(*(part.strip() for value in values for part in re.split("[,=]", value)))
 
 
 def console() -> Console:

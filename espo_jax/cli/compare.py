@@ -5,8 +5,17 @@ import shlex
 import signal
 from typing import Any
 
-from espo_jax import own_code
-from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, UNWRITABLE, console, finishing, interrupted, refusing
+from espo_jax.cli.common import (
+    BAD_INPUT,
+    NONFINITE,
+    OK,
+    UNWRITABLE,
+    allow_typed,
+    console,
+    finishing,
+    interrupted,
+    refusing,
+)
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.cli.settings_file import SettingsFile, expand
 from espo_jax.config import Config
@@ -29,6 +38,7 @@ def command(argv: list[str]) -> int:
     """Parse the flags, compare and print; returns the exit code."""
     classes = (CompareOptions, SettingsFile, Hyperparams, Config)
     flags = flags_of(*classes, without=NOT_OF_A_COMPARISON)
+    allow_typed(argv)
     argv = expand(argv, flags.__annotations__)
     description = (
         "Train several algorithms on a task at equal iterations, and write tables, pictures of all curves and of the "
@@ -40,7 +50,6 @@ def command(argv: list[str]) -> int:
     with refusing():
         options = CompareOptions(**{name: values.pop(name) for name in settings_of(CompareOptions) if name in values})
         settings = {name: values[name] for name in given(flags, argv, *classes) if name in values}
-        own_code.allow_named(options.task, *options.names, settings.get("sample_size_rule"))
     return compare(options, settings)
 
 

@@ -26,11 +26,11 @@ def keep(jax: Any) -> None:
     """
     if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
         return
-    path = folder()
     try:
+        path = folder()
         path.mkdir(parents=True, exist_ok=True)
         _tidy(path)
-    except OSError:
+    except (OSError, RuntimeError):  # the second where the user has no home folder
         return
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)
@@ -38,8 +38,9 @@ def keep(jax: Any) -> None:
 
 def folder() -> Path:
     """The folder for this kind of processor, whose instructions a program for a CPU may use."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "espo_jax" / hashlib.sha256(_processor().encode()).hexdigest()[:16]
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    base = given if given.is_absolute() else Path.home() / ".cache"  # the specification ignores relative paths
+    return base / "espo_jax" / hashlib.sha256(_processor().encode()).hexdigest()[:16]
 
 
 def _processor() -> str:

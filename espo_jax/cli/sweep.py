@@ -7,8 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from espo_jax import own_code
-from espo_jax.cli.common import BAD_INPUT, LOST, NONFINITE, OK, console, finishing, interrupted, refusing
+from espo_jax.cli.common import BAD_INPUT, LOST, NONFINITE, OK, allow_typed, console, finishing, interrupted, refusing
 from espo_jax.cli.flags import flags_of, given, parse
 from espo_jax.cli.settings_file import SettingsFile, expand
 from espo_jax.config import Config
@@ -33,6 +32,7 @@ def command(argv: list[str]) -> int:
     """Parse the flags and run the sweep; returns the exit code."""
     classes = (SweepOptions, RunOptions, SettingsFile, Hyperparams, Config)
     flags = flags_of(*classes, without=NOT_OF_A_SWEEP)
+    allow_typed(argv)
     argv = expand(argv, flags.__annotations__)
     description = (
         "Train many runs, the lanes of a sweep, as one program for each combination of static settings. A setting that "
@@ -46,8 +46,6 @@ def command(argv: list[str]) -> int:
     settings = {name: value for name, value in settings.items() if name not in of_sweep and name not in of_run}
     with refusing():
         options, run_options = SweepOptions(**of_sweep), RunOptions(**of_run)
-        varied = [value for axis in options.axes() for point in axis.points for value in point]
-        own_code.allow_named(run_options.task, run_options.algorithm, settings.get("sample_size_rule"), *varied)
     return best(options) if options.best else run(options, run_options, settings)
 
 

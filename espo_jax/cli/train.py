@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from espo_jax import algorithms, own_code, presets
+from espo_jax import algorithms, presets
 from espo_jax.cli import groups
 from espo_jax.cli.common import (
     BAD_INPUT,
@@ -15,6 +15,7 @@ from espo_jax.cli.common import (
     UNWRITABLE,
     BadInputError,
     Parser,
+    allow_typed,
     console,
     interrupted,
     refusing,
@@ -44,14 +45,13 @@ class _Resume:
 def command(argv: list[str]) -> int:
     """Parse the flags, whose defaults are those of the task's preset, and train; returns the exit code."""
     classes = (RunOptions, _Resume, SettingsFile, Hyperparams, Config)
+    allow_typed(argv)
     argv = expand(argv, flags_of(*classes).__annotations__)
     peek = Parser(add_help=False, allow_abbrev=False)
     for name in ("task", "algorithm", "preset"):
         peek.add_argument(f"--{name}", default=getattr(RunOptions, name))
-    peek.add_argument("--sample-size-rule", "--sample-size")
     chosen, _ = peek.parse_known_args(argv)
     try:
-        own_code.allow_named(chosen.task, chosen.algorithm, chosen.sample_size_rule)
         defaults = presets.preset(chosen.preset, chosen.task, chosen.algorithm)
     except ValueError as error:
         raise BadInputError(str(error)) from error

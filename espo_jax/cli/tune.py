@@ -5,8 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from espo_jax import own_code
-from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, console, finishing, refusing
+from espo_jax.cli.common import BAD_INPUT, NONFINITE, OK, allow_typed, console, finishing, refusing
 from espo_jax.cli.flags import flags_of, given, parse, words
 from espo_jax.cli.settings_file import SettingsFile, expand
 from espo_jax.config import Config
@@ -26,6 +25,7 @@ def command(argv: list[str]) -> int:
     """Parse the flags and tune; returns the exit code."""
     classes = (TuneOptions, RunOptions, SettingsFile, Hyperparams, Config)
     flags = flags_of(*classes, without=NOT_OF_A_SWEEP)
+    allow_typed(argv)
     argv = expand(argv, flags.__annotations__)
     description = (
         "Search for the settings with the largest reward among those that keep the cost within its limit, with Optuna. "
@@ -38,8 +38,6 @@ def command(argv: list[str]) -> int:
     settings = {name: values[name] for name in given(flags, argv, *classes) if name not in (*of_tuning, *of_run)}
     with refusing():
         options, run_options = TuneOptions(**of_tuning), RunOptions(**of_run)
-        chosen = [value for dimension in options.space() for value in dimension.ends]
-        own_code.allow_named(run_options.task, run_options.algorithm, settings.get("sample_size_rule"), *chosen)
     return tune(options, run_options, settings)
 
 

@@ -1,6 +1,5 @@
 """Runs in groups: by the values of settings, refused where they cannot be averaged, cut to what all of them have."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,7 +8,7 @@ import numpy as np
 from espo_jax.results.read import Records, Run
 from espo_jax.runs.output import clean
 from espo_jax.runs.records import series
-from espo_jax.runs.run_config import RunConfig, is_same
+from espo_jax.runs.run_config import OPTION_SETTINGS, RunConfig, is_same
 
 AXES = {"iteration": "iteration", "env_steps": "environment steps"}
 _MOST_POINTS = 500
@@ -40,7 +39,8 @@ def group(runs: Sequence[Run], fields: Sequence[str]) -> dict[str, list[Records]
     order: dict[str, list[float]] = {}
     texts: dict[str, int] = {}
     for run in runs:
-        known = {**dataclasses.asdict(run.config.options), **run.config.settings()}
+        recorded = {name: getattr(run.config.options, name) for name, each in OPTION_SETTINGS.items() if each.recorded}
+        known = {**recorded, **run.config.settings()}
         for field in fields:
             if field not in known:
                 raise ValueError(f"group_by is {field!r}: a run has no such setting, but for example algorithm")
@@ -63,7 +63,8 @@ def refuse_mixture(name: str, runs: Sequence[Configured], fields: Sequence[str])
       fields: the settings that made the group.
 
     Raises:
-      ValueError: naming the settings that differ, and the grouping that keeps the runs apart.
+      ValueError: naming the settings that differ, and the grouping that keeps the runs apart; or a seed that is there
+        twice, which would make intervals too narrow.
     """
     if differing := differences(runs):
         named = [f"{field} ({_values(values)})" for field, values in list(differing.items())[:_MOST_NAMED]]
@@ -71,6 +72,9 @@ def refuse_mixture(name: str, runs: Sequence[Configured], fields: Sequence[str])
         what = ", ".join(named) + (f" and {more} more settings" if more else "")
         apart = ",".join([*fields, *[field for field in list(differing)[:_MOST_NAMED] if field not in fields]])
         raise ValueError(f"the group {name!r} averages runs that differ in {what}: --group-by {apart} keeps them apart")
+    seeds = [run.config.options.seed for run in runs]
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise ValueError(f"the group {name!r} has seed {twice[0]} {seeds.count(twice[0])} times: give each run once")
 
 
 def differences(runs: Sequence[Configured]) -> dict[str, list[Any]]:

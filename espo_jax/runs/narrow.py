@@ -15,7 +15,7 @@ def fitted(shown: Any, console: Console) -> Any:
     """What is shown; a table whose words and numbers would be cut on the console is turned on its side."""
     if isinstance(shown, Group):
         return Group(*(fitted(part, console) for part in shown.renderables))
-    if not isinstance(shown, Table) or not shown.show_header or _widths(shown, console).minimum <= console.width:
+    if not isinstance(shown, Table) or not shown.show_header or not _is_cut(shown, console):
         return shown
     rows = list(zip(*(list(column.cells) for column in shown.columns), strict=True))
     names = [column.header for column in shown.columns]
@@ -27,6 +27,14 @@ def fitted(shown: Any, console: Console) -> Any:
         tables.append(_turned(names, rows[:count]))
         rows = rows[count:]
     return Group(*tables)
+
+
+def _is_cut(table: Table, console: Console) -> bool:
+    """Whether a word or a number of a table would lose its end on a console."""
+    if _widths(table, console).maximum <= console.width:
+        return False
+    lines = console.render_lines(table, console.options.update(max_width=console.width))
+    return any("…" in segment.text for line in lines for segment in line)
 
 
 def _turned(names: Sequence[Any], rows: Sequence[Sequence[Any]]) -> Table:

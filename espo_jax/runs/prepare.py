@@ -32,7 +32,6 @@ from espo_jax.runs.run_directory import (
     RunDirectory,
     create_numbered,
 )
-from espo_jax.runs.stale import mark_stale
 from espo_jax.runs.surroundings import surroundings
 
 
@@ -127,7 +126,7 @@ def resume(run_config: RunConfig, env: Any, run_dir: Path) -> PreparedRun:
                 "already"
             )
         _note_resumption(directory, run_config, iteration)
-        notes = [*directory.go_back_to(iteration), *mark_stale(directory.path, iteration)]
+        notes = directory.go_back_to(iteration)
         (directory.path / RESULT).unlink(missing_ok=True)  # the run has not ended any more
         if restored and restored.best_state is not None:
             directory.save_params(algorithm.params(restored.best_state), BEST_POLICY)

@@ -20,6 +20,7 @@ from espo_jax.runs.records import record
 from espo_jax.runs.result import FINISHED, INTERRUPTED, NEGATIVE_COST, NONFINITE
 from espo_jax.runs.run_directory import BEST_POLICY, CURVES, RESULT
 from espo_jax.runs.signals import Stop
+from espo_jax.runs.stale import mark_stale
 from espo_jax.runs.waiting import wait_for
 
 
@@ -139,6 +140,9 @@ def _train(
                 # Before the checkpoint, so that it is not done again.
                 evaluation = evaluations.at(line, iteration.state)
                 outcome.state = iteration.state  # all that belongs to it is written
+                if run.restored and line["iteration"] == run.restored.iteration + 1:
+                    for note in mark_stale(directory.path, run.restored.iteration):
+                        console.print(f"note: {note}", soft_wrap=True)
                 if reports:
                     reports.trained(iteration, evaluation)
                 if checkpoints.due(line["iteration"]):
@@ -194,4 +198,5 @@ def _announce(run: PreparedRun, console: Console) -> None:
     for note in restored.notes if restored else ():
         console.print(f"note: {note}", soft_wrap=True)
     if (warmup := float(run.hyperparams.warmup_iterations)) >= float(run.hyperparams.num_iterations):
-        console.print(f"note: all iterations are warm-up (warmup_iterations is {warmup:g}); the limit will not count")
+        text = f"note: all iterations are warm-up (warmup_iterations is {warmup:g}); the limit will not count"
+        console.print(text, soft_wrap=True)

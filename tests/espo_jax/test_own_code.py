@@ -1,5 +1,8 @@
 """Code of the user's own by name: nothing is imported before it is allowed, and what is wrong is said in one line."""
 
+import functools
+import os
+import shutil
 import subprocess
 import sys
 
@@ -42,6 +45,18 @@ def test_a_name_is_refused_until_its_module_is_allowed():
     assert own_code.allowed() == (MODULE,)
     with pytest.raises(ValueError, match=r"own_module\.py has no make_it"):
         own_code.find("task", f"{MODULE}:make_it")
+
+
+def test_only_what_the_module_defines_can_be_named(monkeypatch):
+    own_code.allow(MODULE)
+    monkeypatch.setattr(own_module, "system", os.system, raising=False)
+    monkeypatch.setattr(own_module, "rmtree", shutil.rmtree, raising=False)
+    monkeypatch.setattr(own_module, "partly", functools.partial(os.system, "true"), raising=False)
+    monkeypatch.setattr(own_module, "fixed", functools.partial(own_module.make_env, 3.0), raising=False)
+    for name in ("system", "rmtree", "partly"):
+        with pytest.raises(ValueError, match="only what a module that you allow defines can be named"):
+            own_code.find("task", f"{MODULE}:{name}")
+    assert own_code.find("task", f"{MODULE}:fixed")().cost_limit == 3.0
 
 
 def test_a_module_that_is_not_allowed_is_not_imported(tmp_path):

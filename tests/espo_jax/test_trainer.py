@@ -148,8 +148,14 @@ def test_a_run_directory_from_python_is_that_of_the_command_line(tmp_path):
     more = espo.train(resume=run_dir, num_iterations=6, num_eval_episodes=0)
     assert more.metrics["training/iteration"] == 6
     assert evaluate(EvalOptions(run_dir=str(run_dir), episodes=2)) == 0
-    with pytest.raises(ValueError, match="algorithm is crpo: the run has espo"):
-        crpo.train(resume=run_dir)
+    for trainer, given, message in (
+        (crpo, {}, "algorithm is crpo: the run has espo"),
+        (espo, {"seed": 7}, "seed is 7: the run has 3"),
+        (espo, {"sample_size_rule": "fixed"}, "sample_size_rule is fixed: the run has gradient_conflict"),
+        (espo, {"devices": 1000}, "devices"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            trainer.train(resume=run_dir, **given)
 
 
 def test_own_rules_are_found_again_by_their_names(tmp_path):
@@ -170,7 +176,11 @@ def test_own_rules_are_found_again_by_their_names(tmp_path):
         ({"environment": None}, "environment is not given"),
         ({"run_dir": "x", "resume": "y"}, "run_dir is the folder of a new run: it cannot be given with resume"),
         ({"run_dir": "x"}, "run_dir needs an environment that can be made again, and this PointEnv is an instance"),
-        ({"run_dir": "x", "num_evals": 3}, "with run_dir give eval_interval"),
+        ({"run_dir": "x", "num_evals": 3}, "a run directory has eval_interval"),
+        ({"run_dir": "x", "deterministic_eval": False}, "is evaluated by both policies"),
+        ({"resume": "x", "num_eval_envs": 2}, "a run directory has eval_interval"),
+        ({"resume": "x", "preset": "paper"}, "preset is 'paper': the run has its settings"),
+        ({"seed": -1}, "seed is -1"),
         ({"checkpoint_minutes": 3.0}, "checkpoint_minutes is for a run directory: give run_dir too"),
         ({"backend": "spring"}, "backend is for an environment that is given by its name"),
         ({"preset": "papr"}, "unknown preset 'papr'"),

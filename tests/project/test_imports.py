@@ -9,7 +9,7 @@ PACKAGES = {"espo_jax": ROOT / "espo_jax", "safety_envs": ROOT / "envs" / "safet
 # Layers of espo_jax from below; every other module directly in espo_jax is mathematics, the lowest.
 LAYERS = ("mathematics", "algorithms", "training", "runs", "sweeps", "results", "cli")
 TRAINING = {f"espo_jax.{name}" for name in ("loop", "parallel", "environments", "evaluation", "presets", "reports")}
-ABOVE_RUNS = {"espo_jax", "espo_jax.trainer"}  # the package itself gathers the public names
+ABOVE_RUNS = {"espo_jax", "espo_jax.trainer", "espo_jax.train_arguments"}  # the package itself gathers the public names
 
 
 def module_of(path, package):

@@ -14,15 +14,21 @@ from brax import base
 from brax.io import mjcf
 
 
-@functools.cache
 def gymnasium_model(filename: str) -> mujoco.MjModel:
     """A model from the assets of the installed Gymnasium, or of a path; shared, so not to be changed.
 
     Raises:
       ValueError: the file of a path is missing, or no model.
     """
-    with _file(filename, "gymnasium", "envs", "mujoco", "assets") as path, _without_deprecations():
-        return mujoco.MjModel.from_xml_path(str(path))
+    with _file(filename, "gymnasium", "envs", "mujoco", "assets") as path:
+        return _compiled_model(str(path), path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _compiled_model(path: str, _changed: int) -> mujoco.MjModel:
+    """A model; a file that was changed is read again."""
+    with _without_deprecations():
+        return mujoco.MjModel.from_xml_path(path)
 
 
 def brax_model(filename: str) -> base.System:

@@ -78,3 +78,17 @@ def test_what_was_not_used_for_longest_makes_room(folder, monkeypatch):
         os.utime(folder / f"jit_{name}-cache", (1000 - age, 1000 - age))
     compiled_programs.keep(FakeJax())
     assert {file.name for file in folder.glob("*-cache")} == {"jit_a-cache", "jit_b-cache"}
+
+
+def test_a_user_without_a_home_folder_and_a_relative_path_are_passed_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(compiled_programs.Path, "home", home)
+    jax = FakeJax()
+    compiled_programs.keep(jax)
+    assert jax.given == {}
+    assert not list(tmp_path.iterdir())

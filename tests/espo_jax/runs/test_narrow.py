@@ -39,3 +39,13 @@ def test_every_cell_and_name_is_whole_at_every_width(width, rows):
 def test_a_table_that_fits_is_left_alone():
     text = printed(wide(1), 400)
     assert len([line for line in text.splitlines() if "policy" in line and "worst" in line]) == 1
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_one_long_number_among_wrapping_columns_is_whole(width):
+    table = Table("policy", "a number", *[f"words that wrap {i}" for i in range(5)])
+    table.add_row("deterministic", "123456789.123", *["some more words here"] * 5)
+    text = printed(table, width)
+    assert "123456789.123" in text
+    assert "deterministic" in text
+    assert "…" not in text

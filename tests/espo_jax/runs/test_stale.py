@@ -25,3 +25,11 @@ def test_what_was_made_of_an_earlier_policy_is_marked(tmp_path):
     assert "report.html is of the policy before the run went on: it is now report-before-iteration5.html" in printed
     go_on(run_dir, num_iterations=6)
     assert {path.name for path in run_dir.iterdir()} >= {"report-before-iteration5.html"}, "marked once"
+
+
+@pytest.mark.usefixtures("shared_programs")
+def test_a_run_that_trains_nothing_more_leaves_everything_as_it_is(tmp_path):
+    run_dir = copied(finished(), tmp_path / "run")
+    (run_dir / "report.html").write_text("of this policy")
+    go_on(run_dir)
+    assert (run_dir / "report.html").exists()
