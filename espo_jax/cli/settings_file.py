@@ -112,4 +112,4 @@ def _of_run(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
     run = RunConfig.parse(files.infinities(files.read_json(path)), path)
     options = {name: getattr(run.options, name) for name, each in OPTION_SETTINGS.items() if each.recorded}
     every = {**options, **run.settings()}
-    return {name: value for name, value in every.items() if value is not None and name in known}
+    return {name: value for name, value in every.items() if value not in (None, ()) and name in known}

@@ -246,7 +246,8 @@ def test_a_rule_that_gives_nan_is_reported_and_nothing_is_learned(key):
 
 def test_train_takes_a_rule_as_a_function_or_by_name():
     settings = {name: getattr(TINY_CONFIG, name) for name in ("num_envs", "base_sample_size", "block_size")}
-    settings |= {"policy_hidden_sizes": (8,), "critic_hidden_sizes": (8,), "lbfgs_iterations": 2, "cost_limit": 8.0}
+    settings |= {"policy_hidden_sizes": (8,), "critic_hidden_sizes": (8,), "lbfgs_iterations": 2}
+    settings |= {"cost_limit": 8.0, "preset": "none"}
     sizes = {}
     for rule in (lambda evidence: 0.9 * evidence.base, "fixed", None):
         *_, metrics = espo.train(TugOfWar(), num_iterations=2, num_evals=0, sample_size_rule=rule, **settings)

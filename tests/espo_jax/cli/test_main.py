@@ -51,10 +51,11 @@ def shown(text):
 def test_names_in_a_config_are_shown_as_they_are(name, text, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "5000")
     runs = run_dirs(tmp_path)
-    for path in runs:
+    for seed, path in enumerate(runs):
         content = json.loads((path / "config.json").read_text())
-        (path / "config.json").write_text(json.dumps({**content, name: text}))
-    assert cli.main(["plot", *map(str, runs), "--group-by", name, "--output", str(tmp_path / "plot.png")]) == 0
+        (path / "config.json").write_text(json.dumps({**content, name: text, "seed": seed}))
+    fields = f"{name},zeta_negative"
+    assert cli.main(["plot", *map(str, runs), "--group-by", fields, "--output", str(tmp_path / "plot.png")]) == 0
     printed = capsys.readouterr().out
     printed.encode()
     assert shown(text) in printed
