@@ -26,14 +26,18 @@ def make(name: str, env: Any, config: Config | None = None, sample_size_rule: Ru
     return iteration.make(env, config or Config(), find(name), sample_size_rule)
 
 
-def require_known(name: str) -> None:
+def require_known(name: str, field: str = "algorithm") -> None:
     """Refuse a name that is neither a key of RULES nor of the form module:RULE.
+
+    Args:
+      name: the name.
+      field: the setting that holds it, for the message.
 
     Raises:
       ValueError: naming the known names.
     """
     if not own_code.is_own(name):
-        choose("algorithm", name, RULES)
+        choose(field, name, RULES)
 
 
 def find(name: str) -> UpdateRule:

@@ -53,7 +53,7 @@ class BenchOptions:
         """Check every field."""
         check_settings(self)
         for name in self.names:
-            algorithms.require_known(name)
+            algorithms.require_known(name, "algorithms")
         if not self.widths:
             raise ValueError("num_envs is empty: it must have one number of environments or more")
         for width in self.widths:

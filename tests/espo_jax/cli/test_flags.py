@@ -20,7 +20,7 @@ from espo_jax.settings import settings_of
         ("--backend magic", "unknown backend 'magic'; known backends: generalized, spring"),
         (
             "--task safety_swimmer_velocity --backend spring",
-            "safety_swimmer_velocity cannot run on backend 'spring': it has no fluid forces; use one of mjx, warp, mujoco",
+            "safety_swimmer_velocity cannot run on backend 'spring': it has no fluid forces; use one of mjx, warp",
         ),
         ("--reward shaped", "unknown reward 'shaped'; known rewards: task, step"),
         ("--algorithm magic", "algorithm is 'magic': it must be one of espo, pcrpo"),

@@ -66,7 +66,6 @@ def test_what_is_timed_takes_the_samples_that_it_says():
         ({"algorithms": "espo,ppo"}, "algorithms is 'ppo': it must be one of"),
         ({"samples": 10}, r"samples is 10: it must be at least num_envs \(64\)"),
         ({"repeats": 0}, "repeats is 0"),
-        ({"backend": "warp9"}, "backend is 'warp9'"),
     ],
 )
 def test_bad_options_are_refused(options, message):
