@@ -153,7 +153,7 @@ def _rebuild(run_config: RunConfig, env: Any, run_dir: Path) -> tuple[Algorithm,
     try:
         config, values = resolve(run_config.settings(), env)
         # The first checkpoint has what the run began with.
-        is_begun = (run_dir / CHECKPOINTS).exists() and any((run_dir / CHECKPOINTS).iterdir())
+        is_begun = any((run_dir / CHECKPOINTS).glob("*"))
         options = dataclasses.replace(run_config.options, init_from=None) if is_begun else run_config.options
         algorithm, hyperparams, budget = _check(env, config, values, options)
         like = jax.eval_shape(algorithm.init, jax.random.key(run_config.options.seed), hyperparams)
