@@ -205,7 +205,7 @@ def resolve(settings: Mapping[str, Any], env: Any) -> tuple[Config, dict[str, An
 
     Args:
       settings: flat fields of Config and Hyperparams; None stands for the default.
-      env: environment; its cost_limit is used if settings have none.
+      env: environment, whose cost_limit is used if settings have none; None if they have one.
 
     Returns:
       Config, and every keyword argument of Hyperparams.create.
@@ -213,7 +213,8 @@ def resolve(settings: Mapping[str, Any], env: Any) -> tuple[Config, dict[str, An
     Raises:
       ValueError: naming the field, its value and what is allowed.
     """
-    safety_envs.require_usable(env)
+    if env is not None:
+        safety_envs.require_usable(env)
     config, hyperparams = split({name: value for name, value in settings.items() if value is not None})
     if "cost_limit" not in hyperparams:
         limit = getattr(env, "cost_limit", None)
