@@ -32,7 +32,7 @@ def test_prints_how_it_ended(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "2 finished, 2 nonfinite" in printed
     assert "critic_l2 3e+38, seed 1) stops: iteration 1: nan or infinity" in printed
-    assert str(tmp_path / "sweep") in printed.replace("\n", "")
+    assert str(tmp_path / "sweep") in "".join(printed.split())
 
 
 def test_a_dry_run_writes_nothing(tmp_path, capsys):
