@@ -65,7 +65,7 @@ def test_a_run_with_a_gap_in_its_log_goes_on_and_is_read(victim, tmp_path, capsy
     assert (result["status"], result["iterations"], result["fixed_env_steps"]) == ("finished", 6, 6 * 64)
     assert iterations(victim) == [1, 3, 4, 5, 6]
     assert lines_of(victim)[1] == b"x" + lines[1], "nothing that cannot be read is thrown away"
-    assert main(["plot", str(victim), str(victim), "--output", str(tmp_path / "plot.png")]) == 0
+    assert main(["plot", str(victim), "--output", str(tmp_path / "plot.png")]) == 0
     assert "warning: " in (said := capsys.readouterr().err)
     assert "1 of 6 lines, the first of them line 2" in said
 
