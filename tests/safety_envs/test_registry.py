@@ -46,7 +46,7 @@ def test_default_backend_on_a_cpu_is_the_engine():
         (
             "safety_ant",
             {"backend": "bullet"},
-            "unknown backend 'bullet'; known backends: generalized, spring, positional, mjx, mujoco",
+            "unknown backend 'bullet'; known backends: generalized, spring, positional, mjx, warp, mujoco",
         ),
         ("safety_ant", {"reward": "shaped"}, "unknown reward 'shaped'; known rewards: task, step"),
         ("safety_ant", {"goal": 1.0}, "safety_ant has no option 'goal'; its options: backend, reward"),
