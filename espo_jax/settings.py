@@ -149,6 +149,8 @@ def sentence(declared: Setting) -> str:
         parts.append(f"in {declared.range}")
     if declared.per_constraint:
         parts.append("one value, or one for each constraint")
+    if declared.default is not MISSING and (declared.default is not None or declared.none):
+        parts.append(f"default: {declared.none if declared.default is None else _text(declared.default) or 'none'}")
     return "; ".join(parts)
 
 

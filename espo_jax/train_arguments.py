@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from espo_jax import own_code
 from espo_jax.algorithms.checks import Rule
@@ -11,10 +11,52 @@ from espo_jax.environments import named_env, written_options
 from espo_jax.hyperparams import SETTINGS as HYPERPARAM_SETTINGS
 from espo_jax.runs.options import RunOptions
 
+AUTO = "auto"  # the published settings, and a line that says so
 OF_A_NAME = ("backend", "reward", "env")  # what an environment that is given by its name is made from
 
 
-def environment_of(environment: Any, options: dict[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+class Asked(NamedTuple):
+    """Arguments of `train` that say what is trained.
+
+    Args:
+      preset, num_timesteps, num_iterations, seed, devices, sample_size_rule: as they were given.
+      settings: flat fields of Config and Hyperparams that were given.
+      options: fields of RunOptions that were given among the settings.
+    """
+
+    preset: str
+    num_timesteps: int | None
+    num_iterations: int | None
+    seed: int
+    devices: int | None
+    sample_size_rule: Rule | None
+    settings: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def changes(self) -> dict[str, Any]:
+        """What a run that goes on must have, or may change to: the flat settings that were given.
+
+        Raises:
+          ValueError: a preset was given.
+        """
+        if self.preset != AUTO:
+            raise ValueError(f"preset is {self.preset!r}: the run has its settings, and keeps them with resume")
+        further = {
+            "num_iterations": self.num_iterations,
+            "num_timesteps": self.num_timesteps,
+            "devices": self.devices,
+            "seed": self.seed or None,  # 0 cannot be told from a seed that was not given
+            "sample_size_rule": name_of_rule(self.sample_size_rule),
+        }
+        return {**self.settings, **self.options, **{name: each for name, each in further.items() if each is not None}}
+
+    def run_options(self, **chosen: Any) -> RunOptions:
+        """Options of a new run, with those that follow from the rule and the environment."""
+        own = {"seed": self.seed, "devices": self.devices or 1, "num_timesteps": self.num_timesteps}
+        return RunOptions(**{**self.options, **own, **chosen})
+
+
+def environment_of(environment: Any, options: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
     """The environment, and the options of a run that make it again; none if nothing is known to."""
     if environment is None:
         raise ValueError("environment is not given: there is nothing to train on")

@@ -25,10 +25,17 @@ from espo_jax.runs import train_recorded
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.warm_start import warm_started
 from espo_jax.settings import require_int, settings_of
-from espo_jax.train_arguments import OF_A_NAME, environment_of, horizon_of, name_of_rule, recorded_options
+from espo_jax.train_arguments import (
+    AUTO,
+    OF_A_NAME,
+    Asked,
+    environment_of,
+    horizon_of,
+    name_of_rule,
+    recorded_options,
+)
 from espo_jax.train_settings import ARGUMENTS, TrainSettings
 
-AUTO = "auto"  # the published settings, and a line that says so
 _OPTIONS = tuple(name for name in settings_of(RunOptions) if name not in ARGUMENTS)
 
 
@@ -134,8 +141,9 @@ class Trainer:
         """
         require_int("seed", seed, "[0, 2^31)")
         told = (progress_fn, policy_params_fn)
-        given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
-        options: dict[str, Any] = {name: given.pop(name) for name in _OPTIONS if name in given}
+        given = {name: value for name, value in settings.items() if value is not None}
+        options = {name: given.pop(name) for name in _OPTIONS if name in given}
+        asked = Asked(preset, num_timesteps, num_iterations, seed, devices, sample_size_rule, given, options)
         is_other = num_evals is not None or num_eval_envs is not None or not deterministic_eval
         if is_other and (run_dir is not None or resume is not None):
             raise ValueError(
@@ -145,37 +153,37 @@ class Trainer:
         if resume is not None:
             if run_dir is not None:
                 raise ValueError("run_dir is the folder of a new run: it cannot be given with resume")
-            if preset != AUTO:
-                raise ValueError(f"preset is {preset!r}: the run has its settings, and keeps them with resume")
-            further: dict[str, Any] = {
-                "num_iterations": num_iterations,
-                "num_timesteps": num_timesteps,
-                "devices": devices,
-            }
-            further |= {"seed": seed or None, "sample_size_rule": name_of_rule(sample_size_rule)}
-            changes = {**given, **options, **{name: value for name, value in further.items() if value is not None}}
+            changes = asked.changes()
             return TrainResult(*train_recorded.resume(resume, self._name(), environment, changes, *told))
-        env, made_from = environment_of(environment, options)
-        flat = {**self._preset(preset, env, made_from), **given}
+        env, made_from = environment_of(environment, asked.options)
+        flat = {**self._preset(preset, env, made_from), **asked.settings}
         flat["num_iterations"] = horizon_of(num_iterations, num_timesteps, flat)
         if run_dir is not None:
             flat["sample_size_rule"] = name_of_rule(sample_size_rule) or flat.get("sample_size_rule")
-            chosen = {"seed": seed, "devices": devices or 1, "num_timesteps": num_timesteps, "run_dir": str(run_dir)}
-            chosen |= {"algorithm": self._name(), "preset": presets.PAPER if preset == AUTO else preset}
-            run_options = RunOptions(**{**options, **recorded_options(env, made_from), **chosen})
+            chosen = {"algorithm": self._name(), "preset": presets.PAPER if preset == AUTO else preset}
+            run_options = asked.run_options(run_dir=str(run_dir), **recorded_options(env, made_from), **chosen)
             return TrainResult(*train_recorded.train(env, flat, run_options, *told))
-        if unused := [name for name in options if name not in (*OF_A_NAME, "init_from")]:
-            raise ValueError(f"{unused[0]} is for a run directory: give run_dir too")
-        by_samples = num_timesteps is not None and num_iterations is None
-        budget = Budget.create(None if by_samples else flat["num_iterations"], num_timesteps)
-        config, values = resolve(flat, env)
-        algorithm = self.make(env, config, sample_size_rule)
-        if "init_from" in options:
-            algorithm = warm_started(algorithm, Path(options["init_from"]))
-        algorithm = over_devices(algorithm, devices or 1)
+        algorithm, hyperparams, budget = self._prepare(env, flat, asked)
         num_evals = 10 if num_evals is None else num_evals
         evenly = Evenly(algorithm, env, num_evals, num_eval_envs or 16, deterministic_eval, *told)
-        return _train(algorithm, Hyperparams.create(**values, config=config), budget, jax.random.key(seed), evenly)
+        return _train(algorithm, hyperparams, budget, jax.random.key(seed), evenly)
+
+    def _prepare(self, env: Any, flat: Mapping[str, Any], asked: Asked) -> tuple[Algorithm, Hyperparams, Budget]:
+        """What trains without files, checked."""
+        if unused := [name for name in asked.options if name not in (*OF_A_NAME, "init_from")]:
+            raise ValueError(f"{unused[0]} is for a run directory: give run_dir too")
+        by_samples = asked.num_timesteps is not None and asked.num_iterations is None
+        budget = Budget.create(None if by_samples else flat["num_iterations"], asked.num_timesteps)
+        config, values = resolve(flat, env)
+        algorithm = self.make(env, config, asked.sample_size_rule)
+        if "init_from" in asked.options:
+            algorithm = warm_started(algorithm, Path(asked.options["init_from"]))
+        algorithm, hyperparams = (
+            over_devices(algorithm, asked.devices or 1),
+            Hyperparams.create(**values, config=config),
+        )
+        algorithm.check(hyperparams)
+        return algorithm, hyperparams, budget
 
     def _name(self) -> str:
         """The name by which a run directory finds the algorithm."""
@@ -199,7 +207,6 @@ def _train(
     algorithm: Algorithm, hyperparams: Hyperparams, budget: Budget, key: jax.Array, evaluations: Evenly
 ) -> TrainResult:
     """Train without files."""
-    algorithm.check(hyperparams)
     train_key, evaluations.key = jax.random.split(key)
     started = start(algorithm, hyperparams, train_key)
     state = started.state

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from espo_jax.cli.common import NONFINITE, OK, BadInputError, console, names, refusing
 from espo_jax.cli.flags import parse_options
@@ -91,10 +91,10 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
                 rows = _rows_of(path, options, make_env)
                 if references:
                     evaluation.normalize(rows, of_reference[_environment(path)])
-                gaps = evaluation.gaps(rows)
-                runs.append(evaluation.evaluated_run(path, rows))
-            _show(path, rows, gaps, runs[-1], options)
-            _write(path, rows, gaps, runs[-1], options)
+                found = _Found(path, rows, evaluation.gaps(rows), evaluation.evaluated_run(path, rows))
+            runs.append(found.run)
+            _show(found, options)
+            _write(found, options)
     except FloatingPointError as error:
         output.say(str(error))
         return NONFINITE
@@ -102,6 +102,15 @@ def evaluate(options: EvalOptions, make_env: Callable[[str | None], Any] | None 
         unconstrained = [evaluation.evaluated_run(references[key], rows) for key, rows in of_reference.items()]
         _show_together(runs, unconstrained)
     return OK
+
+
+class _Found(NamedTuple):
+    """What was found of one run: its rows, the gaps between physics, and the run with its measures."""
+
+    path: Path
+    rows: list[dict[str, Any]]
+    gaps: list[dict[str, Any]]
+    run: EvaluatedRun
 
 
 def _runs_of(path: Path) -> list[Path]:
@@ -137,16 +146,10 @@ def _rows_of(path: Path, options: EvalOptions, make_env: Callable[[str | None], 
     )
 
 
-def _show(
-    path: Path,
-    rows: Sequence[dict[str, Any]],
-    gaps: Sequence[dict[str, Any]],
-    run: EvaluatedRun,
-    options: EvalOptions,
-) -> None:
+def _show(found: _Found, options: EvalOptions) -> None:
     """Print the tables of one run."""
-    out = console()
-    task = RunConfig.read(path).options.task
+    out, (path, rows, gaps, run) = console(), found
+    task = run.config.options.task
     for table in evaluation.tables(
         rows, f"{task}, {_chosen(options)} policy of {path}: {options.episodes} episodes each"
     ):
@@ -165,18 +168,13 @@ def _show(
     )
 
 
-def _write(
-    path: Path,
-    rows: Sequence[dict[str, Any]],
-    gaps: Sequence[dict[str, Any]],
-    run: EvaluatedRun,
-    options: EvalOptions,
-) -> None:
+def _write(found: _Found, options: EvalOptions) -> None:
     """Write what was found of one run as JSON, and as the table that SafeRLEval reads.
 
     Raises:
       BadInputError: the file that was asked for cannot be written.
     """
+    path, rows, gaps, run = found
     seed = [f"seed{options.seed}"] if options.seed else []
     name = "-".join(["eval", _chosen(options), *(names(options.backend) if options.backend else []), *seed])
     target = Path(options.output or path / f"{name}.json")

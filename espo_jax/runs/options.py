@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import safety_envs
+
 from espo_jax.algorithms import RULES
 from espo_jax.environments import parse_options, written_options
 from espo_jax.evaluation import MOST_EPISODES
@@ -22,7 +24,7 @@ class TrainingOptions:
     )
     backend: str | None = setting(
         None,
-        "physics of the task, see `espo tasks`",
+        f"physics of the task: {', '.join(safety_envs.BACKENDS)}, or another one that your own environment has",
         none="mujoco on a CPU, exact physics that run there on an accelerator",
     )
     reward: str | None = setting(
@@ -30,7 +32,9 @@ class TrainingOptions:
         "reward of the task: `task` is what the published agents train on, `step` adds the healthy and control terms "
         "of Gymnasium",
     )
-    preset: str | None = setting("paper", "name of the published settings that fill in every setting that is not given")
+    preset: str | None = setting(
+        "paper", "settings that fill in what is not given: paper, the published ones, or none, the library's defaults"
+    )
     init_from: str | None = setting(
         None,
         "run directory whose policy, critics and normaliser the training begins with; all settings but the sizes of "

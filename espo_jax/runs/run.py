@@ -88,24 +88,30 @@ def execute(
         _evaluate(run, outcome, evaluations, stop)
         if reports and outcome.evaluation and outcome.state is not None:
             reports.evaluated(outcome.evaluation[DETERMINISTIC], outcome.state)
-        found = result.result_of(
-            directory.records,
-            run.algorithm.config.base_sample_size,
-            status=outcome.status,
-            signal=stop.received.name if stop.received else None,
-            message=outcome.message,
-            lost_output=output.lost(),
-            compile_seconds=outcome.compile_seconds,
-            best_safe=checkpoints.best._asdict() if checkpoints.best else None,
-            evaluation=outcome.evaluation,
-        )
-        directory.write_json(RESULT, found)
-        if directory.records:
-            size = run.algorithm.config.base_sample_size
-            about = {"title": run.config.title, "algorithm": run.config.options.algorithm}
-            curves.draw(directory.records, directory.path / CURVES, base_sample_size=size, **about)
+        found = _write_result(run, outcome, checkpoints, stop)
     if raises and outcome.error:
         raise outcome.error
+    return found
+
+
+def _write_result(run: PreparedRun, outcome: _Outcome, checkpoints: Checkpoints, stop: Stop) -> dict[str, Any]:
+    """Write result.json and curves.png; returns what the first holds."""
+    directory, size = run.directory, run.algorithm.config.base_sample_size
+    found = result.result_of(
+        directory.records,
+        size,
+        status=outcome.status,
+        signal=stop.received.name if stop.received else None,
+        message=outcome.message,
+        lost_output=output.lost(),
+        compile_seconds=outcome.compile_seconds,
+        best_safe=checkpoints.best._asdict() if checkpoints.best else None,
+        evaluation=outcome.evaluation,
+    )
+    directory.write_json(RESULT, found)
+    if directory.records:
+        about = {"title": run.config.title, "algorithm": run.config.options.algorithm}
+        curves.draw(directory.records, directory.path / CURVES, base_sample_size=size, **about)
     return found
 
 

@@ -119,13 +119,13 @@ def test_the_docstring_has_every_setting():
         "Settings of every kind.\n\n"
         "Attributes:\n"
         "  slack: slack of each constraint; one value, or one for each constraint\n"
-        "  share: share of the samples; x in the paper; in [0, 1)\n"
-        "  count: number of samples\n"
-        "  level: level of the noise; one of low, high\n"
-        "  limit: limit on the samples\n"
-        "  widths: widths of the layers\n"
-        "  verbose: whether it prints\n"
-        "  title: title of the figure\n"
+        "  share: share of the samples; x in the paper; in [0, 1); default: 0.5\n"
+        "  count: number of samples; default: 3\n"
+        "  level: level of the noise; one of low, high; default: low\n"
+        "  limit: limit on the samples; default: no limit\n"
+        "  widths: widths of the layers; default: 8, 8\n"
+        "  verbose: whether it prints; default: False\n"
+        "  title: title of the figure; default: none\n"
     )
 
 
