@@ -166,8 +166,9 @@ def _sensitivity(panel: Axes, sweep: Sweep, name: str, measure: str) -> None:
     low, high = np.array([bootstrap_interval(np.array(group)) for group in groups]).T
     color = BLUE if measure == "reward" else VERMILLION
     line = "" if any(isinstance(value, str) for value in values) else "-"  # nothing lies between two names
-    style = {"color": color, "marker": "o", "capsize": 3, "linewidth": 1.3, "linestyle": line}
-    panel.errorbar(places, means, [means - low, high - means], **style)
+    panel.errorbar(
+        places, means, [means - low, high - means], color=color, marker="o", capsize=3, linewidth=1.3, linestyle=line
+    )
     for limit in _limits(sweep, measure):
         panel.axhline(limit, color=GREY, linestyle="--", linewidth=0.8)
     panel.set_xlabel(name)
