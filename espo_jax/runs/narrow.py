@@ -1,6 +1,6 @@
-"""Tables on narrow terminals: turned on their side, so that no digit is lost."""
+"""What is printed on narrow terminals, so that no digit and no end of a path is lost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -9,6 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 _WIDE = 10_000  # columns of a terminal on which every table is whole
+
+
+def lines_of(facts: Mapping[str, str]) -> Table:
+    """A line for each fact with its name; a long path goes on in the next line and is never cut."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, fact in facts.items():
+        table.add_row(name, fact)
+    return table
 
 
 def fitted(shown: Any, console: Console) -> Any:

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from espo_jax.runs.narrow import lines_of
 from espo_jax.runs.progress import clock_time, number
 
 FINISHED, INTERRUPTED, NONFINITE, NEGATIVE_COST = "finished", "interrupted", "nonfinite", "negative_cost"
@@ -79,11 +80,12 @@ def summary(result: Mapping[str, Any], path: Path) -> Group:
         )  # fmt: skip
     used, fixed = result["env_steps"], result["fixed_env_steps"]
     difference = f"{abs(1 - used / fixed):.1%} {'fewer' if used <= fixed else 'more'}"
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row("samples", f"{used:,} in {result['iterations']} iterations; fixed X: {fixed:,} ({difference})")
-    facts.add_row("time", f"{clock_time(result['seconds'])}, and {clock_time(result['compile_seconds'])} to compile")
-    facts.add_row("run directory", str(path))
-    return Group(table, facts)
+    facts = {
+        "samples": f"{used:,} in {result['iterations']} iterations; fixed X: {fixed:,} ({difference})",
+        "time": f"{clock_time(result['seconds'])}, and {clock_time(result['compile_seconds'])} to compile",
+        "run directory": str(path),
+    }
+    return Group(table, lines_of(facts))
 
 
 def yes_or_no(met: bool) -> Text:

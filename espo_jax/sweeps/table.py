@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 from rich.console import Group as Printed
-from rich.table import Table
 
 from espo_jax.evaluation import Episodes, Evaluation, mean_of
 from espo_jax.modes import MODE_NAMES
+from espo_jax.runs.narrow import lines_of
 from espo_jax.runs.progress import clock_time
 from espo_jax.runs.records import final_iterations
 from espo_jax.runs.result import FINISHED
@@ -118,12 +118,10 @@ def _final(values: Mapping[str, np.ndarray], costs: Sequence[str], limits: Seque
 def summary(rows: Sequence[Mapping[str, Any]], path: Path) -> Printed:
     """How a sweep stands, to print with rich: its lanes by status, and what they took."""
     counts = collections.Counter(row["status"] for row in rows)
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row("lanes", ", ".join(f"{count:,} {status}" for status, count in counts.items()))
+    facts = {"lanes": ", ".join(f"{count:,} {status}" for status, count in counts.items())}
     used, fixed = (sum(row.get(name) or 0 for row in rows) for name in ("env_steps", "fixed_env_steps"))
     if fixed:
         difference = f"{abs(1 - used / fixed):.1%} {'fewer' if used <= fixed else 'more'}"
-        facts.add_row("samples", f"{used:,}; fixed X: {fixed:,} ({difference})")
-        facts.add_row("time", clock_time(sum(row.get("seconds") or 0.0 for row in rows)))
-    facts.add_row("folder", str(path))
-    return Printed(facts)
+        facts["samples"] = f"{used:,}; fixed X: {fixed:,} ({difference})"
+        facts["time"] = clock_time(sum(row.get("seconds") or 0.0 for row in rows))
+    return Printed(lines_of(facts | {"folder": str(path)}))

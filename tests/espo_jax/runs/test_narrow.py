@@ -4,6 +4,7 @@ import pytest
 from rich.console import Group
 from rich.table import Table
 
+from espo_jax.runs.narrow import lines_of
 from espo_jax.runs.output import Console
 
 CELLS = [f"{1234.5678 * (i + 1):.4f} ± {i}.125 (1.25 to 3.75)" for i in range(6)]
@@ -49,3 +50,9 @@ def test_one_long_number_among_wrapping_columns_is_whole(width):
     assert "123456789.123" in text
     assert "deterministic" in text
     assert "…" not in text
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_end_of_a_path_is_lost(width):
+    path = "/tmp/" + "long_folder/" * 20 + "sweep"
+    assert path in "".join(printed(lines_of({"samples": "1,000", "folder": path}), width).split())
