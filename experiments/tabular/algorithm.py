@@ -1,0 +1,245 @@
+"""ESPO, PCRPO and CRPO with a softmax policy whose logits are a table, from the library's own functions.
+
+The modes, the comparison and projection of the two objectives, and the sample sizes are those of `espo_jax`. What is
+here is the natural step of the tabular case (docs/paper.md, section 8) and the loop over T iterations.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from espo_jax import conflict, modes, sample_size
+from espo_jax.algorithms import crpo
+from espo_jax.linalg import combine
+from tabular.cmdp import CMDP, Values, evaluate
+
+LARGEST = 1_000_000  # samples of an iteration
+
+
+class Settings(NamedTuple):
+    """Settings of a run; all of them are traced.
+
+    Args:
+      step_size: eta; the logits move by eta / (1 - gamma) times the direction.
+      slack_positive: h+; CRPO's tolerance too.
+      slack_negative: h-.
+      reward_weight: x_r.
+      base: X, samples of an iteration.
+      zeta_positive, zeta_negative: zeta+ and zeta-; both are 0 for a fixed size.
+    """
+
+    step_size: jax.Array | float
+    slack_positive: jax.Array | float
+    slack_negative: jax.Array | float = 0.0
+    reward_weight: jax.Array | float = 0.5
+    base: jax.Array | int = 1000
+    zeta_positive: jax.Array | float = 0.0
+    zeta_negative: jax.Array | float = 0.0
+
+
+class Record(NamedTuple):
+    """One iteration.
+
+    Args:
+      value: [2] exact V_r and V_c of the policy that is updated.
+      mode: [] int, see `modes.MODE_NAMES`.
+      weight: [] weight of this policy in the output: 1 for reward only, 0 for cost only, the coefficient of the reward
+        for a balance.
+      angle: [] radians between the two objectives.
+      sample_size: [] int, samples from which this iteration's Q tables were estimated.
+    """
+
+    value: jax.Array
+    mode: jax.Array
+    weight: jax.Array
+    angle: jax.Array
+    sample_size: jax.Array
+
+
+class Objectives(NamedTuple):
+    """The two objectives as vectors.
+
+    Args:
+      gradient: [2, P] gradients of V_r and of -V_c in the logits, times 1 - gamma.
+      direction: [2, P] natural directions. A constant added to a state's row changes no policy, so that all
+        readings move the policy alike; it changes the Euclidean angle.
+    """
+
+    gradient: jax.Array
+    direction: jax.Array
+
+
+def objectives(q: jax.Array, policy: jax.Array, visits: jax.Array, centre: Callable) -> Objectives:
+    """Gradients and natural directions from Q tables.
+
+        gradient(s, a) = d(s) pi(a | s) A(s, a),   direction = Q - centre(Q, pi),   A = Q - sum_a pi Q
+
+    Args:
+      q: [2, S, A] Q of the reward and of the cost.
+      policy: [S, A].
+      visits: [S] d.
+      centre: (Q, policy) -> [2, S, 1], what each state's row is counted from.
+    """
+    signed = q * jnp.array([1.0, -1.0])[:, None, None]
+    advantage = signed - policy_mean(signed, policy)
+    gradient = (visits[:, None] * policy)[None] * advantage
+    return Objectives(gradient.reshape(2, -1), (signed - centre(signed, policy)).reshape(2, -1))
+
+
+def policy_mean(q: jax.Array, policy: jax.Array) -> jax.Array:
+    return jnp.sum(policy[None] * q, axis=-1, keepdims=True)
+
+
+class Reading(NamedTuple):
+    """One reading of "the angle between the gradients".
+
+    Args:
+      centre: (Q [2, S, A], policy [S, A]) -> [2, S, 1], what each state's row is counted from.
+      metric: name in `conflict.METRICS`.
+      words: what it is, for the page.
+    """
+
+    centre: Callable
+    metric: str
+    words: str
+
+
+READINGS = {
+    "q": Reading(lambda q, policy: jnp.zeros_like(q[..., :1]), "natural", "the Q tables, as the paper's update has them"),
+    "advantage": Reading(policy_mean, "natural", "the advantage tables"),
+    "centred": Reading(
+        lambda q, policy: jnp.mean(q, axis=-1, keepdims=True),
+        "natural",
+        "the natural gradients of least norm, which conjugate gradients find",
+    ),
+    "euclidean": Reading(policy_mean, "euclidean", "the raw gradients"),
+    "fisher": Reading(policy_mean, "fisher", "the natural gradients in the Fisher product"),
+}
+
+
+class Move(NamedTuple):
+    """What an iteration does.
+
+    Args:
+      change: [S, A] change of the logits before the step size.
+      mode: [] int.
+      weight: [] weight of the policy in the output.
+      angle: [] radians.
+      next_size: [] int, samples of the next iteration.
+    """
+
+    change: jax.Array
+    mode: jax.Array
+    weight: jax.Array
+    angle: jax.Array
+    next_size: jax.Array
+
+
+def decide(
+    q: jax.Array, policy: jax.Array, visits: jax.Array, cost: jax.Array, limit: jax.Array, settings: Settings,
+    *, reading: str = "centred", algorithm: str = "espo",
+) -> Move:  # fmt: skip
+    """Mode, direction and next sample size of an iteration, by the library's functions.
+
+    Args:
+      q: [2, S, A] Q of the reward and of the cost, exact or estimated.
+      policy: [S, A].
+      visits: [S] discounted share of the time in each state; only two readings look at it.
+      cost: [] V_c, exact or estimated.
+      limit: [] b.
+      settings: of the run.
+      reading: name in READINGS.
+      algorithm: name in CHOICES.
+    """
+    choice = CHOICES[algorithm](cost[None], limit[None], settings)
+    metric = conflict.METRICS[READINGS[reading].metric]
+    vectors = objectives(q, policy, visits, READINGS[reading].centre)
+    gram = metric.gram(vectors.gradient, vectors.direction, vectors.direction)
+    conflicting = choice.balance & conflict.in_conflict(gram, choice.active)
+    projected = conflict.resolve("projection", gram, choice.weight, choice.active, cagrad_radius=0.0)
+    coefficients = jnp.where(choice.balance, projected, choice.weight)
+    size = sample_size.gradient_conflict(
+        settings.base, conflicting, settings.zeta_positive, settings.zeta_negative
+    )
+    return Move(
+        change=combine(coefficients, vectors.direction).reshape(policy.shape),
+        mode=modes.mode_of(choice.active, conflicting),
+        weight=coefficients[0],
+        angle=conflict.conflict_angle(gram, jnp.array([True, True])),
+        next_size=sample_size.whole_samples(size, LARGEST),
+    )
+
+
+def three_modes(cost: jax.Array, limit: jax.Array, settings: Settings) -> modes.ModeChoice:
+    slacks = jnp.full_like(cost, settings.slack_positive), jnp.full_like(cost, settings.slack_negative)
+    return modes.choose_mode(cost, limit, *slacks, settings.reward_weight)
+
+
+def two_modes(cost: jax.Array, limit: jax.Array, settings: Settings) -> modes.ModeChoice:
+    return crpo.switch(cost, limit, settings.slack_positive)
+
+
+# PCRPO is ESPO whose zeta+ and zeta- are 0.
+CHOICES: dict[str, Callable[..., modes.ModeChoice]] = {"espo": three_modes, "crpo": two_modes}
+
+# (cmdp, policy, exact values, samples, key) -> estimates of the same values
+Estimator = Callable[[CMDP, jax.Array, Values, jax.Array, jax.Array], Values]
+
+
+def exactly(cmdp: CMDP, policy: jax.Array, values: Values, samples: jax.Array, key: jax.Array) -> Values:
+    """The exact values as an estimator."""
+    del cmdp, policy, samples, key
+    return values
+
+
+def run(
+    cmdp: CMDP, settings: Settings, logits: jax.Array, key: jax.Array, *, num_iterations: int,
+    reading: str = "centred", algorithm: str = "espo", estimator: Estimator = exactly,
+) -> Record:  # fmt: skip
+    """T iterations.
+
+    Args:
+      cmdp: the problem.
+      settings: of the run.
+      logits: [S, A] at the start; zeros for the uniform policy.
+      key: PRNG key; exact values ignore it.
+      num_iterations: T.
+      reading: name in READINGS.
+      algorithm: name in CHOICES.
+      estimator: what the update sees instead of the exact values.
+
+    Returns:
+      Record of each iteration, [T, ...].
+    """
+
+    def iterate(carry: tuple, step_key: jax.Array) -> tuple[tuple, Record]:
+        table, size = carry
+        policy = jax.nn.softmax(table, axis=-1)
+        exact = evaluate(cmdp, policy)
+        seen = estimator(cmdp, policy, exact, size, step_key)
+        move = decide(
+            seen.q, policy, seen.visits, seen.value[1], cmdp.limit, settings, reading=reading, algorithm=algorithm
+        )
+        record = Record(exact.value, move.mode, move.weight, move.angle, size)
+        return (table + settings.step_size / (1 - cmdp.discount) * move.change, move.next_size), record
+
+    first = sample_size.whole_samples(sample_size.fixed(settings.base), LARGEST)
+    return jax.lax.scan(iterate, (logits, first), jax.random.split(key, num_iterations))[1]
+
+
+def of_theorem(cmdp: CMDP, num_iterations: int | jax.Array, **changes) -> Settings:
+    """The settings of Theorem 4.1 with 1 as the constant of h+.
+
+        eta = (1 - gamma)^1.5 / sqrt(S A T),   h- = 0,   h+ = sqrt(S A) / ((1 - gamma)^1.5 sqrt(T))
+
+    Args:
+      cmdp: one CMDP, or stacked ones.
+      num_iterations: T.
+      **changes: other fields of Settings.
+    """
+    pairs = cmdp.reward.shape[-2] * cmdp.reward.shape[-1]
+    horizon = (1 - cmdp.discount) ** 1.5
+    step_size = horizon / jnp.sqrt(pairs * num_iterations)
+    return Settings(step_size, jnp.sqrt(pairs / num_iterations) / horizon)._replace(**changes)
