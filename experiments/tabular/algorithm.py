@@ -5,7 +5,7 @@ here is the natural step of the tabular case (docs/paper.md, section 8) and the 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -194,10 +194,48 @@ def exactly(cmdp: CMDP, policy: jax.Array, values: Values, samples: jax.Array, k
     return values
 
 
-def run(
-    cmdp: CMDP, settings: Settings, logits: jax.Array, key: jax.Array, *, num_iterations: int,
+class Totals(NamedTuple):
+    """Sums over the iterations of a run.
+
+    Args:
+      weight: [] of the weights of the policies in the output.
+      value: [2] of the weights times V_r and V_c.
+      modes: [4] number of iterations of each mode.
+    """
+
+    weight: jax.Array
+    value: jax.Array
+    modes: jax.Array
+
+
+def iteration(
+    cmdp: CMDP, settings: Settings, key: jax.Array, *,
     reading: str = "centred", algorithm: str = "espo", estimator: Estimator = exactly,
-) -> Record:  # fmt: skip
+) -> Callable[[tuple, jax.Array], tuple[tuple, Record]]:  # fmt: skip
+    """One iteration, as `run` repeats it: ((logits, sample size), number of the iteration) -> (the same, Record)."""
+
+    def iterate(carry: tuple, number: jax.Array) -> tuple[tuple, Record]:
+        table, size = carry
+        policy = jax.nn.softmax(table, axis=-1)
+        exact = evaluate(cmdp, policy)
+        seen = estimator(cmdp, policy, exact, size, jax.random.fold_in(key, number))
+        move = decide(
+            seen.q, policy, seen.visits, seen.value[1], cmdp.limit, settings, reading=reading, algorithm=algorithm
+        )
+        record = Record(exact.value, move.mode, move.weight, move.angle, size)
+        return (table + settings.step_size / (1 - cmdp.discount) * move.change, move.next_size), record
+
+    return iterate
+
+
+def begin(settings: Settings, logits: jax.Array) -> tuple:
+    """Logits and sample size before the first iteration."""
+    return logits, sample_size.whole_samples(sample_size.fixed(settings.base), LARGEST)
+
+
+def run(
+    cmdp: CMDP, settings: Settings, logits: jax.Array, key: jax.Array, *, num_iterations: int, **static: Any
+) -> Record:
     """T iterations.
 
     Args:
@@ -206,27 +244,30 @@ def run(
       logits: [S, A] at the start; zeros for the uniform policy.
       key: PRNG key; exact values ignore it.
       num_iterations: T.
-      reading: name in READINGS.
-      algorithm: name in CHOICES.
-      estimator: what the update sees instead of the exact values.
+      **static: reading (a name in READINGS), algorithm (a name in CHOICES), and estimator (what the update sees; the
+        exact values if it is left out).
 
     Returns:
       Record of each iteration, [T, ...].
     """
+    step = iteration(cmdp, settings, key, **static)
+    return jax.lax.scan(step, begin(settings, logits), jnp.arange(num_iterations))[1]
 
-    def iterate(carry: tuple, step_key: jax.Array) -> tuple[tuple, Record]:
-        table, size = carry
-        policy = jax.nn.softmax(table, axis=-1)
-        exact = evaluate(cmdp, policy)
-        seen = estimator(cmdp, policy, exact, size, step_key)
-        move = decide(
-            seen.q, policy, seen.visits, seen.value[1], cmdp.limit, settings, reading=reading, algorithm=algorithm
-        )
-        record = Record(exact.value, move.mode, move.weight, move.angle, size)
-        return (table + settings.step_size / (1 - cmdp.discount) * move.change, move.next_size), record
 
-    first = sample_size.whole_samples(sample_size.fixed(settings.base), LARGEST)
-    return jax.lax.scan(iterate, (logits, first), jax.random.split(key, num_iterations))[1]
+def run_totals(
+    cmdp: CMDP, settings: Settings, logits: jax.Array, key: jax.Array, *, num_iterations: int, **static: Any
+) -> Totals:
+    """The sums over the iterations of `run`, in memory that does not grow with T."""
+    step = iteration(cmdp, settings, key, **static)
+
+    def add(number: jax.Array, carry: tuple) -> tuple:
+        state, totals = carry
+        state, record = step(state, number)
+        sums = (record.weight, record.weight * record.value, jnp.arange(4) == record.mode)
+        return state, Totals(*(total + part for total, part in zip(totals, sums, strict=True)))
+
+    zero = Totals(jnp.zeros(()), jnp.zeros(2), jnp.zeros(4, int))
+    return jax.lax.fori_loop(0, num_iterations, add, (begin(settings, logits), zero))[1]
 
 
 def of_theorem(cmdp: CMDP, num_iterations: int | jax.Array, **changes) -> Settings:

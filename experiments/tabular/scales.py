@@ -1,0 +1,69 @@
+"""How much is run: everything for the page, or seconds of it for the tests."""
+
+from typing import NamedTuple
+
+
+class Scale(NamedTuple):
+    """Sizes of the experiment.
+
+    Args:
+      cmdps: random CMDPs of each kind.
+      iterations: values of T for the exact updates.
+      sampled_iterations: values of T for the sampled updates.
+      states, actions, discounts: the values that are compared at `size_iterations`.
+      size_iterations: T of that comparison.
+      region_iterations: T of the runs for Proposition 4.2.
+      reward_weights: values of x_r.
+      manipulation_iterations: T of the runs for Proposition 4.3.
+      rollouts: values of X for Proposition 4.3, as rollouts of each state and action.
+      seeds: runs of each CMDP for Proposition 4.3.
+      candidates: CMDPs among which counterexamples are searched.
+    """
+
+    cmdps: int
+    iterations: tuple[int, ...]
+    sampled_iterations: tuple[int, ...]
+    states: tuple[int, ...]
+    actions: tuple[int, ...]
+    discounts: tuple[float, ...]
+    size_iterations: int
+    region_iterations: int
+    reward_weights: tuple[float, ...]
+    manipulation_iterations: int
+    rollouts: tuple[int, ...]
+    seeds: int
+    candidates: int
+
+
+SCALES = {
+    "full": Scale(
+        cmdps=32,
+        iterations=(1_000, 3_000, 10_000, 30_000, 100_000, 300_000),
+        sampled_iterations=(300, 1_000, 3_000, 10_000),
+        states=(2, 4, 8, 16, 32),
+        actions=(2, 4, 8, 16, 32),
+        discounts=(0.5, 0.7, 0.8, 0.9, 0.95),
+        size_iterations=30_000,
+        region_iterations=30_000,
+        reward_weights=(0.0, 0.25, 0.5, 0.75, 1.0),
+        manipulation_iterations=3_000,
+        rollouts=(2, 8),
+        seeds=4,
+        candidates=2_000,
+    ),
+    "small": Scale(
+        cmdps=3,
+        iterations=(100, 300),
+        sampled_iterations=(20, 40),
+        states=(2, 4),
+        actions=(2, 3),
+        discounts=(0.5, 0.7),
+        size_iterations=100,
+        region_iterations=100,
+        reward_weights=(0.0, 0.5),
+        manipulation_iterations=50,
+        rollouts=(2,),
+        seeds=2,
+        candidates=20,
+    ),
+}

@@ -1,0 +1,108 @@
+"""Theorem 4.1: the reward gap and the violation of the output policy against T, the size, and the horizon."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from espo_jax.results.statistics import bootstrap_interval, summarize
+from tabular.algorithm import of_theorem
+from tabular.batch import Output, outputs
+from tabular.cmdp import CMDP, corridor, optima, random_cmdps, stack
+from tabular.sampling import rollouts
+from tabular.scales import Scale
+
+STATES, ACTIONS, DISCOUNT = 5, 3, 0.8  # of the random CMDPs where nothing else is said
+HORIZON = 31  # steps of a rollout: 0.8^31 is 0.001
+ROLLOUTS = 8  # of each state and action in an iteration
+CLAIMED = {"T": -0.5, "states": 0.5, "actions": 0.5, "horizon": 1.5}
+
+
+def bound(cmdps: CMDP, num_iterations: int) -> np.ndarray:
+    """sqrt(S A / ((1 - gamma)^3 T)) of each CMDP, [N]."""
+    pairs = cmdps.reward.shape[-2] * cmdps.reward.shape[-1]
+    return np.sqrt(pairs / ((1 - np.asarray(cmdps.discount)) ** 3 * num_iterations))
+
+
+def cell(cmdps: CMDP, num_iterations: int, **static: Any) -> dict[str, Any]:
+    """Gap and violation of the output policies of N CMDPs, and their ratios to the bound."""
+    of_samples = {}
+    if "estimator" in static:
+        of_samples["base"] = ROLLOUTS * HORIZON * cmdps.reward[0].size
+    settings = of_theorem(cmdps, num_iterations, **of_samples)
+    result = outputs(cmdps, settings, optima(cmdps), num_iterations=num_iterations, **static)
+    return {**measures(result), "bound": float(bound(cmdps, num_iterations)[0]), "T": num_iterations}
+
+
+def measures(result: Output) -> dict[str, Any]:
+    """Values of each CMDP, rounded, for the results file."""
+    fields = {"gap": result.gap, "violation": result.violation, "error": result.error, "share": result.share}
+    return {name: [float(f"{value:.5g}") for value in values] for name, values in fields.items()}
+
+
+def power(values: Sequence[Sequence[float]], scale: Sequence[float]) -> dict[str, float]:
+    """Exponent a of value ~ scale^a: least squares on logarithms of the mean over CMDPs of the positive parts.
+
+    Args:
+      values: for each of the scale's values, one value for each CMDP.
+      scale: values of T, of |S|, and so on.
+
+    Returns:
+      exponent, low, high: estimate and 95 % bootstrap interval over CMDPs; nan where all parts are 0.
+    """
+    logarithms = np.log(np.asarray(scale, float))
+    centred = logarithms - logarithms.mean()
+
+    def slope(table: np.ndarray, axis: int) -> np.ndarray:
+        means = np.maximum(table, 0.0).mean(axis=axis)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(means) @ centred / (centred @ centred)
+
+    table = np.asarray(values, float).T
+    low, high = bootstrap_interval(table, slope)
+    return {"exponent": float(slope(table, 0)), "low": float(low), "high": float(high)}
+
+
+def mean_of(values: Sequence[float]) -> dict[str, float]:
+    """Mean over CMDPs with its 95 % bootstrap interval."""
+    found = summarize(np.asarray(values))
+    return {"mean": found.mean, "low": found.low, "high": found.high}
+
+
+def against_iterations(scale: Scale) -> dict[str, Any]:
+    """Cells for each T: exact updates in several readings, the corridor, and sampled updates."""
+    cmdps = random_cmdps(0, scale.cmdps, STATES, ACTIONS, DISCOUNT)
+    walk = stack([corridor(STATES, DISCOUNT)])
+    series: dict[str, list] = {}
+    for reading in ("centred", "q", "fisher"):
+        series[f"exact, {reading}"] = [cell(cmdps, count, reading=reading) for count in scale.iterations]
+    series["corridor, centred"] = [cell(walk, count) for count in scale.iterations]
+    sampled = rollouts(HORIZON, ROLLOUTS * STATES * ACTIONS)
+    series["sampled, centred"] = [cell(cmdps, count, estimator=sampled) for count in scale.sampled_iterations]
+    return {"cells": series, "exponents": {name: exponents(cells, "T") for name, cells in series.items()}}
+
+
+def exponents(cells: Sequence[dict], name: str) -> dict[str, dict[str, float]]:
+    """The exponent of the gap, the violation and the larger of both in a column of the cells."""
+    kinds = ("gap", "violation", "error")
+    return {kind: power([c[kind] for c in cells], [c[name] for c in cells]) for kind in kinds}
+
+
+def against_size(scale: Scale) -> dict[str, Any]:
+    """Cells for each number of states, number of actions and discount at one T, exact updates."""
+    count = scale.size_iterations
+    series: dict[str, list] = {"states": [], "actions": [], "horizon": []}
+    for states in scale.states:
+        series["states"].append({**cell(random_cmdps(1, scale.cmdps, states, 3, DISCOUNT), count), "states": states})
+    for actions in scale.actions:
+        series["actions"].append({**cell(random_cmdps(2, scale.cmdps, 4, actions, DISCOUNT), count), "actions": actions})
+    for discount in scale.discounts:
+        found = cell(random_cmdps(3, scale.cmdps, 4, 3, discount), count)
+        series["horizon"].append({**found, "horizon": 1 / (1 - discount)})
+    return {"cells": series, "exponents": {name: exponents(cells, name) for name, cells in series.items()}}
+
+
+def worst_ratio(*parts: dict[str, Any]) -> float:
+    """The largest error of a CMDP divided by its bound, over all cells."""
+    cells = [cell for part in parts for series in part["cells"].values() for cell in series]
+    return max(max(cell["error"]) / cell["bound"] for cell in cells)
