@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from espo_jax.modes import COST, REWARD
-from tabular.algorithm import READINGS, Record, of_theorem
+from tabular.algorithm import Record, of_theorem
 from tabular.batch import run_all
 from tabular.cmdp import CMDP, random_cmdps
 from tabular.scales import Scale
@@ -55,7 +55,7 @@ def of_reading(cmdps: CMDP, start: str, reading: str, scale: Scale) -> list[dict
     count, logits = scale.region_iterations, STARTS[start](cmdps)
     settings = of_theorem(cmdps, count)
     top = np.asarray(cmdps.limit + settings.slack_positive)
-    rival = run_all(cmdps, settings, logits, num_iterations=count, algorithm="crpo", reading=reading)
+    rival = run_all(cmdps, settings, logits, num_iterations=count, algorithm="crpo")
     of_rival = followed(rival)
     rows = []
     for weight in scale.reward_weights:
@@ -81,10 +81,10 @@ def of_reading(cmdps: CMDP, start: str, reading: str, scale: Scale) -> list[dict
 def measure(scale: Scale) -> dict[str, Any]:
     """The rows of every start and reading, and in how many CMDPs some x_r keeps ESPO in the region."""
     cmdps = random_cmdps(4, scale.cmdps, STATES, ACTIONS, DISCOUNT)
-    rows = [row for start in STARTS for reading in READINGS for row in of_reading(cmdps, start, reading, scale)]
+    rows = [row for start in STARTS for reading in scale.readings for row in of_reading(cmdps, start, reading, scale)]
     suitable = {}
     for start in STARTS:
-        for reading in READINGS:
+        for reading in scale.readings:
             left = [row["left"] for row in rows if (row["start"], row["reading"]) == (start, reading)]
             suitable[f"{start}, {reading}"] = int((~np.all(left, axis=0)).sum())
     return {"rows": [{**row, "left": sum(row["left"])} for row in rows], "suitable": suitable}

@@ -25,7 +25,7 @@ MANIPULATIONS = {
 FIXED = "fixed X"
 LEAST = "fixed X/2"
 TARGETS = (1.0, 0.75, 0.5)  # of the bound of Theorem 4.1
-READINGS = ("centred", "q", "fisher")
+READINGS = ("centred", "q")
 
 
 def samples_until(record: Record, reached: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Q tables from samples: rollouts from every state and action, on the policy, with a fixed capacity and a mask."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -7,6 +9,7 @@ from tabular.algorithm import Estimator
 from tabular.cmdp import CMDP, Values
 
 
+@functools.cache
 def rollouts(horizon: int, capacity: int) -> Estimator:
     """An estimator by Monte Carlo: the mean discounted return of H steps from every state and action.
 
@@ -25,7 +28,7 @@ def rollouts(horizon: int, capacity: int) -> Estimator:
         pairs = states * actions
         # From a pair to the next pair: the next state, then the policy's action there.
         move = jnp.einsum("sat,tb->satb", cmdp.transition, policy).reshape(pairs, pairs)
-        limits = jnp.cumsum(move, axis=-1).at[:, -1].set(1.0)
+        limits = jnp.cumsum(move, axis=-1).at[:, -1].set(1.0).astype(jnp.float32)
         signals = jnp.stack([cmdp.reward, cmdp.cost]).reshape(2, pairs)
         first = jnp.arange(capacity) % pairs
 

@@ -15,6 +15,8 @@ from tabular.scales import Scale
 STATES, ACTIONS, DISCOUNT = 5, 3, 0.8  # of the random CMDPs where nothing else is said
 HORIZON = 31  # steps of a rollout: 0.8^31 is 0.001
 ROLLOUTS = 8  # of each state and action in an iteration
+LEAST = 1e-9
+LATE = 3  # values of T that a late exponent is fitted to, the last ones
 CLAIMED = {"T": -0.5, "states": 0.5, "actions": 0.5, "horizon": 1.5}
 
 
@@ -48,15 +50,14 @@ def power(values: Sequence[Sequence[float]], scale: Sequence[float]) -> dict[str
       scale: values of T, of |S|, and so on.
 
     Returns:
-      exponent, low, high: estimate and 95 % bootstrap interval over CMDPs; nan where all parts are 0.
+      exponent, low, high: estimate and 95 % bootstrap interval over CMDPs; means below LEAST count as LEAST.
     """
     logarithms = np.log(np.asarray(scale, float))
     centred = logarithms - logarithms.mean()
 
     def slope(table: np.ndarray, axis: int) -> np.ndarray:
         means = np.maximum(table, 0.0).mean(axis=axis)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log(means) @ centred / (centred @ centred)
+        return np.log(np.maximum(means, LEAST)) @ centred / (centred @ centred)
 
     table = np.asarray(values, float).T
     low, high = bootstrap_interval(table, slope)
@@ -75,17 +76,34 @@ def against_iterations(scale: Scale) -> dict[str, Any]:
     walk = stack([corridor(STATES, DISCOUNT)])
     series: dict[str, list] = {}
     for reading in ("centred", "q", "fisher"):
-        series[f"exact, {reading}"] = [cell(cmdps, count, reading=reading) for count in scale.iterations]
+        counts = scale.iterations if reading == "centred" else scale.iterations[:-1]
+        series[f"exact, {reading}"] = [cell(cmdps, count, reading=reading) for count in counts]
     series["corridor, centred"] = [cell(walk, count) for count in scale.iterations]
     sampled = rollouts(HORIZON, ROLLOUTS * STATES * ACTIONS)
     series["sampled, centred"] = [cell(cmdps, count, estimator=sampled) for count in scale.sampled_iterations]
-    return {"cells": series, "exponents": {name: exponents(cells, "T") for name, cells in series.items()}}
+    late = {name: exponents(cells[-LATE:], "T") for name, cells in series.items()}
+    return {**summaries(series, dict.fromkeys(series, "T")), "late": late}
 
 
 def exponents(cells: Sequence[dict], name: str) -> dict[str, dict[str, float]]:
     """The exponent of the gap, the violation and the larger of both in a column of the cells."""
     kinds = ("gap", "violation", "error")
     return {kind: power([c[kind] for c in cells], [c[name] for c in cells]) for kind in kinds}
+
+
+def summaries(series: dict[str, list[dict]], columns: dict[str, str]) -> dict[str, Any]:
+    """Means, intervals and extremes of the cells, and the exponents of each series in its column."""
+    short = {}
+    for name, cells in series.items():
+        short[name] = [
+            {
+                **cell,
+                **{kind: mean_of(cell[kind]) for kind in ("gap", "violation", "error", "share")},
+                "largest": max(cell["error"]), "least_share": min(cell["share"]), "cmdps": len(cell["error"]),
+            }
+            for cell in cells
+        ]  # fmt: skip
+    return {"cells": short, "exponents": {name: exponents(cells, columns[name]) for name, cells in series.items()}}
 
 
 def against_size(scale: Scale) -> dict[str, Any]:
@@ -99,10 +117,13 @@ def against_size(scale: Scale) -> dict[str, Any]:
     for discount in scale.discounts:
         found = cell(random_cmdps(3, scale.cmdps, 4, 3, discount), count)
         series["horizon"].append({**found, "horizon": 1 / (1 - discount)})
-    return {"cells": series, "exponents": {name: exponents(cells, name) for name, cells in series.items()}}
+    # The bound hides logarithms, and the first policy is log|A| away from any other.
+    scaled = [np.array(found["error"]) / np.log(found["actions"]) for found in series["actions"]]
+    without_log = power(scaled, [found["actions"] for found in series["actions"]])
+    return {**summaries(series, {name: name for name in series}), "actions_without_log": without_log, "T": count}
 
 
 def worst_ratio(*parts: dict[str, Any]) -> float:
     """The largest error of a CMDP divided by its bound, over all cells."""
     cells = [cell for part in parts for series in part["cells"].values() for cell in series]
-    return max(max(cell["error"]) / cell["bound"] for cell in cells)
+    return max(cell["largest"] / cell["bound"] for cell in cells)
