@@ -1,1 +1,1 @@
-"""ESPO with softmax policies on constrained MDPs whose optimum a linear programme knows: the paper's theory, measured."""
+"""ESPO with softmax policies on constrained MDPs whose optimum is known: the paper's theory, measured."""

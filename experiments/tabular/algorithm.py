@@ -14,6 +14,7 @@ from espo_jax import conflict, modes, sample_size
 from espo_jax.algorithms import crpo
 from espo_jax.linalg import combine
 from tabular.cmdp import CMDP, Values, evaluate
+from tabular.readings import READINGS, objectives
 
 LARGEST = 1_000_000  # samples of an iteration
 
@@ -58,67 +59,6 @@ class Record(NamedTuple):
     sample_size: jax.Array
 
 
-class Objectives(NamedTuple):
-    """The two objectives as vectors.
-
-    Args:
-      gradient: [2, P] gradients of V_r and of -V_c in the logits, times 1 - gamma.
-      direction: [2, P] natural directions. A constant added to a state's row changes no policy, so that all
-        readings move the policy alike; it changes the Euclidean angle.
-    """
-
-    gradient: jax.Array
-    direction: jax.Array
-
-
-def objectives(q: jax.Array, policy: jax.Array, visits: jax.Array, centre: Callable) -> Objectives:
-    """Gradients and natural directions from Q tables.
-
-        gradient(s, a) = d(s) pi(a | s) A(s, a),   direction = Q - centre(Q, pi),   A = Q - sum_a pi Q
-
-    Args:
-      q: [2, S, A] Q of the reward and of the cost.
-      policy: [S, A].
-      visits: [S] d.
-      centre: (Q, policy) -> [2, S, 1], what each state's row is counted from.
-    """
-    signed = q * jnp.array([1.0, -1.0])[:, None, None]
-    advantage = signed - policy_mean(signed, policy)
-    gradient = (visits[:, None] * policy)[None] * advantage
-    return Objectives(gradient.reshape(2, -1), (signed - centre(signed, policy)).reshape(2, -1))
-
-
-def policy_mean(q: jax.Array, policy: jax.Array) -> jax.Array:
-    return jnp.sum(policy[None] * q, axis=-1, keepdims=True)
-
-
-class Reading(NamedTuple):
-    """One reading of "the angle between the gradients".
-
-    Args:
-      centre: (Q [2, S, A], policy [S, A]) -> [2, S, 1], what each state's row is counted from.
-      metric: name in `conflict.METRICS`.
-      words: what it is, for the page.
-    """
-
-    centre: Callable
-    metric: str
-    words: str
-
-
-READINGS = {
-    "q": Reading(lambda q, policy: jnp.zeros_like(q[..., :1]), "natural", "the Q tables, as the paper's update has them"),
-    "advantage": Reading(policy_mean, "natural", "the advantage tables"),
-    "centred": Reading(
-        lambda q, policy: jnp.mean(q, axis=-1, keepdims=True),
-        "natural",
-        "the natural gradients of least norm, which conjugate gradients find",
-    ),
-    "euclidean": Reading(policy_mean, "euclidean", "the raw gradients"),
-    "fisher": Reading(policy_mean, "fisher", "the natural gradients in the Fisher product"),
-}
-
-
 class Move(NamedTuple):
     """What an iteration does.
 
@@ -160,9 +100,7 @@ def decide(
     conflicting = choice.balance & conflict.in_conflict(gram, choice.active)
     projected = conflict.resolve("projection", gram, choice.weight, choice.active, cagrad_radius=0.0)
     coefficients = jnp.where(choice.balance, projected, choice.weight)
-    size = sample_size.gradient_conflict(
-        settings.base, conflicting, settings.zeta_positive, settings.zeta_negative
-    )
+    size = sample_size.gradient_conflict(settings.base, conflicting, settings.zeta_positive, settings.zeta_negative)
     return Move(
         change=combine(coefficients, vectors.direction).reshape(policy.shape),
         mode=modes.mode_of(choice.active, conflicting),

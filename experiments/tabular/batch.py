@@ -32,7 +32,9 @@ class Output(NamedTuple):
         return np.maximum(np.maximum(self.gap, self.violation), 0.0)
 
 
-def run_all(cmdps: CMDP, settings: Settings, logits: np.ndarray | None = None, *, seed: int = 0, **static: Any) -> Record:
+def run_all(
+    cmdps: CMDP, settings: Settings, logits: np.ndarray | None = None, *, seed: int = 0, **static: Any
+) -> Record:
     """A run for each of N stacked CMDPs.
 
     Args:

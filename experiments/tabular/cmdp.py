@@ -78,7 +78,8 @@ def evaluate(cmdp: CMDP, policy: jax.Array) -> Values:
 def optimum(cmdp: CMDP, *, constrained: bool = True, of: str = "reward") -> Optimum:
     """The best policy, by the linear programme over the discounted number of visits of each state and action.
 
-        max_x sum r x   subject to   sum_a x(s, a) - gamma sum P(s | s', a') x(s', a') = start(s),  sum c x <= b,  x >= 0
+        max_x sum r x   subject to   sum_a x(s, a) - gamma sum P(s | s', a') x(s', a') = start(s),
+                                     sum c x <= b,   x >= 0
 
     Args:
       cmdp: the problem.
@@ -106,9 +107,7 @@ def optimum(cmdp: CMDP, *, constrained: bool = True, of: str = "reward") -> Opti
     return Optimum(float(visits.ravel() @ reward.ravel()), float(visits.ravel() @ cost.ravel()), policy)
 
 
-def random_cmdp(
-    rng: np.random.Generator, states: int, actions: int, discount: float, tightness: float = 0.3
-) -> CMDP:
+def random_cmdp(rng: np.random.Generator, states: int, actions: int, discount: float, tightness: float = 0.3) -> CMDP:
     """Transitions from Dirichlet(1), rewards and costs uniform in [0, 1]; the limit binds.
 
     Args:

@@ -30,7 +30,9 @@ def candidate(rng: np.random.Generator, states: int, actions: int) -> CMDP | Non
     unlimited = CMDP(transition, reward, cost, np.eye(states)[0], np.float64(DISCOUNT), np.float64(np.inf))
     lowest = optimum(unlimited, constrained=False, of="cost").cost
     highest = optimum(unlimited, constrained=False).cost
-    return unlimited._replace(limit=np.float64(lowest + share * (highest - lowest))) if highest > lowest + 0.05 else None
+    return (
+        unlimited._replace(limit=np.float64(lowest + share * (highest - lowest))) if highest > lowest + 0.05 else None
+    )
 
 
 def candidates(seed: int, count: int, states: int, actions: int) -> CMDP:

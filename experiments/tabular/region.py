@@ -59,9 +59,7 @@ def of_reading(cmdps: CMDP, start: str, reading: str, scale: Scale) -> list[dict
     of_rival = followed(rival)
     rows = []
     for weight in scale.reward_weights:
-        record = run_all(
-            cmdps, settings._replace(reward_weight=weight), logits, num_iterations=count, reading=reading
-        )
+        record = run_all(cmdps, settings._replace(reward_weight=weight), logits, num_iterations=count, reading=reading)
         found, ours = outside(record, top), followed(record)
         rows.append(
             {

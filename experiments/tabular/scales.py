@@ -62,7 +62,7 @@ SCALES = {
     ),
     "small": Scale(
         cmdps=3,
-        iterations=(100, 300),
+        iterations=(100, 200, 400),
         sampled_iterations=(20, 40),
         states=(2, 3),
         actions=(2, 3),

@@ -113,7 +113,9 @@ def against_size(scale: Scale) -> dict[str, Any]:
     for states in scale.states:
         series["states"].append({**cell(random_cmdps(1, scale.cmdps, states, 3, DISCOUNT), count), "states": states})
     for actions in scale.actions:
-        series["actions"].append({**cell(random_cmdps(2, scale.cmdps, 4, actions, DISCOUNT), count), "actions": actions})
+        series["actions"].append(
+            {**cell(random_cmdps(2, scale.cmdps, 4, actions, DISCOUNT), count), "actions": actions}
+        )
     for discount in scale.discounts:
         found = cell(random_cmdps(3, scale.cmdps, 4, 3, discount), count)
         series["horizon"].append({**found, "horizon": 1 / (1 - discount)})

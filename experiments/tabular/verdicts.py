@@ -1,0 +1,123 @@
+"""What the results say of each claim, by rules that are fixed here; the page shows the rule beside the verdict."""
+
+from typing import Any, NamedTuple
+
+from tabular.samples import FIXED, LEAST
+from tabular.theorem import CLAIMED
+
+HOLDS, IN_PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "not decided"
+TOLERANCE = 0.05  # by which an exponent may exceed the claimed one: the bound hides logarithms
+
+
+class Verdict(NamedTuple):
+    """The verdict on a claim.
+
+    Args:
+      claim: the claim in words.
+      verdict: one of the four words above.
+      because: the numbers, and the rule.
+    """
+
+    claim: str
+    verdict: str
+    because: str
+
+
+def interval(found: dict[str, float], digits: int = 2, name: str = "mean") -> str:
+    """An estimate with its interval."""
+    return f"{found[name]:.{digits}f} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+
+
+def against(found: dict[str, float], claimed: float) -> str:
+    """Whether an exponent agrees with an upper bound's: at most the claimed one, up to TOLERANCE."""
+    if found["high"] <= claimed + TOLERANCE:
+        return HOLDS
+    return FAILS if found["low"] > claimed + TOLERANCE else OPEN
+
+
+def of_iterations(results: dict[str, Any]) -> list[Verdict]:
+    """Theorem 4.1 against T, for the exact and for the sampled update."""
+    part, found = results["iterations"], []
+    for name, words in (("exact, centred", "exact Q"), ("sampled, centred", "sampled Q")):
+        late = part["late"][name]["error"]
+        cells = part["cells"][name][-3:]
+        ratios = ", ".join(f"{cell['largest'] / cell['bound']:.2f}" for cell in cells)
+        because = (
+            f"exponent of the error at the last {len(cells)} values of T, up to {cells[-1]['T']:,}: "
+            f"{interval(late, name='exponent')}, {cells[0]['cmdps']} CMDPs; the largest error of a CMDP is {ratios} "
+            "times its bound there"
+        )
+        found.append(
+            Verdict(f"4.1: gap and violation fall like T^−1/2 ({words})", against(late, CLAIMED["T"]), because)
+        )
+    return found
+
+
+def of_size(results: dict[str, Any]) -> list[Verdict]:
+    """Theorem 4.1 against |S|, |A| and the horizon."""
+    part = results["size"]
+    words = {"states": "|S|^1/2", "actions": "|A|^1/2", "horizon": "(1 − γ)^−3/2"}
+    found = []
+    for name, law in words.items():
+        error = part["exponents"][name]["error"]
+        verdict, because = against(error, CLAIMED[name]), f"exponent of the error: {interval(error, name='exponent')}"
+        if name == "actions":
+            without = part["actions_without_log"]
+            because += f"; after division by log |A|, which Õ hides: {interval(without, name='exponent')}"
+            verdict = against(without, CLAIMED[name])
+        found.append(Verdict(f"4.1: the error grows at most like {law}", verdict, because))
+    return found
+
+
+def of_region(results: dict[str, Any]) -> list[Verdict]:
+    """Proposition 4.2: staying in the region, and the number of reward iterations."""
+    rows = results["region_examples"]["rows"]
+    readings = list(dict.fromkeys(row["reading"] for row in rows))
+    total = sum(row["cmdps"] for row in rows if row["reading"] == readings[0])
+    always = {name: sum(row["always"] for row in rows if row["reading"] == name) for name in readings}
+    fewer = {name: sum(row["fewer"] for row in rows if row["reading"] == name) for name in readings}
+    never = {name: sum(row["always_fewer"] for row in rows if row["reading"] == name) for name in readings}
+    random = results["region"]["rows"]
+
+    def counts(found: dict[str, int]) -> str:
+        return ", ".join(f"`{name}` {count}" for name, count in found.items())
+
+    def of_claim(found: dict[str, int]) -> str:
+        return HOLDS if not any(found.values()) else IN_PART if not all(found.values()) else FAILS
+
+    suitable = results["region"]["suitable"]
+    return [
+        Verdict(
+            "4.2: once in V_c ≤ b + h⁺ it stays, for a suitable x_r", of_claim(always),
+            f"small CMDPs that leave the region with every x_r, of {total:,}: {counts(always)}; random CMDPs of "
+            f"{random[0]['cmdps']} for which some x_r stays: at least {min(suitable.values())}",
+        ),
+        Verdict(
+            "4.2: at least as many iterations follow the reward as CRPO's", of_claim(fewer),
+            f"small CMDPs with fewer at x_r = 1/2, of {total:,}: {counts(fewer)}; with fewer at every x_r: "
+            f"{counts(never)}; random CMDPs with fewer at any x_r: {sum(row['fewer'] for row in random)}",
+        ),
+    ]  # fmt: skip
+
+
+def of_samples(results: dict[str, Any]) -> list[Verdict]:
+    """Proposition 4.3: samples to a target."""
+    rows = [row for row in results["samples"]["rows"] if row["rule"] not in (FIXED, LEAST)]
+    ratios = [target["ratio"] for row in rows for target in row["targets"] if target["ratio"]]
+    less = sum(ratio["high"] < 1 for ratio in ratios)
+    more = sum(ratio["low"] > 1 for ratio in ratios)
+    verdict = HOLDS if less == len(ratios) else FAILS if not less and more else IN_PART if more and less else OPEN
+    control = [row for row in results["samples"]["rows"] if row["rule"] == LEAST]
+    halves = [target["ratio"]["mean"] for row in control for target in row["targets"] if target["ratio"]]
+    return [
+        Verdict(
+            "4.3: fewer samples to a gap and a violation than with a fixed X", verdict,
+            f"of {len(ratios)} combinations of rule, target, reading and X, {less} need fewer (interval below 1), {more} "
+            f"need more (above 1); a fixed X/2 needs {min(halves):.2f} to {max(halves):.2f} of the samples",
+        )
+    ]  # fmt: skip
+
+
+def all_of(results: dict[str, Any]) -> list[Verdict]:
+    """Every verdict, in the order of the page."""
+    return [*of_iterations(results), *of_size(results), *of_region(results), *of_samples(results)]
