@@ -193,9 +193,9 @@ def run(
 
 
 def run_totals(
-    cmdp: CMDP, settings: Settings, logits: jax.Array, key: jax.Array, *, num_iterations: int, **static: Any
+    cmdp: CMDP, settings: Settings, logits: jax.Array, key: jax.Array, num_iterations: jax.Array, **static: Any
 ) -> Totals:
-    """The sums over the iterations of `run`, in memory that does not grow with T."""
+    """The sums over the iterations of `run`, in memory that does not grow with T, which is traced."""
     step = iteration(cmdp, settings, key, **static)
 
     def add(number: jax.Array, carry: tuple) -> tuple:

@@ -50,20 +50,22 @@ def run_all(
     return jax.tree.map(np.asarray, _program(algorithm.run, **static)(*_arguments(cmdps, settings, logits, seed)))
 
 
-def outputs(cmdps: CMDP, settings: Settings, best: np.ndarray, *, seed: int = 0, **static: Any) -> Output:
+def outputs(
+    cmdps: CMDP, settings: Settings, best: np.ndarray, num_iterations: int, *, seed: int = 0, **static: Any
+) -> Output:
     """The output policies of N runs from uniform policies, in memory that does not grow with T.
 
     Args:
       cmdps: [N, ...].
       settings: each field [N] or a number.
       best: [N] V_r of the optimum.
+      num_iterations: T; another T does not compile again.
       seed: seed of the samples.
-      **static: keywords of `algorithm.run`.
+      **static: keywords of `algorithm.run_totals`.
     """
-    program = _program(algorithm.run_totals, **static)
-    totals = jax.tree.map(np.asarray, program(*_arguments(cmdps, settings, None, seed)))
-    count = static["num_iterations"]
-    return _output(totals.weight, totals.value, best, cmdps.limit, count)
+    program = _program(algorithm.run_totals, in_axes=(0, 0, 0, 0, None), **static)
+    totals = jax.tree.map(np.asarray, program(*_arguments(cmdps, settings, None, seed), num_iterations))
+    return _output(totals.weight, totals.value, best, cmdps.limit, num_iterations)
 
 
 def running_output(record: Record, best: np.ndarray, limit: np.ndarray) -> Output:
@@ -94,5 +96,5 @@ def _arguments(cmdps: CMDP, settings: Settings, logits: np.ndarray | None, seed:
 
 
 @functools.cache
-def _program(run: Callable, **static: Any) -> Callable:
-    return jax.jit(jax.vmap(functools.partial(run, **static)))
+def _program(run: Callable, in_axes: Any = 0, **static: Any) -> Callable:
+    return jax.jit(jax.vmap(functools.partial(run, **static), in_axes=in_axes))

@@ -140,18 +140,18 @@ def bandit(reward: Sequence[float], cost: Sequence[float], limit: float, discoun
 
 
 def corridor(states: int, discount: float) -> CMDP:
-    """A walk along S states: moving on is rewarded at its end, the middle is costly, and a slow way around is not.
+    """A walk along S states: moving on is rewarded at the end and costly in the middle, staying is worth a little.
 
     Action 0 moves on and succeeds in 9 of 10 trials, action 1 stays; the last state leads back to the first. The cost
     of moving on is 1 in the middle state, the reward of moving on is 1 in the last state, and staying has a reward of
-    0.2 in every state.
+    0.05 in every state.
     """
     transition = np.zeros((states, 2, states))
     for state in range(states):
         transition[state, 0, (state + 1) % states], transition[state, 0, state] = 0.9, 0.1
         transition[state, 1, state] = 1.0
     reward, cost = np.zeros((2, states, 2))
-    reward[:, 1], reward[-1, 0], cost[states // 2, 0] = 0.2, 1.0, 1.0
+    reward[:, 1], reward[-1, 0], cost[states // 2, 0] = 0.05, 1.0, 1.0
     start = np.eye(states)[0]
     unlimited = CMDP(transition, reward, cost, start, np.float64(discount), np.float64(np.inf))
     highest = optimum(unlimited, constrained=False).cost

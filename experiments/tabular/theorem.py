@@ -32,7 +32,7 @@ def cell(cmdps: CMDP, num_iterations: int, **static: Any) -> dict[str, Any]:
     if "estimator" in static:
         of_samples["base"] = ROLLOUTS * HORIZON * cmdps.reward[0].size
     settings = of_theorem(cmdps, num_iterations, **of_samples)
-    result = outputs(cmdps, settings, optima(cmdps), num_iterations=num_iterations, **static)
+    result = outputs(cmdps, settings, optima(cmdps), num_iterations, **static)
     return {**measures(result), "bound": float(bound(cmdps, num_iterations)[0]), "T": num_iterations}
 
 

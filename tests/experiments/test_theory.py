@@ -1,0 +1,42 @@
+"""The whole experiment in its small scale, and that the committed page is what the committed results say."""
+
+import json
+from pathlib import Path
+
+import pytest
+import theory
+from tabular import page, verdicts
+from tabular.scales import SCALES
+
+FOLDER = Path(__file__).parents[2] / "docs" / "results"
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("theory")
+    theory.main(theory.Args(scale="small", output=folder))
+    return folder
+
+
+def test_a_small_run_writes_results_page_and_pictures(output):
+    results = json.loads((output / "theory.json").read_text())
+    assert set(results["seconds"]) == set(results) - {"scale", "jax", "seconds"}
+    assert (output / "theory.md").read_text() == page.text(results)
+    for name in ("iterations", "size", "region", "samples"):
+        assert (output / "img" / f"theory_{name}.png").stat().st_size > 5_000
+    theory.main(theory.Args(run=False, output=output))
+    assert (output / "theory.md").read_text() == page.text(results)
+
+
+def test_the_committed_page_is_that_of_the_committed_results():
+    results = json.loads((FOLDER / "theory.json").read_text())
+    assert (FOLDER / "theory.md").read_text() == page.text(results)
+    assert results["scale"] == json.loads(json.dumps(SCALES["full"]._asdict()))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(-0.7, -0.5, verdicts.HOLDS), (-0.6, -0.3, verdicts.OPEN), (-0.4, -0.3, verdicts.FAILS)],
+)
+def test_an_exponent_is_held_against_an_upper_bound(low, high, verdict):
+    assert verdicts.against({"low": low, "high": high}, -0.5) == verdict
