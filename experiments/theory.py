@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import jax
 import tyro
-
 from tabular import counterexamples, page, pictures, region, samples, theorem
 from tabular.scales import SCALES, Scale
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tabular.samples import FIXED, LEAST
+from tabular.theorem import LATE
 
 Table = Callable[..., str]
 
@@ -26,8 +27,8 @@ def numbers(values: list[float]) -> str:
 
 def search_of_region(found: dict[str, Any], table: Table) -> str:
     rows = [
-        [f"{row['states']} × {row['actions']}", f"`{row['reading']}`", str(row["cmdps"]), ", ".join(map(str, row["left"])),
-         str(row["always"]), str(row["fewer"]), str(row["always_fewer"])]
+        [f"{row['states']} × {row['actions']}", f"`{row['reading']}`", str(row["cmdps"]),
+         ", ".join(map(str, row["left"])), str(row["always"]), str(row["fewer"]), str(row["always_fewer"])]
         for row in found["rows"]
     ]  # fmt: skip
     head = ["states × actions", "reading", "candidates", "leave", "leave with every x_r"]
@@ -48,13 +49,21 @@ def fewer(found: dict[str, Any]) -> str:
     if not found["fewer"]:
         return "In no candidate does ESPO follow the reward less often than CRPO."
     lines = [
-        "Smallest sizes at which ESPO with x_r = 1/2 follows the reward less often than CRPO, with the largest deficit:",
+        "Smallest sizes where ESPO with x_r = 1/2 follows the reward less often than CRPO, and the largest deficit:",
         "",
     ]
     for reading, example in found["fewer"].items():
         more = ", ".join(f"{value:+d}" for value in example["more"])
         lines.append(f"- `{reading}`: {cmdp(example)}. Iterations more than CRPO, by x_r: {more}, of {example['T']:,}.")
     return "\n".join(lines)
+
+
+def trend(part: dict[str, Any]) -> str:
+    """How the largest error develops relative to its bound, in a sentence."""
+    cells = part["cells"]["exact, centred"][-LATE:]
+    ratios = ", ".join(f"{cell['largest'] / cell['bound']:.2f}" for cell in cells)
+    counts = ", ".join(f"{cell['T']:,}" for cell in cells)
+    return f"Relative to the bound, the largest error of a CMDP is {ratios} at T = {counts} (`exact, centred`)."
 
 
 def control(part: dict[str, Any]) -> str:
@@ -68,8 +77,8 @@ def control(part: dict[str, Any]) -> str:
         for target in row["targets"] if target["ratio"]
     ]  # fmt: skip
     return (
-        f"It needs {min(ratios):.2f} to {max(ratios):.2f} of the samples, and its error at the end differs by {min(errors):+.4f} to "
-        f"{max(errors):+.4f}. The manipulated sizes need {min(others):.2f} to {max(others):.2f}."
+        f"It needs {min(ratios):.2f} to {max(ratios):.2f} of the samples, and its error at the end differs by "
+        f"{min(errors):+.4f} to {max(errors):+.4f}. The manipulated sizes need {min(others):.2f} to {max(others):.2f}."
     )
 
 
@@ -86,7 +95,7 @@ def more_samples(found: dict[str, Any]) -> str:
     lines = [] if found["examples"] else ["No candidate needs more."]
     for reading, example in found["examples"].items():
         lines.append(
-            f"- `{reading}`: {cmdp(example)}. The target is reached in iteration {example['last']:,} of {example['T']:,}, with "
-            f"{example['ratio']:.3f} times the samples of the fixed X."
+            f"- `{reading}`: {cmdp(example)}. The target is reached in iteration {example['last']:,} of "
+            f"{example['T']:,}, with {example['ratio']:.3f} times the samples of the fixed X."
         )
     return "\n".join(lines)

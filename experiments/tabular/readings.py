@@ -69,5 +69,3 @@ def objectives(q: jax.Array, policy: jax.Array, visits: jax.Array, centre: Calla
     advantage = signed - policy_mean(signed, policy)
     gradient = (visits[:, None] * policy)[None] * advantage
     return Objectives(gradient.reshape(2, -1), (signed - centre(signed, policy)).reshape(2, -1))
-
-

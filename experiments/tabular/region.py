@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from espo_jax.modes import COST, REWARD
+from espo_jax.modes import CONFLICT, COST, REWARD
 from tabular.algorithm import Record, of_theorem
 from tabular.batch import run_all
 from tabular.cmdp import CMDP, random_cmdps
@@ -50,6 +50,12 @@ def followed(record: Record) -> dict[str, np.ndarray]:
     return {"any": (record.mode != COST).sum(axis=1), "only": (record.mode == REWARD).sum(axis=1)}
 
 
+def conflicts_in_band(record: Record) -> float | None:
+    """Share of conflicts among the iterations in a balance mode, over all CMDPs; None if there are none."""
+    balances = int((record.mode > COST).sum())
+    return float((record.mode == CONFLICT).sum() / balances) if balances else None
+
+
 def of_reading(cmdps: CMDP, start: str, reading: str, scale: Scale) -> list[dict[str, Any]]:
     """One row for each x_r: ESPO and CRPO from the same start, with the settings of Theorem 4.1."""
     count, logits = scale.region_iterations, STARTS[start](cmdps)
@@ -70,6 +76,7 @@ def of_reading(cmdps: CMDP, start: str, reading: str, scale: Scale) -> list[dict
                 "any": mean_of(ours["any"] / count), "any_crpo": mean_of(of_rival["any"] / count),
                 "only": mean_of(ours["only"] / count), "only_crpo": mean_of(of_rival["only"] / count),
                 "fewer": int((ours["any"] < of_rival["any"]).sum()),
+                "conflicts": conflicts_in_band(record),
                 "fewest": int((ours["any"] - of_rival["any"]).min()),
             }
         )  # fmt: skip

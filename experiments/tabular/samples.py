@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from espo_jax.modes import CONFLICT
 from tabular.algorithm import Record, of_theorem
 from tabular.batch import run_all, running_output
 from tabular.cmdp import CMDP, nth, optima, random_cmdps, stack
@@ -66,13 +67,11 @@ def of_rule(cmdps: CMDP, best: np.ndarray, count: int, per_pair: int, reading: s
     error = running.error
     target = np.asarray(settings.slack_positive)  # the constant of h+ is 1, so that h+ is the bound too
     until = [samples_until(record, error <= share * target[:, None]) for share in TARGETS]
-    in_band = record.mode >= 2
     return {
         "until": until,
         "samples": record.sample_size.sum(axis=1),
         "error": error[:, -1],
-        "conflicts": (record.mode == 3).mean(axis=1),
-        "in_band": float((record.mode == 3).sum() / max(in_band.sum(), 1)),
+        "conflicts": (record.mode == CONFLICT).mean(axis=1),
     }
 
 
@@ -104,7 +103,6 @@ def compare(ours: dict, fixed: dict, seeds: int) -> dict[str, Any]:
         "samples": mean_of(by_cmdp(ours["samples"] / fixed["samples"])),
         "error": mean_of(by_cmdp(ours["error"] - fixed["error"])),
         "conflicts": mean_of(by_cmdp(ours["conflicts"])),
-        "in_band": ours["in_band"],
     }
 
 

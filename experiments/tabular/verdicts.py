@@ -112,8 +112,8 @@ def of_samples(results: dict[str, Any]) -> list[Verdict]:
     return [
         Verdict(
             "4.3: fewer samples to a gap and a violation than with a fixed X", verdict,
-            f"of {len(ratios)} combinations of rule, target, reading and X, {less} need fewer (interval below 1), {more} "
-            f"need more (above 1); a fixed X/2 needs {min(halves):.2f} to {max(halves):.2f} of the samples",
+            f"of {len(ratios)} combinations of rule, target, reading and X, {less} need fewer (interval below 1), "
+            f"{more} need more (above 1); a fixed X/2 needs {min(halves):.2f} to {max(halves):.2f} of the samples",
         )
     ]  # fmt: skip
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tabular import algorithm, cmdp
 from tabular.batch import run_all
-from tests.experiments.tabular.references import bandit_path
 
 from espo_jax import modes
+from tests.experiments.tabular.references import bandit_path
 
 pytestmark = pytest.mark.usefixtures("x64")
 REWARD, COST = [0.0, 1.0, 0.75], [0.0, 0.75, 0.5]

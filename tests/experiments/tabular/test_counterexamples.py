@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tabular import counterexamples
+
 from tests.experiments.tabular.references import bandit_path
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results" / "theory.json"

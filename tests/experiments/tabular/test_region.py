@@ -1,5 +1,6 @@
 import numpy as np
 from tabular import region
+
 from tests.experiments.tabular.test_batch import record_of
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from tabular import samples
+
 from tests.experiments.tabular.test_batch import record_of
 
 
@@ -12,7 +13,7 @@ def test_samples_until_a_target():
 
 def rule(until, total):
     until, zeros = [np.array(until)] * len(samples.TARGETS), np.zeros(4)
-    return {"until": until, "samples": np.array(total), "error": zeros, "conflicts": zeros, "in_band": 0.5}
+    return {"until": until, "samples": np.array(total), "error": zeros, "conflicts": zeros}
 
 
 def test_rules_are_paired_by_cmdp_and_seed():
