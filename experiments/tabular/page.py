@@ -70,7 +70,8 @@ def _region(results: dict[str, Any]) -> str:
     part, found = results["region"], results["region_examples"]
     rows = [
         [row["start"], f"`{row['reading']}`", f"{row['x_r']:g}", f"{row['left']} of {row['cmdps']}",
-         f"{row['excess']:.1e}", f"{100 * row['any']['mean']:.1f} %", f"{100 * row['any_crpo']['mean']:.1f} %", str(row["fewer"])]
+         f"{row['excess']:.1e}", f"{100 * row['any']['mean']:.1f} %", f"{100 * row['any_crpo']['mean']:.1f} %",
+         str(row["fewer"])]
         for row in part["rows"]
     ]  # fmt: skip
     head = ["start", "reading", "x_r", "left", "excess / h⁺", "follow the reward", "CRPO", "CMDPs with fewer than CRPO"]
