@@ -75,7 +75,7 @@ def region(results: dict[str, Any]) -> Figure:
     if example:
         for index, (name, cost) in enumerate(example["paths"]["cost"].items()):
             steps = np.arange(len(cost)) * example["paths"]["every"]
-            left.plot(steps, cost, color=COLOURS(index), label=f"reading `{name}`")
+            left.plot(steps, cost, lw=2.5, color=COLOURS(index), label=f"reading `{name}`")
         left.axhline(example["paths"]["edge"], color="black", ls="--", lw=1, label="b + h⁺")
         left.axhline(example["limit"], color="black", ls=":", lw=1, label="b")
         left.legend(fontsize=8)

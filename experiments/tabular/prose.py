@@ -19,7 +19,8 @@ own functions. Intervals are 95 % bootstrap intervals over CMDPs.
 RULES = """
 The rules behind the verdicts are in `experiments/tabular/verdicts.py`. An exponent agrees with an upper bound if its
 whole interval is below the claimed exponent plus {tolerance:g}. It disagrees if the whole interval is above that.
-Otherwise nothing is decided. "Holds in part" means that the claim holds for some of the listed readings or
+Otherwise nothing is decided. The tolerance was fixed before the runs, and the constant {constant:g} after the first
+of them, because Õ names none. "Holds in part" means that the claim holds for some of the listed readings or
 combinations and fails for others.
 """
 
@@ -114,7 +115,7 @@ Sampled updates of {cmdps} random CMDPs (4 states, 3 actions, γ = 0.7) with {se
 rollouts of 20 steps. The target: gap and violation of the output policy so far are both at most a share of the bound
 of Theorem 4.1. The ratio is to the samples that the fixed size X needs to the same target (PCRPO, the same algorithm
 without manipulation). It is a geometric mean over the CMDPs in which both reach the target, whose number is in
-brackets.
+parentheses.
 
 {table}
 ![Samples until a target](img/theory_samples.png)

@@ -33,7 +33,8 @@ def cell(cmdps: CMDP, num_iterations: int, **static: Any) -> dict[str, Any]:
         of_samples["base"] = ROLLOUTS * HORIZON * cmdps.reward[0].size
     settings = of_theorem(cmdps, num_iterations, **of_samples)
     result = outputs(cmdps, settings, optima(cmdps), num_iterations, **static)
-    return {**measures(result), "bound": float(bound(cmdps, num_iterations)[0]), "T": num_iterations}
+    about = {"bound": float(bound(cmdps, num_iterations)[0]), "T": num_iterations, "choices": cmdps.reward.shape[-1]}
+    return {**measures(result), **about}
 
 
 def measures(result: Output) -> dict[str, Any]:
@@ -123,9 +124,3 @@ def against_size(scale: Scale) -> dict[str, Any]:
     scaled = [np.array(found["error"]) / np.log(found["actions"]) for found in series["actions"]]
     without_log = power(scaled, [found["actions"] for found in series["actions"]])
     return {**summaries(series, {name: name for name in series}), "actions_without_log": without_log, "T": count}
-
-
-def worst_ratio(*parts: dict[str, Any]) -> float:
-    """The largest error of a CMDP divided by its bound, over all cells."""
-    cells = [cell for part in parts for series in part["cells"].values() for cell in series]
-    return max(cell["largest"] / cell["bound"] for cell in cells)

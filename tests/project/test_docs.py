@@ -21,7 +21,8 @@ from espo_jax.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
 # Not CHANGELOG.md: it also names what a later version removed.
-PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/results/README.md", "experiments/README.md")
+PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/results/README.md", "docs/results/theory.md")
+PATTERNS += ("experiments/README.md",)
 PAGES = sorted(str(path.relative_to(ROOT)) for pattern in PATTERNS for path in ROOT.glob(pattern))
 FOLDERS = ("docs", "envs", "espo_jax", "experiments", "tests")
 IGNORED = [line.lstrip("/") for line in (ROOT / ".gitignore").read_text().split() if line[0] != "*"]
