@@ -15,8 +15,9 @@ def text(results: dict[str, Any]) -> str:
     scale = "full" if results["scale"]["cmdps"] > 8 else "small"
     head = prose.HEAD.format(minutes=max(1, seconds / 60), jax=results["jax"], scale=scale)
     verdicts = table(["claim", "verdict", "numbers"], [list(verdict) for verdict in all_of(results)])
-    parts = [head + verdicts, prose.RULES.format(tolerance=TOLERANCE, constant=CONSTANT), prose.SETUP.format(readings=_readings(results))]
-    return "".join([*parts, _theorem(results), _region(results), _samples(results)])
+    rules = prose.RULES.format(tolerance=TOLERANCE, constant=CONSTANT)
+    setup = prose.SETUP.format(readings=_readings(results))
+    return "".join([head, verdicts, rules, setup, _theorem(results), _region(results), _samples(results)])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -68,21 +69,23 @@ def _cell(cell: dict[str, Any]) -> list[str]:
 
 def _region(results: dict[str, Any]) -> str:
     part, found = results["region"], results["region_examples"]
-    rows = [
-        [row["start"], f"`{row['reading']}`", f"{row['x_r']:g}", f"{row['left']} of {row['cmdps']}",
-         f"{row['excess']:.1e}", f"{100 * row['any']['mean']:.1f} %", f"{100 * row['any_crpo']['mean']:.1f} %",
-         str(row["fewer"])]
-        for row in part["rows"]
-    ]  # fmt: skip
-    head = ["start", "reading", "x_r", "left", "excess / h⁺", "follow the reward", "CRPO", "CMDPs with fewer than CRPO"]
-    middle = [row for row in part["rows"] if row["x_r"] == 0.5]
+    rows = []
+    for start, reading in dict.fromkeys((row["start"], row["reading"]) for row in part["rows"]):
+        group = [row for row in part["rows"] if (row["start"], row["reading"]) == (start, reading)]
+        left, fewer = (", ".join(str(row[name]) for row in group) for name in ("left", "fewer"))
+        follow = ", ".join(f"{100 * row['any']['mean']:.1f}" for row in group)
+        excess = f"{max(row['excess'] for row in group):.1e}"
+        rows.append([start, f"`{reading}`", left, excess, follow, f"{100 * group[0]['any_crpo']['mean']:.1f}", fewer])
+    head = ["start", "reading", "left", "excess / h⁺", "follow the reward (%)", "CRPO (%)", "fewer than CRPO"]
     only = "; ".join(
         f"{100 * row['only']['mean']:.0f} % against {100 * row['only_crpo']['mean']:.0f} % (start {row['start']})"
-        for row in middle if row["reading"] == "centred"
-    )  # fmt: skip
+        for row in part["rows"]
+        if row["reading"] == "centred" and row["x_r"] == 0.5
+    )
     return prose.REGION.format(
         cmdps=part["rows"][0]["cmdps"],
         count=part["rows"][0]["T"],
+        random_weights=", ".join(f"{weight:g}" for weight in dict.fromkeys(row["x_r"] for row in part["rows"])),
         table=table(head, rows),
         only=only,
         search=found["rows"][0]["T"],

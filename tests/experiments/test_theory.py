@@ -35,8 +35,13 @@ def test_the_committed_page_is_that_of_the_committed_results():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [(-0.7, -0.5, verdicts.HOLDS), (-0.6, -0.3, verdicts.OPEN), (-0.4, -0.3, verdicts.FAILS)],
+    ("low", "high", "ratio", "verdict"),
+    [
+        (-0.7, -0.5, 9.0, verdicts.HOLDS),
+        (-0.6, -0.3, 9.0, verdicts.OPEN),
+        (-0.4, -0.3, 9.0, verdicts.FAILS),
+        (-0.4, -0.3, 1.0, verdicts.OPEN),
+    ],
 )
-def test_an_exponent_is_held_against_an_upper_bound(low, high, verdict):
-    assert verdicts.against({"low": low, "high": high}, -0.5) == verdict
+def test_an_exponent_is_held_against_an_upper_bound(low, high, ratio, verdict):
+    assert verdicts.against({"low": low, "high": high}, -0.5, ratio) == verdict
