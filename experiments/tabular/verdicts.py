@@ -75,13 +75,8 @@ def of_iterations(results: dict[str, Any]) -> list[Verdict]:
             f"{interval(late, name='exponent')}, {cells[0]['cmdps']} CMDPs; the largest error of a CMDP is {ratios} "
             "times its bound there"
         )
-        found.append(
-            Verdict(
-                f"4.1: gap and violation fall like T^−1/2 ({words})",
-                against(late, CLAIMED["T"], largest(cells)),
-                because,
-            )
-        )
+        claim = f"4.1: gap and violation fall like T^−1/2 ({words})"
+        found.append(Verdict(claim, against(late, CLAIMED["T"], largest(cells)), because))
     return found
 
 
@@ -93,10 +88,8 @@ def of_size(results: dict[str, Any]) -> list[Verdict]:
     for name, law in words.items():
         error = part["exponents"][name]["error"]
         ratio = largest(part["cells"][name])
-        verdict, because = (
-            against(error, CLAIMED[name], ratio),
-            f"exponent of the error: {interval(error, name='exponent')}",
-        )
+        verdict = against(error, CLAIMED[name], ratio)
+        because = f"exponent of the error: {interval(error, name='exponent')}"
         if name == "actions":
             without = part["actions_without_log"]
             because += f"; after division by log |A|, which Õ hides: {interval(without, name='exponent')}"
