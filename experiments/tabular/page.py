@@ -1,5 +1,7 @@
 """The page docs/results/theory.md, from the results file."""
 
+import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +19,35 @@ def text(results: dict[str, Any]) -> str:
     verdicts = table(["claim", "verdict", "numbers"], [list(verdict) for verdict in all_of(results)])
     rules = prose.RULES.format(tolerance=TOLERANCE, constant=CONSTANT)
     setup = prose.SETUP.format(readings=_readings(results))
-    return "".join([head, verdicts, rules, setup, _theorem(results), _region(results), _samples(results)])
+    return reflowed("".join([head, verdicts, rules, setup, _theorem(results), _region(results), _samples(results)]))
+
+
+def reflowed(page: str) -> str:
+    """The page with its paragraphs and list items filled to at most 120 columns."""
+    blocks = re.split(r"(```.*?```)", page, flags=re.DOTALL)
+    return "".join(block if block.startswith("```") else _filled(block) for block in blocks)
+
+
+def _filled(text: str) -> str:
+    lines: list[str] = []
+    for paragraph in re.split(r"(\n{2,})", text):
+        if paragraph.strip() and not paragraph.lstrip().startswith(("|", "#", "!")):
+            items = re.split(r"\n(?=- )", paragraph)
+            body = "\n".join(
+                textwrap.fill(
+                    " ".join(item.split()),
+                    120,
+                    subsequent_indent="  " if item.startswith("- ") else "",
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+                for item in items
+            )
+            lines.append(paragraph[: len(paragraph) - len(paragraph.lstrip("\n"))] + body)
+            lines.append("\n" if paragraph.endswith("\n") else "")
+        else:
+            lines.append(paragraph)
+    return "".join(lines)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
