@@ -75,6 +75,10 @@ def of_iterations(results: dict[str, Any]) -> list[Verdict]:
             f"{interval(late, name='exponent')}, {cells[0]['cmdps']} CMDPs; the largest error of a CMDP is {ratios} "
             "times its bound there"
         )
+        if name.startswith("exact"):
+            others = {other: part["late"][f"exact, {other}"]["error"] for other in ("q", "fisher")}
+            texts = (f"`{other}` {interval(fit, name='exponent')}" for other, fit in others.items())
+            because += f"; exponents in other readings, up to a smaller T: {', '.join(texts)}"
         claim = f"4.1: gap and violation fall like T^−1/2 ({words})"
         found.append(Verdict(claim, against(late, CLAIMED["T"], largest(cells)), because))
     return found
