@@ -1,0 +1,66 @@
+"""The paper's tables and figures, and what it does not show, from cells that are trained once and kept in the repository.
+
+python experiments/paper.py run --part "table 1" --seeds 0-9   # trains what is missing; goes on where it stopped
+python experiments/paper.py plan                               # what there is, what is missing, and how long it takes
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import tyro
+
+from espo_jax.cli import compiled_programs
+from espo_jax.runs.output import Console
+from espo_jax.runs.signals import Interrupted
+from espo_jax.sweeps.axes import parse_seeds
+from reproduction import training, variants
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+CELLS = RESULTS / "paper"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Train the cells that are missing, first the first seed of every variant.
+
+    Attributes:
+      part: part of the page, such as "table 1"; several with several --part; none stands for all.
+      seeds: seeds, such as 0-9; none stands for as many as each variant asks for.
+      tasks: tasks, separated by commas; none stands for all.
+      sweep_dir: folder of the sweep, with checkpoints and policies.
+      backend: physics.
+      lanes_per_group: the largest number of cells that are trained together: as many as seeds on an accelerator.
+      hours: no cell is begun after this time.
+      idle: say that nothing else runs on the machine, so that times may be compared.
+    """
+
+    part: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    seeds: str | None = None
+    tasks: str = ""
+    sweep_dir: Path = Path("runs/paper")
+    backend: str = "mujoco"
+    lanes_per_group: int = 1
+    hours: float = float("inf")
+    idle: bool = False
+
+
+def run(args: Run) -> int:
+    compiled_programs.keep(jax)
+    asked = variants.chosen(args.part, parse_seeds(args.seeds) if args.seeds else None)
+    if args.tasks:
+        asked = [cell for cell in asked if cell.variant.task in args.tasks.split(",")]
+    work = training.Work(CELLS, args.sweep_dir, args.backend, args.lanes_per_group, args.hours, args.idle)
+    try:
+        missing = training.train(asked, work, Console())
+    except Interrupted as error:
+        print(f"{error}; the same command goes on")
+        return 128 + error.signal
+    print(f"{len(asked) - missing} of {len(asked)} cells are there")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(tyro.cli(Annotated[Run, tyro.conf.subcommand("run")])))
