@@ -1,4 +1,4 @@
-"""The paper's tables and figures, and what it does not show, from cells that are trained once and kept in the repository.
+"""The paper's tables and figures, and what it does not show, from cells that are trained once and kept here.
 
 python experiments/paper.py run --part "table 1" --seeds 0-9   # trains what is missing; goes on where it stopped
 python experiments/paper.py plan                               # what there is, what is missing, and how long it takes
@@ -11,12 +11,12 @@ from typing import Annotated
 
 import jax
 import tyro
+from reproduction import training, variants
 
 from espo_jax.cli import compiled_programs
 from espo_jax.runs.output import Console
 from espo_jax.runs.signals import Interrupted
 from espo_jax.sweeps.axes import parse_seeds
-from reproduction import training, variants
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 CELLS = RESULTS / "paper"

@@ -1,4 +1,4 @@
-"""The cells that are finished: one small Parquet file each, with the curve, and all that a reader needs to know of it."""
+"""The cells that are finished: one small Parquet file each, with the curve and all that a reader needs to know."""
 
 import dataclasses
 import json

@@ -1,7 +1,7 @@
 """Sample sizes at random: the control for rules that look at gradients.
 
-`random_27` draws X(1 + zeta+) in 27 % of the iterations and X(1 + zeta-) in the others, whatever the gradients say. With
-the share of iterations in which ESPO found a conflict it uses as many samples as ESPO.
+`random_27` draws X(1 + zeta+) in 27 % of the iterations and X(1 + zeta-) in the others, whatever the gradients say.
+With the share of iterations in which ESPO found a conflict it uses as many samples as ESPO.
 """
 
 import re

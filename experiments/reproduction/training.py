@@ -1,4 +1,4 @@
-"""Cells that are missing are trained as lanes of one sweep with a fixed manifest, each saved, resumed and kept alone."""
+"""Cells that are missing are trained as lanes of one sweep with a fixed manifest; each is saved and kept alone."""
 
 import dataclasses
 import functools
