@@ -11,7 +11,7 @@ from typing import Annotated
 
 import jax
 import tyro
-from reproduction import training, variants
+from reproduction import cells, training, variants
 
 from espo_jax.cli import compiled_programs
 from espo_jax.runs.output import Console
@@ -47,6 +47,19 @@ class Run:
     idle: bool = False
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Print how many cells there are and are missing, part by part."""
+
+
+def plan(args: Plan) -> int:
+    for part in variants.PARTS:
+        asked = variants.chosen([part], None)
+        there = [cell for cell in asked if cells.path_of(CELLS, cell).exists()]
+        print(f"{part}: {len(there)} of {len(asked)} cells")
+    return 0
+
+
 def run(args: Run) -> int:
     compiled_programs.keep(jax)
     asked = variants.chosen(args.part, parse_seeds(args.seeds) if args.seeds else None)
@@ -62,5 +75,10 @@ def run(args: Run) -> int:
     return 0
 
 
+def main() -> int:
+    args = tyro.cli(Annotated[Run, tyro.conf.subcommand("run")] | Annotated[Plan, tyro.conf.subcommand("plan")])
+    return run(args) if isinstance(args, Run) else plan(args)
+
+
 if __name__ == "__main__":
-    sys.exit(run(tyro.cli(Annotated[Run, tyro.conf.subcommand("run")])))
+    sys.exit(main())
