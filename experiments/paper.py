@@ -7,11 +7,10 @@ python experiments/paper.py plan                               # what there is, 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import jax
 import tyro
-from reproduction import cells, training, variants
+from reproduction import cells, page, training, variants
 
 from espo_jax.cli import compiled_programs
 from espo_jax.runs.output import Console
@@ -52,6 +51,45 @@ class Plan:
     """Print how many cells there are and are missing, part by part."""
 
 
+@dataclass(frozen=True)
+class Tables:
+    """Write docs/results/paper.md from the cells that are there.
+
+    Attributes:
+      cells: folder of the cells.
+      results: folder of the page.
+    """
+
+    cells: Path = CELLS
+    results: Path = RESULTS
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Draw the page's pictures from the cells that are there.
+
+    Attributes:
+      cells: folder of the cells.
+      results: folder of the page, which has the pictures in img.
+    """
+
+    cells: Path = CELLS
+    results: Path = RESULTS
+
+
+def tables(args: Tables) -> int:
+    path = args.results / "paper.md"
+    path.write_text(page.text(page.by_variant(cells.read(args.cells, page.every_cell()))))
+    print(path)
+    return 0
+
+
+def figures(args: Figures) -> int:
+    for path in page.draw(page.by_variant(cells.read(args.cells, page.every_cell())), args.results / "img"):
+        print(path)
+    return 0
+
+
 def plan(args: Plan) -> int:
     for part in variants.PARTS:
         asked = variants.chosen([part], None)
@@ -75,9 +113,12 @@ def run(args: Run) -> int:
     return 0
 
 
+_COMMANDS = {"run": (Run, run), "plan": (Plan, plan), "tables": (Tables, tables), "figures": (Figures, figures)}
+
+
 def main() -> int:
-    args = tyro.cli(Annotated[Run, tyro.conf.subcommand("run")] | Annotated[Plan, tyro.conf.subcommand("plan")])
-    return run(args) if isinstance(args, Run) else plan(args)
+    args = tyro.extras.subcommand_cli_from_dict({name: kind for name, (kind, _) in _COMMANDS.items()})
+    return next(command for kind, command in _COMMANDS.values() if isinstance(args, kind))(args)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 from espo_jax.modes import MODE_NAMES
 from reproduction.cells import Curve
 from reproduction.estimates import Estimate, difference, estimate, percent_less
-from reproduction.variants import RIVALS, Variant
+from reproduction.variants import RIVALS, VARIANTS, Variant
 
 Curves = Mapping[str, Sequence[Curve]]  # by the name of their variant
 LATE = 100  # last iterations in which violations are counted
@@ -183,9 +183,34 @@ def equal_samples(curves: Curves) -> str:
 
 
 def of_variants(curves: Curves, variants: Sequence[Variant]) -> str:
-    """What came of some variants."""
+    """What came of some variants: in the end, and at the number of samples that every run of the task has used."""
     rows = []
-    for variant in variants:
-        if runs := curves.get(variant.name):
-            rows.append({"task": variant.task, "variant": variant.title, **outcome(runs)})
+    for task in dict.fromkeys(variant.task for variant in variants):
+        there = [variant for variant in variants if variant.task == task and curves.get(variant.name)]
+        budget = min((curve.samples for variant in there for curve in curves[variant.name]), default=0)
+        for variant in there:
+            runs = curves[variant.name]
+            row = {"task": task, "variant": variant.title, **outcome(runs), "equal samples (M)": f"{budget / 1e6:.2f}"}
+            for name in ("episode_reward", "episode_cost"):
+                there_at = [float(curve.at(name, budget)) for curve in runs]
+                row[f"{name.removeprefix('episode_')} at these"] = estimate(there_at).text()
+            rows.append(row)
+    return markdown(rows)
+
+
+def progress(curves: Curves) -> str:
+    """How many cells of each task and algorithm there are, and the hours that they took."""
+    rows = []
+    for variant in VARIANTS:
+        runs = curves.get(variant.name, ())
+        hours = estimate([float(curve.seconds[-1]) / 3600 for curve in runs])
+        rate = estimate([curve.samples / float(curve.seconds[-1]) for curve in runs])
+        rows.append(
+            {
+                "variant": variant.name,
+                "cells": f"{len(runs)} of {variant.seeds}",
+                "hours each": hours.text(2),
+                "samples per second": rate.text(0),
+            }
+        )
     return markdown(rows)
