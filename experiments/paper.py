@@ -30,7 +30,7 @@ class Run:
       seeds: seeds, such as 0-9; none stands for as many as each variant asks for.
       tasks: tasks, separated by commas; none stands for all.
       sweep_dir: folder of the sweep, with checkpoints and policies.
-      backend: physics.
+      backend: physics; cells of another one than mujoco are kept in a folder of their own, for --cells of the others.
       lanes_per_group: the largest number of cells that are trained together: as many as seeds on an accelerator.
       hours: no cell is begun after this time.
       idle: say that nothing else runs on the machine, so that times may be compared.
@@ -103,7 +103,8 @@ def run(args: Run) -> int:
     asked = variants.chosen(args.part, parse_seeds(args.seeds) if args.seeds else None)
     if args.tasks:
         asked = [cell for cell in asked if cell.variant.task in args.tasks.split(",")]
-    work = training.Work(CELLS, args.sweep_dir, args.backend, args.lanes_per_group, args.hours, args.idle)
+    root = CELLS if args.backend == "mujoco" else CELLS.with_name(f"{CELLS.name}_{args.backend}")
+    work = training.Work(root, args.sweep_dir, args.backend, args.lanes_per_group, args.hours, args.idle)
     try:
         missing = training.train(asked, work, Console())
     except Interrupted as error:
