@@ -40,12 +40,18 @@ def curves(groups: Mapping[str, Sequence[Curve]], path: Path, title: str) -> Non
         _line(panels[2, 1], runs, "env_steps", "sample_size", color, name)
     every = [curve for runs in groups.values() for curve in runs]
     for column, x in enumerate(_BY):
-        _limits(panels[1, column], every)
+        handles = _limits(panels[1, column], every)
+        if column == 0:  # two lines: a wide legend would make the panels narrow
+            legend_above(panels[1, 0], handles=handles, ncols=2)
         for row, label in enumerate(_SHOWN.values()):
             panels[row, column].set_ylabel(label)
             panels[row, column].set_xlabel(_BY[x])
     panels[2, 0].set_ylabel("minutes")
     panels[2, 0].set_xlabel("iteration")
+    if not panels[2, 0].lines:
+        panels[2, 0].text(0.5, 0.5, "no run had the machine to itself", ha="center", transform=panels[2, 0].transAxes)
+        panels[2, 0].set_yticks([])
+        panels[2, 0].set_xticks([])
     panels[2, 1].set_ylabel("samples per iteration")
     panels[2, 1].set_xlabel("samples")
     panels[2, 1].set_ylim(bottom=0)
@@ -72,7 +78,7 @@ def band(runs: Mapping[str, Curve], path: Path, title: str) -> None:
     for panel, (name, curve), color in zip(panels, runs.items(), colors_of(list(runs)), strict=True):
         panel.plot(curve.values["iteration"], curve.values["episode_cost"], color=color, linewidth=0.9)
         panel.set_ylabel(f"{name}\nepisode cost")
-        _limits(panel, list(runs.values()))
+        legend_above(panel, handles=_limits(panel, list(runs.values())), ncols=3)
     panels[-1].set_xlabel("iteration")
     plain_axes(panels)
     figure.suptitle(title)
@@ -98,8 +104,12 @@ def _values(curve: Curve, field: str) -> np.ndarray:
     return curve.seconds / 60 if field == "seconds" else smoothed(curve.values[field])
 
 
-def _limits(panel: Axes, runs: Sequence[Curve]) -> None:
-    """The limit of each run once, and the band of the first one; above it what the early cost would need is cut off."""
+def _limits(panel: Axes, runs: Sequence[Curve]) -> list[Any]:
+    """Draw the limit of each run once, and the band of the first one; an early cost far above is cut off.
+
+    Returns:
+      The entries of a legend.
+    """
     costs = [curve.values["episode_cost"] for curve in runs]
     top = max(cost_top(cost, curve.values["cost_limit"]) for cost, curve in zip(costs, runs, strict=True))
     panel.set_ylim(0, top)
@@ -110,4 +120,4 @@ def _limits(panel: Axes, runs: Sequence[Curve]) -> None:
     ]
     for each in sorted({curve.limit for curve in runs}):
         handles.append(panel.axhline(each, color=GREY, linestyle="--", linewidth=1, label=f"limit {each:g}"))
-    legend_above(panel, handles=[*handles, *clipped_note(max(map(np.max, costs)), top)], ncols=3)
+    return [*handles, *clipped_note(max(map(np.max, costs)), top)]

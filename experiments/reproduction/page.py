@@ -94,6 +94,8 @@ def _blocks(curves: Curves) -> Iterator[str]:
     yield tables.equal_samples(curves)
     for part, (title, _) in _SECTIONS.items():
         yield f"## {title}\n\n" + tables.of_variants(curves, shown(part))
+        for task, groups in compared(curves, part).items():
+            yield f"![{', '.join(groups)} on {task}](img/{_picture(part, task)})\n"
     yield _DEVIATIONS
     yield "## What is there, and what it took\n\n" + tables.progress(curves)
 
@@ -102,6 +104,19 @@ def one_of_each(curves: Curves, task: str) -> dict[str, Curve]:
     """The first seed of ESPO and of the rival that has no band or a fixed size, where both are finished."""
     found = {a: runs[0] for a in ("espo", RIVALS[task][0]) if (runs := tables.of(curves, task, a))}
     return found if len(found) == 2 else {}
+
+
+def compared(curves: Curves, part: str) -> dict[str, dict[str, Sequence[Curve]]]:
+    """Runs of the variants of a section by task and title, where there are runs of more than one."""
+    found: dict[str, dict[str, Sequence[Curve]]] = {}
+    for variant in shown(part):
+        if runs := curves.get(variant.name):
+            found.setdefault(variant.task, {})[variant.title] = runs
+    return {task: groups for task, groups in found.items() if len(groups) > 1}
+
+
+def _picture(part: str, task: str) -> str:
+    return f"paper_{task}_{part.replace(' ', '_')}.png"
 
 
 def draw(curves: Curves, folder: Path) -> list[Path]:
@@ -120,6 +135,10 @@ def draw(curves: Curves, folder: Path) -> list[Path]:
         if runs := one_of_each(curves, task):
             written.append(folder / f"paper_{task}_band.png")
             figures.band(runs, written[-1], f"{TASKS[task]}, mujoco, seed {runs['espo'].cell.seed}")
+    for part in _SECTIONS:
+        for task, groups in compared(curves, part).items():
+            written.append(folder / _picture(part, task))
+            figures.curves(groups, written[-1], f"{TASKS[task]}, mujoco")
     return written
 
 
