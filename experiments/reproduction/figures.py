@@ -58,7 +58,7 @@ def curves(groups: Mapping[str, Sequence[Curve]], path: Path, title: str) -> Non
     panels[2, 1].yaxis.set_major_formatter(EngFormatter(sep=""))
     for panel in panels[:, 1]:
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-    legend_above(panels[0, 0], ncols=2)
+    figure.legend(handles=panels[0, 0].get_legend_handles_labels()[0], loc="outside lower left", ncols=3, frameon=False)
     plain_axes(panels.ravel())
     figure.suptitle(title)
     save(figure, path)
