@@ -26,6 +26,11 @@ def named_env(task: str, backend: str | None = None, reward: str | None = None, 
     options = parse_options(env)
     if own_code.is_own(task):
         return safety_envs.make_by(own_code.find("task", task), task, backend, reward or "task", options)
+    if task not in safety_envs.task_names():
+        raise ValueError(
+            f"unknown task {shown(task)}; known tasks: {', '.join(safety_envs.task_names())}; one that a module "
+            "registers is known once that module is imported (--allow-code MODULE)"
+        )
     return safety_envs.make(task, backend=backend, reward=reward or "task", **options)
 
 

@@ -150,6 +150,7 @@ class Evidence(NamedTuple):
       tolerance: [] theta of the variance tests.
       block_gradients: () -> gradients [B, P] of the direction followed in blocks of samples, and samples of each [B];
         computed only for rules that call it.
+      key: PRNG key of this iteration, for rules that draw.
     """
 
     base: int
@@ -160,6 +161,7 @@ class Evidence(NamedTuple):
     angle: jax.Array
     tolerance: jax.Array
     block_gradients: Callable[[], tuple[jax.Array, jax.Array]]
+    key: jax.Array
 
 
 class SampleSizeRule(NamedTuple):

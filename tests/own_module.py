@@ -33,6 +33,10 @@ def make_nothing():
     return "nothing"
 
 
+def make_broken():
+    return {}["key"]
+
+
 def describe(model):
     return Task(
         name="pendulum",

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import traceback
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -138,7 +139,15 @@ def make_by(
         signature.bind(**given)
     except TypeError as error:
         raise ValueError(f"{name}: {error}, an option of the environment") from None
-    made = factory(**given)
+    try:
+        made = factory(**given)
+    except ValueError:
+        raise
+    except Exception as error:  # of the user's own code: any
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        raise ValueError(
+            f"{name} cannot be made: {type(error).__name__}: {error} ({at.filename}, line {at.lineno})"
+        ) from error
     if isinstance(made, Task):
         made = SafetyEnv(made, backend, reward)
     if not (hasattr(made, "reset") and hasattr(made, "step")):

@@ -245,6 +245,7 @@ def next_sample_size(rule: SampleSizeRule, problem: Problem, update: Update, ite
         angle=conflict.conflict_angle(update.gram, choice.active),
         tolerance=hp.variance_tolerance,
         block_gradients=block_gradients,
+        key=jax.random.fold_in(problem.key, 2**31 - 1),  # the first ones are what an update splits it into
     )
     size = jnp.asarray(rule.size(evidence), jnp.float32)
     chex.assert_shape(size, (), custom_message="a sample-size rule must return one number")

@@ -8,6 +8,7 @@ from espo_jax.cli.common import DIFFERENT, NONFINITE, OK, console, refusing
 from espo_jax.cli.flags import parse_options
 from espo_jax.loop import IterationError
 from espo_jax.results import replay as repetition
+from espo_jax.results.expand import require_run
 from espo_jax.results.task import task_of
 from espo_jax.runs import output
 from espo_jax.runs.run_config import RunConfig
@@ -44,6 +45,7 @@ def replay(options: ReplayOptions, env: Any = None) -> int:
     out = console()
     with refusing():
         path = Path(options.run_dir)
+        require_run(path, "espo replay")
         run_config = RunConfig.read(path)
         env = task_of(run_config) if env is None else env
         if getattr(env, "backend", None) == "warp":

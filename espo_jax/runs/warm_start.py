@@ -13,6 +13,7 @@ from espo_jax.algorithms.types import TrainState
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.runs import policies
+from espo_jax.runs.files import DamagedError
 from espo_jax.runs.options import RunOptions
 
 _OF_NETWORKS = ("policy_hidden_sizes", "critic_hidden_sizes", "activation")
@@ -40,7 +41,10 @@ def warm_started(algorithm: Algorithm, run_dir: Path) -> Algorithm:
     Raises:
       ValueError: the run is damaged, or its networks do not fit; the message names the setting or the size.
     """
-    config, _, (normalizer, policy, critics) = policies.load(run_dir)
+    try:
+        config, _, (normalizer, policy, critics) = policies.load(run_dir)
+    except DamagedError as error:
+        raise DamagedError(f"init_from is {run_dir}, whose policy this run begins with: {error}") from None
     for name in _OF_NETWORKS:
         of_run, wanted = getattr(config, name), getattr(algorithm.config, name)
         if of_run != wanted:

@@ -71,6 +71,24 @@ def pack_size(memory: Memory, num_envs: int, platform: str) -> int:
     return max(1, min(math.ceil(_SATURATING_ENVS / num_envs), fitting))
 
 
+def check_pack(memory: Memory, pack: int) -> None:
+    """Check that a pack fits.
+
+    Args:
+      memory: from `estimate`.
+      pack: number of lanes that are vmapped.
+
+    Raises:
+      ValueError: it needs more than the device has.
+    """
+    if (needed := pack * (memory.state + memory.iteration)) > memory.limit:
+        most = memory.limit // (memory.state + memory.iteration)
+        raise ValueError(
+            f"pack_size is {pack:,}: so many lanes at once need about {needed / 1e9:,.1f} GB and the device has "
+            f"{memory.limit / 1e9:,.1f} GB; it must be at most {most:,}"
+        )
+
+
 def lanes_per_group(memory: Memory, pack: int, num_devices: int) -> int:
     """The largest number of lanes of a group if none is given.
 

@@ -75,6 +75,7 @@ def check(
     platform = jax.default_backend()
     most = pack_size or memory.pack_size(needs, algorithm.config.num_envs, platform)
     size = min(most, max(room, len(program.lanes)))
+    memory.check_pack(needs, size)
     if platform != "cpu" and not has_blocks:
         program = dataclasses.replace(program, config=vars(shared_blocks(algorithm.config, size)))
         algorithm = program.make(env)

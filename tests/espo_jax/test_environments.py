@@ -60,6 +60,7 @@ def test_a_function_of_the_users_own_makes_an_environment():
         ("make_env", {"env": ["lmit=7"]}, "make_env has no option 'lmit'; its options: limit"),
         ("make_env", {"backend": "spring"}, "backend is 'spring': tests.own_module:make_env has 'none' and takes no"),
         ("make_env", {"reward": "step"}, "reward is 'step': tests.own_module:make_env has one reward only"),
+        ("make_broken", {}, r"make_broken cannot be made: KeyError: 'key' \(.*own_module.py, line \d+\)"),
         ("make_nothing", {}, "make_nothing makes a str: it must be a Brax environment or a safety_envs.Task"),
     ],
 )
@@ -70,6 +71,11 @@ def test_what_a_function_does_not_take_is_refused(name, given, message):
 
 def test_a_physics_that_is_the_only_one_may_be_named():
     assert named_env(f"{MODULE}:make_env", PointEnv.backend).backend == PointEnv.backend
+
+
+def test_an_unknown_task_may_be_one_of_a_module_that_is_not_imported():
+    with pytest.raises(ValueError, match=r"unknown task 'my_point'; known tasks: safety_ant.*\(--allow-code MODULE\)"):
+        named_env("my_point")
 
 
 def test_a_registered_name_is_a_task_everywhere(monkeypatch):

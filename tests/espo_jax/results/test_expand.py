@@ -30,7 +30,7 @@ def test_a_folder_of_runs_and_a_study_stand_for_theirs(tmp_path):
     assert len(runs_in(tmp_path / "study")) == len(runs_in(SWEEP))
 
 
-@pytest.mark.parametrize("command", ["eval", "report"])
+@pytest.mark.parametrize("command", ["eval", "replay", "report"])
 def test_one_line_says_what_to_give(command, tmp_path, capsys):
     run_dirs(tmp_path / "many")
     assert cli.main([command, str(tmp_path / "many")]) == 2

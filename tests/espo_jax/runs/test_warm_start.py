@@ -56,7 +56,7 @@ def test_networks_that_do_not_fit_are_refused(tmp_path, settings, env, message):
 
 
 def test_a_run_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"config\.json"):
+    with pytest.raises(ValueError, match=r"init_from is .*no, whose policy this run begins with: .*config\.json"):
         prepared(tmp_path / "run", init_from=str(tmp_path / "no"))
 
 

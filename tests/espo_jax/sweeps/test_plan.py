@@ -79,6 +79,15 @@ def test_what_is_wrong_names_its_lane():
         lanes(seeds=[])
 
 
+def test_a_pack_that_does_not_fit_is_refused_with_the_size_that_does(monkeypatch):
+    [program] = programs_of(lanes(seeds=range(4)))
+    needs = check(program, make_env).memory
+    monkeypatch.setattr(memory, "device_bytes", lambda device: int(2.5 * (needs.state + needs.iteration)))
+    with pytest.raises(ValueError, match=r"pack_size is 4: so many lanes at once .*; it must be at most 2"):
+        check(program, make_env, pack_size=16)
+    assert check(program, make_env, pack_size=2).pack_size == 2
+
+
 def test_a_lane_that_does_not_fit_is_refused_before_anything_is_compiled(monkeypatch):
     monkeypatch.setattr(memory, "device_bytes", lambda device: 1000)
     [program] = programs_of(lanes())

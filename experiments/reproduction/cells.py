@@ -1,0 +1,136 @@
+"""The cells that are finished: one small Parquet file each, with the curve and all that a reader needs to know."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from espo_jax.modes import MODE_NAMES
+from espo_jax.runs import files
+from espo_jax.runs.files import DamagedError
+from espo_jax.runs.surroundings import surroundings
+from espo_jax.sweeps import columns
+from espo_jax.sweeps.folder import SweepFolder
+from reproduction.variants import Cell
+
+_ABOUT = b"about"
+_WHOLE, _SINGLE = ("iteration", "env_steps", "sample_size"), ("episode_reward", "episode_cost", "conflict_angle", "kl")
+_BAND = ("cost_limit", "slack_positive", "slack_negative")
+_KEPT = (*_WHOLE, columns.MODE, *_SINGLE, *_BAND, columns.RATE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A finished cell.
+
+    Attributes:
+      cell: which one it is.
+      about: its settings, its row of the table of lanes, versions, and whether it ran on an idle machine.
+      values: columns [T], one value for each iteration: `iteration`, `env_steps`, `sample_size`, `mode` (place in
+        MODE_NAMES), `episode_reward`, `episode_cost`, `conflict_angle` in degrees, `kl`, `cost_limit`,
+        `slack_positive`, `slack_negative`, `steps_per_second`.
+    """
+
+    cell: Cell
+    about: dict[str, Any]
+    values: dict[str, np.ndarray]
+
+    @property
+    def samples(self) -> int:
+        """Number of samples of the whole run."""
+        return int(self.values["env_steps"][-1])
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """[T] wall time since the start of training, without compilation, in seconds."""
+        return np.cumsum(self.values["sample_size"] / self.values[columns.RATE].astype(np.float64))
+
+    @property
+    def limit(self) -> float:
+        """The cost limit b."""
+        return float(self.values["cost_limit"][0])
+
+    def final(self, name: str, count: int = 20) -> float:
+        """Mean of a column over the last iterations."""
+        return float(np.mean(self.values[name][-count:], dtype=np.float64))
+
+    def counts(self) -> dict[str, int]:
+        """Number of iterations in each mode."""
+        return dict(zip(MODE_NAMES, np.bincount(self.values["mode"], minlength=len(MODE_NAMES)).tolist(), strict=True))
+
+    def at(self, name: str, samples: np.ndarray | float) -> np.ndarray:
+        """A column, averaged over 20 iterations, at numbers of samples: linear between iterations.
+
+        Args:
+          name: the column.
+          samples: [P] numbers of samples.
+        """
+        return np.interp(samples, self.values["env_steps"], smoothed(self.values[name]))
+
+
+def smoothed(values: np.ndarray, window: int = 20) -> np.ndarray:
+    """Mean [T] of each value and those before it, as many as there are up to the window."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    ends = np.arange(1, len(values) + 1)
+    begins = np.maximum(ends - window, 0)
+    return (sums[ends] - sums[begins]) / (ends - begins)
+
+
+def path_of(root: Path, cell: Cell) -> Path:
+    """The file of a cell."""
+    return root / f"{cell.name}.parquet"
+
+
+def keep(root: Path, cell: Cell, folder: SweepFolder, lane: str, idle: bool) -> None:
+    """Write the file of a cell that is finished.
+
+    Args:
+      root: folder of the cells.
+      cell: the cell.
+      folder: folder of the sweep that has it.
+      lane: name of its lane.
+      idle: whether nothing else ran on the machine, so that its time may be compared.
+    """
+    group, found = folder.find(lane)
+    table = folder.read_metrics(group, _KEPT, **{columns.LANE: lane})
+    if table is None:
+        raise DamagedError(f"{folder.path}: {group.name} has no metrics")
+    kept = table.sort_by("iteration")
+    kinds = {**dict.fromkeys(_WHOLE, pa.int64()), columns.MODE: pa.string()}
+    kept = pa.table({name: kept[name].cast(kinds.get(name, pa.float32())) for name in _KEPT})
+    row = next(row for row in folder.group_rows(group) if row[columns.LANE] == lane)
+    about = {
+        "variant": cell.variant.name, "seed": cell.seed, "idle": idle, "row": row,
+        "config": found.config.as_json(), "surroundings": surroundings(),
+    }  # fmt: skip
+    text = json.dumps(files.strict(about), sort_keys=True).encode()
+    path = path_of(root, cell)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns.write(kept.replace_schema_metadata({_ABOUT: text}), path)
+
+
+def read(root: Path, cells: Sequence[Cell]) -> list[Curve]:
+    """The cells among some that are finished.
+
+    Raises:
+      DamagedError: a file cannot be read.
+    """
+    return [_read(path, cell) for cell in cells if (path := path_of(root, cell)).exists()]
+
+
+def _read(path: Path, cell: Cell) -> Curve:
+    try:
+        table = pyarrow.parquet.read_table(path)
+        about = json.loads(table.schema.metadata[_ABOUT])
+        values = {name: table[name].to_numpy() for name in _KEPT}
+        values["mode"] = np.array([MODE_NAMES.index(mode) for mode in values["mode"]], np.int8)
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"{path} cannot be read: {error}") from None
+    if (about.get("variant"), about.get("seed")) != (cell.variant.name, cell.seed):
+        raise DamagedError(f"{path} has the cell {about.get('variant')}/{about.get('seed')}: it was renamed or copied")
+    return Curve(cell, files.infinities(about), values)

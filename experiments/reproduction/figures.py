@@ -1,0 +1,123 @@
+"""The pictures of the page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from espo_jax.results.statistics import bootstrap_interval, interquartile_mean
+from espo_jax.runs.colors import GREY, LIGHT_GREY, colors_of
+from espo_jax.runs.curves import band_name, clipped_note, cost_top, legend_above, plain_axes, save
+from reproduction.cells import Curve, smoothed
+
+_POINTS = 200  # of a curve
+_BY = {"iteration": "iteration", "env_steps": "samples"}
+_SHOWN = {"episode_reward": "episode reward", "episode_cost": "episode cost"}
+
+
+def curves(groups: Mapping[str, Sequence[Curve]], path: Path, title: str) -> None:
+    """Reward and cost against iterations and against samples; time against iterations, sample size against samples.
+
+    Args:
+      groups: runs of each variant of one task, by its title.
+      path: path of the picture.
+      title: text above the panels.
+    """
+    figure = Figure(figsize=(11, 10.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(3, 2, height_ratios=(3, 3, 2))
+    colors = colors_of(list(groups))
+    for (name, runs), color in zip(groups.items(), colors, strict=True):
+        for column, x in enumerate(_BY):
+            for row, field in enumerate(_SHOWN):
+                _line(panels[row, column], runs, x, field, color, f"{name} ({len(runs)})")
+        _line(panels[2, 0], runs, "iteration", "seconds", color, name)
+        _line(panels[2, 1], runs, "env_steps", "sample_size", color, name)
+    every = [curve for runs in groups.values() for curve in runs]
+    for column, x in enumerate(_BY):
+        handles = _limits(panels[1, column], every)
+        if column == 0:  # two lines: a wide legend would make the panels narrow
+            legend_above(panels[1, 0], handles=handles, ncols=2)
+        for row, label in enumerate(_SHOWN.values()):
+            panels[row, column].set_ylabel(label)
+            panels[row, column].set_xlabel(_BY[x])
+    panels[2, 0].set_ylabel("minutes")
+    panels[2, 0].set_xlabel("iteration")
+    if not panels[2, 0].lines:
+        panels[2, 0].text(0.5, 0.5, "no run had the machine to itself", ha="center", transform=panels[2, 0].transAxes)
+        panels[2, 0].set_yticks([])
+        panels[2, 0].set_xticks([])
+    panels[2, 1].set_ylabel("samples per iteration")
+    panels[2, 1].set_xlabel("samples")
+    panels[2, 1].set_ylim(bottom=0)
+    panels[2, 1].yaxis.set_major_formatter(EngFormatter(sep=""))
+    for panel in panels[:, 1]:
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+    figure.legend(handles=panels[0, 0].get_legend_handles_labels()[0], loc="outside lower left", ncols=3, frameon=False)
+    plain_axes(panels.ravel())
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def band(runs: Mapping[str, Curve], path: Path, title: str) -> None:
+    """The cost of every iteration of one run of each algorithm, with the edges of the band that it crosses.
+
+    Args:
+      runs: one run of each algorithm, by its name.
+      path: path of the picture.
+      title: text above the panels.
+    """
+    figure = Figure(figsize=(9, 0.8 + 2.2 * len(runs)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(runs), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for panel, (name, curve), color in zip(panels, runs.items(), colors_of(list(runs)), strict=True):
+        panel.plot(curve.values["iteration"], curve.values["episode_cost"], color=color, linewidth=0.9)
+        panel.set_ylabel(f"{name}\nepisode cost")
+        legend_above(panel, handles=_limits(panel, list(runs.values())), ncols=3)
+    panels[-1].set_xlabel("iteration")
+    plain_axes(panels)
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def _line(panel: Axes, runs: Sequence[Curve], x: str, field: str, color: Any, label: str) -> None:
+    """The interquartile mean of some runs, each averaged over 20 iterations, and its interval."""
+    if field == "seconds":  # only of those that had the machine to themselves
+        runs = [curve for curve in runs if curve.about["idle"]]
+    if not runs:
+        return
+    first = max(curve.values[x][0] for curve in runs)
+    last = min(curve.values[x][-1] for curve in runs)
+    places = np.linspace(first, last, _POINTS)
+    values = np.array([np.interp(places, curve.values[x], _values(curve, field)) for curve in runs])
+    panel.plot(places, interquartile_mean(values), color=color, linewidth=1.4, label=label)
+    if len(runs) > 1:
+        panel.fill_between(places, *bootstrap_interval(values, interquartile_mean), color=color, alpha=0.2, linewidth=0)
+
+
+def _values(curve: Curve, field: str) -> np.ndarray:
+    return curve.seconds / 60 if field == "seconds" else smoothed(curve.values[field])
+
+
+def _limits(panel: Axes, runs: Sequence[Curve]) -> list[Any]:
+    """Draw the limit of each run once, and the band of the first one; an early cost far above is cut off.
+
+    Returns:
+      The entries of a legend.
+    """
+    costs = [curve.values["episode_cost"] for curve in runs]
+    top = max(cost_top(cost, curve.values["cost_limit"]) for cost, curve in zip(costs, runs, strict=True))
+    panel.set_ylim(0, top)
+    limit, low, high = (float(runs[0].values[name][-1]) for name in ("cost_limit", "slack_negative", "slack_positive"))
+    edges = np.clip([limit + low, limit + high], 0.0, top)
+    handles: list[Any] = [
+        panel.axhspan(*edges, color=LIGHT_GREY, alpha=0.25, linewidth=0, label=band_name(limit, low, high))
+    ]
+    for each in sorted({curve.limit for curve in runs}):
+        handles.append(panel.axhline(each, color=GREY, linestyle="--", linewidth=1, label=f"limit {each:g}"))
+    return [*handles, *clipped_note(max(map(np.max, costs)), top)]

@@ -1,0 +1,126 @@
+"""Cells that are missing are trained as lanes of one sweep with a fixed manifest; each is saved and kept alone."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from espo_jax import own_code
+from espo_jax.environments import named_env
+from espo_jax.runs.options import RunOptions
+from espo_jax.runs.output import Console
+from espo_jax.runs.result import FINISHED
+from espo_jax.runs.signals import finish_first
+from espo_jax.settings import settings_of
+from espo_jax.sweeps.folder import SweepFolder
+from espo_jax.sweeps.manifest import Group
+from espo_jax.sweeps.plan import Lane, MakeEnv, lanes_of
+from espo_jax.sweeps.progress import Report
+from espo_jax.sweeps.sweep import Worker
+from reproduction import cells
+from reproduction.variants import TASKS, Cell
+
+OWN_CODE = "reproduction.random_sizes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """How cells are trained.
+
+    Attributes:
+      root: folder of the files of finished cells.
+      sweep_dir: folder of the sweep, with checkpoints and policies.
+      backend: physics.
+      lanes_per_group: the largest number of cells that are trained together. 1 keeps each as soon as it is finished.
+      hours: no cell is begun after this time.
+      idle: whether nothing else runs on the machine, so that times may be compared.
+    """
+
+    root: Path
+    sweep_dir: Path
+    backend: str = "mujoco"
+    lanes_per_group: int = 1
+    hours: float = float("inf")
+    idle: bool = False
+
+
+def lanes(asked: Sequence[Cell], backend: str, make_env: MakeEnv = named_env, **settings: Any) -> dict[str, Lane]:
+    """The lanes of cells, by the name of the cell.
+
+    Args:
+      asked: the cells.
+      backend: physics.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
+      **settings: settings that hold for all, for smaller runs.
+
+    Raises:
+      ValueError: a setting is not usable.
+    """
+    own_code.allow(OWN_CODE)
+    make_env = functools.cache(make_env)
+    found = {}
+    for variant in {cell.variant.name: cell.variant for cell in asked}.values():
+        seeds = [cell.seed for cell in asked if cell.variant.name == variant.name]
+        own = {**variant.settings, **settings}
+        fields = settings_of(RunOptions)
+        given = {name: own.pop(name) for name in list(own) if name in fields}
+        options = RunOptions(task=TASKS[variant.task], backend=backend, algorithm=variant.algorithm, **given)
+        for lane in lanes_of(make_env, options, own, [], seeds):
+            found[Cell(variant, lane.config.options.seed).name] = lane
+    return found
+
+
+def train(asked: Sequence[Cell], work: Work, console: Console, make_env: MakeEnv = named_env, **settings: Any) -> int:
+    """Train the cells that are missing, and keep each as it ends; the same call goes on after an interruption.
+
+    Args:
+      asked: the cells, in the order in which they are trained.
+      work: how.
+      console: where to print.
+      make_env: (task, backend, reward, env) -> one instance of the environment, see `named_env`.
+      **settings: settings that hold for all, for smaller runs.
+
+    Returns:
+      Number of cells that are still missing.
+
+    Raises:
+      ValueError: a setting is not usable, or the folder has another sweep.
+      Interrupted: a signal came; what ran until then is saved.
+    """
+    end = time.monotonic() + 3600 * work.hours
+    make_env = functools.cache(make_env)
+    missing = [cell for cell in asked if not cells.path_of(work.root, cell).exists()]
+    if not missing:
+        return 0
+    planned = lanes(missing, work.backend, make_env, **settings)
+    with finish_first() as stop:
+        folder = SweepFolder.plan(work.sweep_dir, _with_known(work.sweep_dir, planned), work.lanes_per_group)
+        by_hash = {lane.hash: cell for cell in missing for lane in [planned[cell.name]]}
+        worker = Worker(folder, make_env, Report(console, folder.manifest), stop)
+        for group in sorted(folder.manifest.groups, key=functools.partial(_place, list(by_hash))):
+            wanted = [lane for lane in group.lanes if lane.hash in by_hash]
+            if not wanted or time.monotonic() > end:
+                continue
+            console.print(", ".join(by_hash[lane.hash].name for lane in wanted), soft_wrap=True)
+            worker.run([group.name])
+            for lane in _finished(folder, group, wanted):
+                cells.keep(work.root, by_hash.pop(lane.hash), folder, lane.id, work.idle)
+    return len(by_hash)
+
+
+def _with_known(sweep_dir: Path, planned: dict[str, Lane]) -> list[Lane]:
+    """The lanes that are planned, and first those that the folder has already: it only takes requests for both."""
+    known = SweepFolder.open(sweep_dir).manifest.lanes if sweep_dir.exists() else []
+    return list({lane.hash: lane for lane in [*planned.values(), *known]}.values())
+
+
+def _place(order: Sequence[str], group: Group) -> int:
+    """Place of a group in the order of its lanes."""
+    return min((order.index(lane.hash) for lane in group.lanes if lane.hash in order), default=len(order))
+
+
+def _finished(folder: SweepFolder, group: Group, wanted: Sequence[Lane]) -> list[Lane]:
+    done = {row["lane"] for row in folder.group_rows(group) if row["status"] == FINISHED}
+    return [lane for lane in wanted if lane.id in done]

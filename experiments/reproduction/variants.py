@@ -1,0 +1,130 @@
+"""What is run: every table and figure of the paper, and what the paper does not show, as variants with seeds."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+TASKS = {
+    "reacher": "safety_reacher",
+    "walker2d": "safety_walker2d",
+    "humanoidstandup": "safety_humanoidstandup",
+    "hopper_velocity": "safety_hopper_velocity",
+    "ant_velocity": "safety_ant_velocity",
+}
+SAFETY_MUJOCO, VELOCITY = tuple(TASKS)[:3], tuple(TASKS)[3:]
+SEEDS = {"reacher": 10, "walker2d": 5, "humanoidstandup": 5, "hopper_velocity": 5, "ant_velocity": 3}
+RIVALS = {
+    **dict.fromkeys(SAFETY_MUJOCO, ("crpo", "pcrpo")),
+    **dict.fromkeys(VELOCITY, ("pcpo", "cup", "ppo_lagrangian")),
+}
+# Share of iterations in percent in which ESPO's cells found a conflict: what the random rule draws.
+CONFLICTS = {"walker2d": 54, "hopper_velocity": 30}
+_SEEDS_BEYOND = 3  # of what the paper does not show
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One algorithm with its settings on one task.
+
+    Attributes:
+      task: key of TASKS.
+      algorithm: name of the algorithm.
+      settings: settings that are not those of the paper's preset.
+      parts: parts of the page that show it.
+      seeds: number of seeds that the page asks for.
+    """
+
+    task: str
+    algorithm: str
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    seeds: int = _SEEDS_BEYOND
+
+    @property
+    def name(self) -> str:
+        """Name of the variant, and of the folder of its cells."""
+        own = [f"{name}={str(value).rpartition(':')[2]}" for name, value in sorted(self.settings.items())]
+        return "-".join([self.task, self.algorithm, *own])
+
+    @property
+    def title(self) -> str:
+        """The variant for people, without its task."""
+        own = [f"{name} {str(value).rpartition(':')[2]}" for name, value in sorted(self.settings.items())]
+        return ", ".join([self.algorithm, *own])
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run: a variant with a seed."""
+
+    variant: Variant
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's file, without its ending."""
+        return f"{self.variant.name}/{self.seed}"
+
+
+def _main() -> Iterator[Variant]:
+    """Tables 1 to 3 and Figures 1 to 3 and 5."""
+    for task, rivals in RIVALS.items():
+        table = "table 1" if task in SAFETY_MUJOCO else "table 2"
+        for algorithm in ("espo", *rivals):
+            parts = [table, "curves", "equal samples"]
+            if task == "humanoidstandup" and algorithm != "pcrpo":
+                parts.append("table 3")
+            if algorithm in ("espo", "crpo"):
+                parts.append("crossings")
+            yield Variant(task, algorithm, {}, tuple(parts), SEEDS[task])
+
+
+def _ablations() -> Iterator[Variant]:
+    """Figure 4."""
+    seeds = SEEDS["walker2d"]
+    yield Variant("walker2d", "espo", {"cost_limit": 30.0}, ("figure 4",), seeds)
+    yield Variant("walker2d", "espo", {"zeta_positive": 0.2}, ("figure 4",), seeds)
+
+
+def _sample_sizes() -> Iterator[Variant]:
+    """Sample-size rules with ESPO, and gradient conflict with other algorithms."""
+    for task, share in CONFLICTS.items():
+        for rule in ("conflict_angle", "norm_test", "inner_product_test", f"reproduction.random_sizes:random_{share}"):
+            yield Variant(task, "espo", {"sample_size_rule": rule}, ("rules",))
+    for task, algorithms in {"walker2d": ("crpo",), "hopper_velocity": ("cup", "ppo_lagrangian")}.items():
+        for algorithm in algorithms:
+            yield Variant(task, algorithm, {"sample_size_rule": "gradient_conflict"}, ("carries over",))
+
+
+def _readings() -> Iterator[Variant]:
+    """The other reading of the time limit, and of the conflict."""
+    for task, rivals in RIVALS.items():
+        other = "truncation" if task in SAFETY_MUJOCO else "termination"
+        for algorithm in ("espo", *rivals):
+            yield Variant(task, algorithm, {"time_limit": other}, ("time limit",))
+    for metric in ("euclidean", "fisher"):
+        yield Variant("walker2d", "espo", {"conflict_metric": metric}, ("conflict",))
+    for resolution in ("weighted", "min_norm", "cagrad"):
+        yield Variant("walker2d", "espo", {"conflict_resolution": resolution}, ("conflict",))
+
+
+VARIANTS: tuple[Variant, ...] = (*_main(), *_ablations(), *_sample_sizes(), *_readings())
+PARTS = tuple(dict.fromkeys(part for variant in VARIANTS for part in variant.parts))
+
+
+def chosen(parts: Sequence[str], seeds: Sequence[int] | None, variants: Sequence[Variant] = VARIANTS) -> list[Cell]:
+    """The cells of some parts: first the first seed of all of them, so that every table fills evenly.
+
+    Args:
+      parts: parts of the page; none stands for all.
+      seeds: seeds; None stands for as many as each variant asks for.
+      variants: what there is.
+
+    Raises:
+      ValueError: there is no such part.
+    """
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise ValueError(f"part is {unknown[0]!r}: it must be one of {', '.join(PARTS)}")
+    wanted = [variant for variant in variants if not parts or set(parts) & set(variant.parts)]
+    numbers = range(max((v.seeds for v in wanted), default=0)) if seeds is None else seeds
+    return [Cell(v, seed) for seed in numbers for v in wanted if seeds is not None or seed < v.seeds]
