@@ -8,7 +8,7 @@ from typing import Any
 from tabular import examples, prose
 from tabular.algorithm import READINGS
 from tabular.theorem import LATE
-from tabular.verdicts import CONSTANT, TOLERANCE, all_of, interval
+from tabular.verdicts import CONSTANT, FEWEST, TOLERANCE, all_of, interval
 
 
 def text(results: dict[str, Any]) -> str:
@@ -17,7 +17,7 @@ def text(results: dict[str, Any]) -> str:
     scale = "full" if results["scale"]["cmdps"] > 8 else "small"
     head = prose.HEAD.format(minutes=max(1, seconds / 60), jax=results["jax"], scale=scale)
     verdicts = table(["claim", "verdict", "numbers"], [list(verdict) for verdict in all_of(results)])
-    rules = prose.RULES.format(tolerance=TOLERANCE, constant=CONSTANT)
+    rules = prose.RULES.format(tolerance=TOLERANCE, constant=CONSTANT, fewest=FEWEST)
     setup = prose.SETUP.format(readings=_readings(results))
     return reflowed("".join([head, verdicts, rules, setup, _theorem(results), _region(results), _samples(results)]))
 
