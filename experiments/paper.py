@@ -4,6 +4,7 @@ python experiments/paper.py run --part "table 1" --seeds 0-9   # trains what is 
 python experiments/paper.py plan                               # what there is, what is missing, and how long it takes
 """
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import jax
 import tyro
 from reproduction import cells, page, training, variants
+from tabular import verdicts
 
 from espo_jax.cli import compiled_programs
 from espo_jax.runs.output import Console
@@ -79,7 +81,8 @@ class Figures:
 
 def tables(args: Tables) -> int:
     path = args.results / "paper.md"
-    path.write_text(page.text(page.by_variant(cells.read(args.cells, page.every_cell()))))
+    theory = verdicts.all_of(json.loads((RESULTS / "theory.json").read_text()))
+    path.write_text(page.text(page.by_variant(cells.read(args.cells, page.every_cell())), theory))
     print(path)
     return 0
 

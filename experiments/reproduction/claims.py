@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+from tabular.verdicts import Verdict
+
 from espo_jax.results.statistics import interquartile_mean
 from reproduction.cells import Curve
 from reproduction.estimates import FEWEST, Estimate, difference, estimate, pairs, percents_less
@@ -83,18 +85,22 @@ CLAIMS = {
 }
 
 
-def table(curves: Curves, command: str) -> str:
+def table(curves: Curves, command: str, theory: Sequence[Verdict]) -> str:
     """A row for each claim.
 
     Args:
       curves: the cells.
       command: the command that trains what the claims are about.
+      theory: verdicts on the theorems.
     """
     rows = []
     for claim, compare in CLAIMS.items():
         comparisons = compare(curves)
         seen = "; ".join(each.seen for each in comparisons if each.made) or "too few seeds"
         rows.append({"claim": claim, "measured": seen, "verdict": verdict(comparisons), "command": f"`{command}`"})
+    for claim, found, because in theory:
+        row = {"claim": f"theory, {claim}", "measured": because, "verdict": found}
+        rows.append({**row, "command": "`python experiments/theory.py`"})
     return markdown(rows)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tabular.verdicts import Verdict
+
 from reproduction import claims, figures, tables
 from reproduction.cells import Curve
 from reproduction.tables import Curves
@@ -63,20 +65,21 @@ def shown(part: str) -> list[Variant]:
     return sorted(variants, key=lambda v: list(TASKS).index(v.task))
 
 
-def text(curves: Curves) -> str:
+def text(curves: Curves, theory: Sequence[Verdict]) -> str:
     """The page.
 
     Args:
       curves: finished cells by the name of their variant.
+      theory: verdicts on the theorems.
     """
-    return "\n".join(_blocks(curves))
+    return "\n".join(_blocks(curves, theory))
 
 
-def _blocks(curves: Curves) -> Iterator[str]:
+def _blocks(curves: Curves, theory: Sequence[Verdict]) -> Iterator[str]:
     yield _HEAD
     yield "## The claims of the abstract\n\n" + claims.RULE + "\n"
-    yield claims.table(curves, 'python experiments/paper.py run --part "table 1" --part "table 2"')
-    yield "For the theorems see [theory.md](theory.md).\n"
+    yield claims.table(curves, 'python experiments/paper.py run --part "table 1" --part "table 2"', theory)
+    yield "What the theorems say, how they were measured, and where they fail: [theory.md](theory.md).\n"
     for number, tasks in enumerate((SAFETY_MUJOCO, VELOCITY), 1):
         yield f"## Table {number}\n\n" + tables.results(curves, tasks)
         yield "ESPO minus each rival, by seed:\n\n" + tables.differences(curves, tasks)

@@ -24,7 +24,7 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     if not rows:
         return "No cell is finished yet.\n"
     names = list(rows[0])
-    lines = [names, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
+    lines = [names, ["---"] * len(names), *([row[name].replace("|", r"\|") for name in names] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

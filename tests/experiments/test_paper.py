@@ -1,13 +1,15 @@
 """The reproduction of the paper: cells are trained once and kept, and the page says what they say."""
 
 import dataclasses
-import importlib
+import json
 import math
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from reproduction import cells, claims, estimates, page, random_sizes, tables, training, variants
+from tabular import verdicts
 
 from espo_jax.modes import MODE_NAMES
 from espo_jax.runs.files import DamagedError
@@ -15,49 +17,37 @@ from tests.probe_envs import TINY, PointEnv
 from tests.tiny_runs import Quiet
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("cells", "claims", "estimates", "page", "random_sizes", "tables", "training", "variants")
 
 
 @pytest.fixture(scope="module")
-def reproduction():
-    """The modules of experiments/reproduction, by name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "experiments"))
-        package = importlib.import_module("reproduction")
-        for name in MODULES:
-            importlib.import_module(f"reproduction.{name}")
-        yield package
-
-
-@pytest.fixture(scope="module")
-def two(reproduction):
+def two():
     """Two cells of one program."""
-    variant = reproduction.variants.Variant("walker2d", "espo")
-    return [reproduction.variants.Cell(variant, seed) for seed in (0, 1)]
+    variant = variants.Variant("walker2d", "espo")
+    return [variants.Cell(variant, seed) for seed in (0, 1)]
 
 
-def train(reproduction, asked, folder, **options):
-    work = reproduction.training.Work(folder / "cells", folder / "sweep", **options)
+def train(asked, folder, **options):
+    work = training.Work(folder / "cells", folder / "sweep", **options)
     console = Quiet()
     small = {**TINY, "num_eval_episodes": 2, "preset": "none", "slack_positive": 9.0, "slack_negative": -9.0}
-    missing = reproduction.training.train(asked, work, console, lambda *_: PointEnv(), **small)
+    missing = training.train(asked, work, console, lambda *_: PointEnv(), **small)
     return missing, console.lines
 
 
 @pytest.fixture(scope="module")
-def trained(reproduction, two, tmp_path_factory):
+def trained(two, tmp_path_factory):
     folder = tmp_path_factory.mktemp("paper")
-    missing, _ = train(reproduction, two[:1], folder)
+    missing, _ = train(two[:1], folder)
     assert missing == 0
-    missing, lines = train(reproduction, two, folder)  # a wider request goes on in the same folder
+    missing, lines = train(two, folder)  # a wider request goes on in the same folder
     assert missing == 0
     assert "walker2d-espo/1" in lines
     assert "walker2d-espo/0" not in lines
     return folder
 
 
-def test_a_cell_is_what_its_run_was(reproduction, two, trained):
-    first, second = reproduction.cells.read(trained / "cells", two)
+def test_a_cell_is_what_its_run_was(two, trained):
+    first, second = cells.read(trained / "cells", two)
     count = TINY["num_iterations"]
     assert first.values["iteration"].tolist() == list(range(1, count + 1))
     assert first.samples == first.values["sample_size"].sum()
@@ -70,48 +60,50 @@ def test_a_cell_is_what_its_run_was(reproduction, two, trained):
     assert (np.diff(first.seconds) > 0).all()
 
 
-def test_nothing_is_trained_twice_and_none_is_begun_after_the_time(reproduction, two, trained, tmp_path):
-    missing, lines = train(reproduction, two, trained)
+def test_nothing_is_trained_twice_and_none_is_begun_after_the_time(two, trained, tmp_path):
+    missing, lines = train(two, trained)
     assert (missing, lines) == (0, [])
-    missing, lines = train(reproduction, two, tmp_path, hours=-1.0)
+    missing, lines = train(two, tmp_path, hours=-1.0)
     assert (missing, lines) == (2, [])
 
 
-def test_a_damaged_or_renamed_cell_is_refused(reproduction, two, trained, tmp_path):
-    path, other = (reproduction.cells.path_of(tmp_path, cell) for cell in two)
+def test_a_damaged_or_renamed_cell_is_refused(two, trained, tmp_path):
+    path, other = (cells.path_of(tmp_path, cell) for cell in two)
     path.parent.mkdir()
-    whole = reproduction.cells.path_of(trained / "cells", two[0]).read_bytes()
+    whole = cells.path_of(trained / "cells", two[0]).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DamagedError, match=r"0\.parquet cannot be read"):
-        reproduction.cells.read(tmp_path, two[:1])
+        cells.read(tmp_path, two[:1])
     other.write_bytes(whole)
     with pytest.raises(DamagedError, match="has the cell walker2d-espo/0"):
-        reproduction.cells.read(tmp_path, two[1:])
+        cells.read(tmp_path, two[1:])
 
 
-def test_the_page_and_its_pictures_are_made_of_what_is_there(reproduction, two, trained, tmp_path):
-    curves = reproduction.page.by_variant(reproduction.cells.read(trained / "cells", two))
-    text = reproduction.page.text(curves)
+def test_the_page_and_its_pictures_are_made_of_what_is_there(two, trained, tmp_path):
+    curves = page.by_variant(cells.read(trained / "cells", two))
+    text = page.text(curves, [("rate", "holds", "-0.5")])
+    assert "| theory, rate | -0.5 | holds |" in text
     assert "| walker2d | espo | 2 |" in text
     assert "not decided (0 of 12 comparisons are made)" in text
-    (picture,) = reproduction.page.draw(curves, tmp_path)
+    (picture,) = page.draw(curves, tmp_path)
     assert picture.name == "paper_walker2d.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert f"img/{picture.name}" in text
 
 
-def test_the_page_in_the_repository_is_that_of_its_cells(reproduction):
+def test_the_page_in_the_repository_is_that_of_its_cells():
     results = ROOT / "docs" / "results"
-    found = reproduction.cells.read(results / "paper", reproduction.page.every_cell())
+    found = cells.read(results / "paper", page.every_cell())
     assert len(found) == len(list((results / "paper").glob("*/*.parquet")))
-    assert (results / "paper.md").read_text() == reproduction.page.text(reproduction.page.by_variant(found))
+    theory = verdicts.all_of(json.loads((results / "theory.json").read_text()))
+    assert (results / "paper.md").read_text() == page.text(page.by_variant(found), theory)
 
 
-def test_every_variant_is_a_lane_of_its_own_with_the_settings_of_the_paper(reproduction):
-    names = [variant.name for variant in reproduction.variants.VARIANTS]
+def test_every_variant_is_a_lane_of_its_own_with_the_settings_of_the_paper():
+    names = [variant.name for variant in variants.VARIANTS]
     assert len(set(names)) == len(names)
-    asked = [reproduction.variants.Cell(variant, 0) for variant in reproduction.variants.VARIANTS]
-    lanes = reproduction.training.lanes(asked, "mujoco")
+    asked = [variants.Cell(variant, 0) for variant in variants.VARIANTS]
+    lanes = training.lanes(asked, "mujoco")
     assert len({lane.hash for lane in lanes.values()}) == len(names)
     assert {lane.config.hyperparams["num_iterations"] for lane in lanes.values()} == {500}
     assert lanes["walker2d-espo-cost_limit=30.0/0"].config.hyperparams["cost_limit"] == 30.0
@@ -119,17 +111,17 @@ def test_every_variant_is_a_lane_of_its_own_with_the_settings_of_the_paper(repro
     assert lanes["walker2d-espo/0"].config.config["time_limit"] == "termination"
 
 
-def test_cells_are_asked_for_by_part_and_the_first_seeds_come_first(reproduction):
-    asked = reproduction.variants.chosen(["table 1"], None)
+def test_cells_are_asked_for_by_part_and_the_first_seeds_come_first():
+    asked = variants.chosen(["table 1"], None)
     assert [cell.seed for cell in asked] == sorted(cell.seed for cell in asked)
     assert len(asked) == 3 * (10 + 5 + 5)
-    assert len(reproduction.variants.chosen(["table 2"], [7, 8])) == 2 * 4 * 2
+    assert len(variants.chosen(["table 2"], [7, 8])) == 2 * 4 * 2
     with pytest.raises(ValueError, match="part is 'table 9': it must be one of table 1"):
-        reproduction.variants.chosen(["table 9"], None)
+        variants.chosen(["table 9"], None)
 
 
-def test_random_sizes_come_as_often_as_their_name_says(reproduction):
-    rule = reproduction.random_sizes.random_27
+def test_random_sizes_come_as_often_as_their_name_says():
+    rule = random_sizes.random_27
 
     def size(key):
         return rule.size(evidence(key=key, base=1000, zeta_positive=0.5, zeta_negative=-0.5))
@@ -138,16 +130,14 @@ def test_random_sizes_come_as_often_as_their_name_says(reproduction):
     assert set(sizes.tolist()) == {500.0, 1500.0}
     assert np.mean(sizes == 1500.0) == pytest.approx(0.27, abs=0.015)
     with pytest.raises(AttributeError, match="random_many"):
-        _ = reproduction.random_sizes.random_many
+        _ = random_sizes.random_many
 
 
 def evidence(**given):
     return dataclasses.make_dataclass("Evidence", list(given))(**given)
 
 
-def test_a_verdict_follows_from_the_comparisons(reproduction):
-    claims = reproduction.claims
-
+def test_a_verdict_follows_from_the_comparisons():
     def verdict(*answers, made=True):
         return claims.verdict([claims.Comparison("", made, answer, "") for answer in answers])
 
@@ -157,7 +147,7 @@ def test_a_verdict_follows_from_the_comparisons(reproduction):
     assert verdict(1, 1, made=False).startswith("not decided (0 of 2")
 
 
-def curve_of(reproduction, cost, *, seed=0, algorithm="espo", sizes=None, reward=None, warmup=0, slack=(-5.0, 5.0)):
+def curve_of(cost, *, seed=0, algorithm="espo", sizes=None, reward=None, warmup=0, slack=(-5.0, 5.0)):
     """A made-up cell with a limit of 20."""
     count = len(cost)
     sizes = np.full(count, 100) if sizes is None else np.asarray(sizes)
@@ -169,43 +159,41 @@ def curve_of(reproduction, cost, *, seed=0, algorithm="espo", sizes=None, reward
         "slack_positive": np.full(count, slack[1]), "steps_per_second": np.full(count, 50.0),
     }  # fmt: skip
     about = {"idle": True, "row": {}, "config": {"hyperparams": {"warmup_iterations": warmup}}}
-    variant = reproduction.variants.Variant("walker2d", algorithm)
-    return reproduction.cells.Curve(reproduction.variants.Cell(variant, seed), about, values)
+    variant = variants.Variant("walker2d", algorithm)
+    return cells.Curve(variants.Cell(variant, seed), about, values)
 
 
-def test_crossings_are_counted_after_the_warm_up_and_not_of_an_edge_at_infinity(reproduction):
-    curve = curve_of(reproduction, [0, 30, 30, 18, 12, 22, 26], warmup=1, slack=(-5.0, math.inf))
-    assert reproduction.tables.crossings(curve) == {"b": 2, "b + h-": 2, "b + h+": 0}
+def test_crossings_are_counted_after_the_warm_up_and_not_of_an_edge_at_infinity():
+    curve = curve_of([0, 30, 30, 18, 12, 22, 26], warmup=1, slack=(-5.0, math.inf))
+    assert tables.crossings(curve) == {"b": 2, "b + h-": 2, "b + h+": 0}
 
 
-def test_differences_are_by_seed(reproduction):
-    ours = [curve_of(reproduction, [10.0] * 30, seed=s, sizes=[50 + s] * 30) for s in (0, 1, 2, 5)]
-    theirs = [curve_of(reproduction, [25.0] * 30, seed=s, algorithm="crpo") for s in (2, 1, 0)]
-    fewer = reproduction.estimates.percent_less(ours, theirs, lambda curve: curve.samples)
+def test_differences_are_by_seed():
+    ours = [curve_of([10.0] * 30, seed=s, sizes=[50 + s] * 30) for s in (0, 1, 2, 5)]
+    theirs = [curve_of([25.0] * 30, seed=s, algorithm="crpo") for s in (2, 1, 0)]
+    fewer = estimates.percent_less(ours, theirs, lambda curve: curve.samples)
     assert fewer.count == 3
     assert fewer.value == pytest.approx(49.0)
-    above = reproduction.estimates.difference(ours, theirs, reproduction.tables.above)
+    above = estimates.difference(ours, theirs, tables.above)
     assert (above.value, above.sign) == (-100.0, -1)
 
 
-def test_claims_compare_the_side_that_they_are_about(reproduction):
-    ours = [curve_of(reproduction, [10.0] * 30, seed=s, sizes=[74] * 30, reward=np.full(30, 9.0 + s)) for s in range(3)]
-    theirs = [
-        curve_of(reproduction, [25.0] * 30, seed=s, algorithm="crpo", reward=np.full(30, 5.0 + s)) for s in range(3)
-    ]
+def test_claims_compare_the_side_that_they_are_about():
+    ours = [curve_of([10.0] * 30, seed=s, sizes=[74] * 30, reward=np.full(30, 9.0 + s)) for s in range(3)]
+    theirs = [curve_of([25.0] * 30, seed=s, algorithm="crpo", reward=np.full(30, 5.0 + s)) for s in range(3)]
     curves = {"walker2d-espo": ours, "walker2d-crpo": theirs}
-    for compare in reproduction.claims.CLAIMS.values():
+    for compare in claims.CLAIMS.values():
         made = [each for each in compare(curves) if each.made]
         assert [each.answer for each in made] == [1], compare.__name__
     swapped = {"walker2d-espo": theirs, "walker2d-crpo": ours}
-    for compare in reproduction.claims.CLAIMS.values():
+    for compare in claims.CLAIMS.values():
         made = [each for each in compare(swapped) if each.made]
         assert [each.answer for each in made] == [-1], compare.__name__
 
 
-def test_at_equal_samples_the_longer_run_counts_only_up_to_there(reproduction):
-    ours = [curve_of(reproduction, [10.0] * 50, sizes=[50] * 50)]
-    theirs = [curve_of(reproduction, [25.0] * 50, algorithm="crpo")]
-    text = reproduction.tables.equal_samples({"walker2d-espo": ours, "walker2d-crpo": theirs})
+def test_at_equal_samples_the_longer_run_counts_only_up_to_there():
+    ours = [curve_of([10.0] * 50, sizes=[50] * 50)]
+    theirs = [curve_of([25.0] * 50, algorithm="crpo")]
+    text = tables.equal_samples({"walker2d-espo": ours, "walker2d-crpo": theirs})
     ours_at, theirs_at = np.mean(range(30, 50)), np.mean(range(5, 25))  # means of 20 iterations
     assert f"| {ours_at - theirs_at:.1f} | -15.0 |" in text
