@@ -91,6 +91,8 @@ def _sample_sizes() -> Iterator[Variant]:
     for task, share in CONFLICTS.items():
         for rule in ("conflict_angle", "norm_test", "inner_product_test", f"reproduction.random_sizes:random_{share}"):
             yield Variant(task, "espo", {"sample_size_rule": rule}, ("rules",))
+    for task, half in {"walker2d": 8_000, "hopper_velocity": 10_000}.items():  # whatever the gradients say
+        yield Variant(task, "pcrpo", {"base_sample_size": half}, ("rules",))
     for task, algorithms in {"walker2d": ("crpo",), "hopper_velocity": ("cup", "ppo_lagrangian")}.items():
         for algorithm in algorithms:
             yield Variant(task, algorithm, {"sample_size_rule": "gradient_conflict"}, ("carries over",))

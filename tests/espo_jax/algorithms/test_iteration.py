@@ -165,7 +165,7 @@ def next_size(hp, *, conflicting, done=0, rule="gradient_conflict"):
     gram = jnp.array([[1.0, np.cos(angle)], [np.cos(angle), 1.0]])
     choice = modes.ModeChoice(jnp.array(True), jnp.ones(2, bool), jnp.full(2, 0.5))
     config = dataclasses.replace(TINY_CONFIG, sample_size_rule=rule)
-    problem = SimpleNamespace(choice=choice, config=config, hyperparams=hp, batch=None)
+    problem = SimpleNamespace(choice=choice, config=config, hyperparams=hp, batch=None, key=jax.random.key(0))
     update = SimpleNamespace(gram=gram)
     return int(iteration.next_sample_size(sample_size.RULES[rule], problem, update, jnp.int32(done)))
 
