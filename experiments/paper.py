@@ -122,7 +122,11 @@ _COMMANDS = {"run": (Run, run), "plan": (Plan, plan), "tables": (Tables, tables)
 
 def main() -> int:
     args = tyro.extras.subcommand_cli_from_dict({name: kind for name, (kind, _) in _COMMANDS.items()})
-    return next(command for kind, command in _COMMANDS.values() if isinstance(args, kind))(args)
+    command = next(command for kind, command in _COMMANDS.values() if isinstance(args, kind))
+    try:
+        return command(args)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"paper.py: error: {error}") from None
 
 
 if __name__ == "__main__":
