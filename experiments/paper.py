@@ -1,7 +1,9 @@
 """The paper's tables and figures, and what it does not show, from cells that are trained once and kept here.
 
-python experiments/paper.py run --part "table 1" --seeds 0-9   # trains what is missing; goes on where it stopped
-python experiments/paper.py plan                               # what there is, what is missing, and how long it takes
+python experiments/paper.py run --table 1 --seeds 0-9   # trains what is missing; goes on where it stopped
+python experiments/paper.py plan                        # what there is, and what is missing
+python experiments/paper.py tables                      # docs/results/paper.md, of what is there
+python experiments/paper.py figures                     # its pictures
 """
 
 import json
@@ -28,7 +30,8 @@ class Run:
     """Train the cells that are missing, first the first seed of every variant.
 
     Attributes:
-      part: part of the page, such as "table 1"; several with several --part; none stands for all.
+      table: number of a table of the paper; several with several --table.
+      part: another part of the page, such as "figure 4"; several with several --part. Neither stands for everything.
       seeds: seeds, such as 0-9; none stands for as many as each variant asks for.
       tasks: tasks, separated by commas; none stands for all.
       sweep_dir: folder of the sweep, with checkpoints and policies.
@@ -38,6 +41,7 @@ class Run:
       idle: say that nothing else runs on the machine, so that times may be compared.
     """
 
+    table: tyro.conf.UseAppendAction[tuple[int, ...]] = ()
     part: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     seeds: str | None = None
     tasks: str = ""
@@ -103,7 +107,8 @@ def plan(args: Plan) -> int:
 
 def run(args: Run) -> int:
     compiled_programs.keep(jax)
-    asked = variants.chosen(args.part, parse_seeds(args.seeds) if args.seeds else None)
+    parts = [*(f"table {number}" for number in args.table), *args.part]
+    asked = variants.chosen(parts, parse_seeds(args.seeds) if args.seeds else None)
     if args.tasks:
         asked = [cell for cell in asked if cell.variant.task in args.tasks.split(",")]
     root = CELLS if args.backend == "mujoco" else CELLS.with_name(f"{CELLS.name}_{args.backend}")

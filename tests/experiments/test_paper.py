@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 
 import jax
 import numpy as np
+import paper
 import pytest
 from reproduction import cells, claims, estimates, page, random_sizes, tables, training, variants
 from tabular import verdicts
@@ -197,3 +199,17 @@ def test_at_equal_samples_the_longer_run_counts_only_up_to_there():
     text = tables.equal_samples({"walker2d-espo": ours, "walker2d-crpo": theirs})
     ours_at, theirs_at = np.mean(range(30, 50)), np.mean(range(5, 25))  # means of 20 iterations
     assert f"| {ours_at - theirs_at:.1f} | -15.0 |" in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("run --table 9", "error: part is 'table 9': it must be one of table 1, "),
+        ("run --part x --seeds 0-1", "error: part is 'x'"),
+        ("tables --results /no/such/folder", "error: .*No such file or directory"),
+    ],
+)
+def test_a_wrong_command_is_one_line(argv, message, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["paper.py", *argv.split()])
+    with pytest.raises(SystemExit, match=message):
+        paper.main()
