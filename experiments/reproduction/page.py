@@ -83,6 +83,7 @@ def _blocks(curves: Curves, theory: Sequence[Verdict]) -> Iterator[str]:
     for number, tasks in enumerate((SAFETY_MUJOCO, VELOCITY), 1):
         yield f"## Table {number}\n\n" + tables.results(curves, tasks)
         yield "ESPO minus each rival, by seed:\n\n" + tables.differences(curves, tasks)
+    yield "## Samples over all tasks\n\n" + tables.all_together(curves)
     yield "## Table 3: iterations in each mode on HumanoidStandup\n\n" + tables.mode_counts(curves)
     yield "## Figures 2, 3 and 5: curves\n"
     for task in TASKS:
@@ -104,7 +105,7 @@ def _blocks(curves: Curves, theory: Sequence[Verdict]) -> Iterator[str]:
 
 
 def one_of_each(curves: Curves, task: str) -> dict[str, Curve]:
-    """The first seed of ESPO and of the rival that has no band or a fixed size, where both are finished."""
+    """The first finished run of ESPO and of its first rival; nothing if one of them has none."""
     found = {a: runs[0] for a in ("espo", RIVALS[task][0]) if (runs := tables.of(curves, task, a))}
     return found if len(found) == 2 else {}
 

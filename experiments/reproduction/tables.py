@@ -7,7 +7,7 @@ import numpy as np
 
 from espo_jax.modes import MODE_NAMES
 from reproduction.cells import Curve
-from reproduction.estimates import Estimate, difference, estimate, percent_less
+from reproduction.estimates import Estimate, difference, estimate, pairs, percent_less, percents_less
 from reproduction.variants import RIVALS, VARIANTS, Variant
 
 Curves = Mapping[str, Sequence[Curve]]  # by the name of their variant
@@ -120,6 +120,18 @@ def differences(curves: Curves, tasks: Sequence[str]) -> str:
     return markdown(rows)
 
 
+def all_together(curves: Curves) -> str:
+    """How many fewer samples ESPO takes than each rival, over the runs of all tasks that have this rival."""
+    rows = []
+    for rival in dict.fromkeys(rival for rivals in RIVALS.values() for rival in rivals):
+        tasks = [task for task, rivals in RIVALS.items() if rival in rivals]
+        runs = [(of(curves, task, "espo"), of(curves, task, rival)) for task in tasks]
+        fewer = estimate(*(percents_less(*each, lambda curve: curve.samples) for each in runs))
+        if fewer.count:
+            rows.append({"ESPO against": rival, "runs": str(fewer.count), "fewer samples, %": fewer.text()})
+    return markdown(rows)
+
+
 def mode_counts(curves: Curves) -> str:
     """Table 3: iterations in each mode on HumanoidStandup."""
     rows = []
@@ -170,11 +182,10 @@ def equal_samples(curves: Curves) -> str:
         ours = of(curves, task, "espo")
         for rival in rivals:
             found: dict[str, list[float]] = collections.defaultdict(list)
-            for curve in of(curves, task, rival):
-                for mine in (each for each in ours if each.cell.seed == curve.cell.seed):
-                    end = min(mine.samples, curve.samples)
-                    for name in ("episode_reward", "episode_cost"):
-                        found[name].append(float(mine.at(name, end) - curve.at(name, end)))
+            for mine, other in pairs(ours, of(curves, task, rival)):
+                end = min(mine.samples, other.samples)
+                for name in ("episode_reward", "episode_cost"):
+                    found[name].append(float(mine.at(name, end) - other.at(name, end)))
             if found:
                 row = {"task": task, "ESPO against": rival, "seeds": str(len(found["episode_reward"]))}
                 row |= {name.removeprefix("episode_"): estimate(values).text() for name, values in found.items()}

@@ -43,14 +43,16 @@ class Variant:
     @property
     def name(self) -> str:
         """Name of the variant, and of the folder of its cells."""
-        own = [f"{name}={str(value).rpartition(':')[2]}" for name, value in sorted(self.settings.items())]
-        return "-".join([self.task, self.algorithm, *own])
+        return "-".join([self.task, self.algorithm, *self._own("=")])
 
     @property
     def title(self) -> str:
         """The variant for people, without its task."""
-        own = [f"{name} {str(value).rpartition(':')[2]}" for name, value in sorted(self.settings.items())]
-        return ", ".join([self.algorithm, *own])
+        return ", ".join([self.algorithm, *self._own(" ")])
+
+    def _own(self, between: str) -> list[str]:
+        """Its own settings as texts; code is named without its module."""
+        return [f"{name}{between}{str(value).rpartition(':')[2]}" for name, value in sorted(self.settings.items())]
 
 
 @dataclasses.dataclass(frozen=True)

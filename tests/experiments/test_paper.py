@@ -213,3 +213,13 @@ def test_a_wrong_command_is_one_line(argv, message, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["paper.py", *argv.split()])
     with pytest.raises(SystemExit, match=message):
         paper.main()
+
+
+def test_samples_over_all_tasks_are_those_of_every_run_with_this_rival():
+    curves = {}
+    for task, size in (("walker2d", 50), ("reacher", 80)):
+        for algorithm, of in (("espo", size), ("crpo", 100)):
+            variant = variants.Variant(task, algorithm)
+            made = [curve_of([10.0] * 30, seed=seed, sizes=[of] * 30) for seed in (0, 1)]
+            curves[variant.name] = [dataclasses.replace(c, cell=variants.Cell(variant, c.cell.seed)) for c in made]
+    assert tables.all_together(curves).splitlines()[2:] == ["| crpo | 4 | 35.0 [35.0, 35.0] |"]
