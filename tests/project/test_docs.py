@@ -21,8 +21,7 @@ from espo_jax.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
 # Not CHANGELOG.md: it also names what a later version removed.
-PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/results/README.md", "docs/results/theory.md")
-PATTERNS += ("experiments/README.md",)
+PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/results/*.md", "experiments/README.md")
 PAGES = sorted(str(path.relative_to(ROOT)) for pattern in PATTERNS for path in ROOT.glob(pattern))
 FOLDERS = ("docs", "envs", "espo_jax", "experiments", "tests")
 IGNORED = [line.lstrip("/") for line in (ROOT / ".gitignore").read_text().split() if line[0] != "*"]
@@ -185,13 +184,13 @@ def test_cited_sections_of_the_paper_exist():
     [
         (missing_files, "`espo_jax/gae.py` `throughput.py` `runs/mine` `result.json` `tests/` `1/...`", "`tpu.sh`"),
         (missing_files, "[a](docs/tasks.md#the-tasks) [b](https://x.y/z)", "[c](docs/gone.md)"),
-        (missing_files, "```bash\npython experiments/reacher.py table  # a.py\n```", "`python experiments/a.py`"),
+        (missing_files, "```bash\npython experiments/theory.py --scale small  # a.py\n```", "`python experiments/a.py`"),
         (missing_files, "`espo plot a/b --output c/d.svg` `checkpoints/` `policy.npz`", "`gone/`"),
         (unknown_commands, "`espo` `espo tasks` `make test` `kill -9` `pytest --flag`", "`espo fly`"),
         (unknown_commands, "`--best-safe` `--rounds 3`", "`--best-safe --rounds 3`"),
         (unknown_commands, "```bash\nA=b espo eval a --best-safe  # --fly\n```", "`espo eval a --cost-limit 1`"),
         (unknown_commands, "`python experiments/soak.py --rounds 1`", "`make hay`"),
-        (unknown_commands, "`python experiments/reacher.py run --seeds 1 2`", "`python experiments/reacher.py --fly`"),
+        (unknown_commands, "`python experiments/paper.py run --seeds 1-2`", "`python experiments/paper.py --fly`"),
         (unknown_commands, "```text\nespo on a task\n```", "```text\n.venv/bin/espo train --fly\n```"),
         (unknown_names, "`gae.gae(r, v)` `policy.npz` `jax.fly` `espo_jax.load_policy`", "`gae.fly`"),
         (unknown_names, "`algorithms.metrics.Metrics` `espo.train` `safety_envs.make`", "`espo_jax.fly(x)`"),
