@@ -22,7 +22,6 @@ from espo_jax.runs.signals import Interrupted
 from espo_jax.sweeps.axes import parse_seeds
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
-CELLS = RESULTS / "paper"
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,16 @@ class Run:
 
     Attributes:
       table: number of a table of the paper; several with several --table.
-      part: another part of the page, such as "figure 4"; several with several --part. Neither stands for everything.
+      part: another part of the page, or a figure, such as "figure 4"; several with several --part. Neither stands for
+        everything.
       seeds: seeds, such as 0-9; none stands for as many as each variant asks for.
       tasks: tasks, separated by commas; none stands for all.
       sweep_dir: folder of the sweep, with checkpoints and policies.
-      backend: physics; cells of another one than mujoco are kept in a folder of their own, for --cells of the others.
+      backend: physics; cells of another one than mujoco are kept in docs/results/paper_<backend>.
       lanes_per_group: the largest number of cells that are trained together: as many as seeds on an accelerator.
       hours: no cell is begun after this time.
-      idle: say that nothing else runs on the machine, so that times may be compared.
+      idle: say that nothing else runs on the machine, so that times may be compared; cells that were trained beside
+        other work are trained again.
     """
 
     table: tyro.conf.UseAppendAction[tuple[int, ...]] = ()
@@ -54,7 +55,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """Print how many cells there are and are missing, part by part."""
+    """Print how many cells there are, part by part.
+
+    Attributes:
+      backend: physics.
+    """
+
+    backend: str = "mujoco"
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,11 @@ class Tables:
     """Write docs/results/paper.md from the cells that are there.
 
     Attributes:
-      cells: folder of the cells.
-      results: folder of the page.
+      backend: physics; the page of another one than mujoco is paper_<backend>.md.
+      results: folder of the page and of the cells.
     """
 
-    cells: Path = CELLS
+    backend: str = "mujoco"
     results: Path = RESULTS
 
 
@@ -75,32 +82,41 @@ class Figures:
     """Draw the page's pictures from the cells that are there.
 
     Attributes:
-      cells: folder of the cells.
-      results: folder of the page, which has the pictures in img.
+      backend: physics.
+      results: folder of the page and of the cells; the pictures are in its img.
     """
 
-    cells: Path = CELLS
+    backend: str = "mujoco"
     results: Path = RESULTS
 
 
+def named(backend: str) -> str:
+    """Name of the page and of the folder of the cells of a physics."""
+    return "paper" if backend == "mujoco" else f"paper_{backend}"
+
+
 def tables(args: Tables) -> int:
-    path = args.results / "paper.md"
+    name = named(args.backend)
     theory = verdicts.all_of(json.loads((RESULTS / "theory.json").read_text()))
-    path.write_text(page.text(page.by_variant(cells.read(args.cells, page.every_cell())), theory))
+    found = cells.read(args.results / name, page.every_cell())
+    path = args.results / f"{name}.md"
+    path.write_text(page.text(found, theory, args.backend, name))
     print(path)
     return 0
 
 
 def figures(args: Figures) -> int:
-    for path in page.draw(page.by_variant(cells.read(args.cells, page.every_cell())), args.results / "img"):
+    name = named(args.backend)
+    found = cells.read(args.results / name, page.every_cell())
+    for path in page.draw(found, args.results / "img", args.backend, name):
         print(path)
     return 0
 
 
 def plan(args: Plan) -> int:
     for part in variants.PARTS:
-        asked = variants.chosen([part], None)
-        there = [cell for cell in asked if cells.path_of(CELLS, cell).exists()]
+        asked = variants.chosen([part])
+        there = [cell for cell in asked if cells.path_of(RESULTS / named(args.backend), cell).exists()]
         print(f"{part}: {len(there)} of {len(asked)} cells")
     return 0
 
@@ -108,18 +124,18 @@ def plan(args: Plan) -> int:
 def run(args: Run) -> int:
     compiled_programs.keep(jax)
     parts = [*(f"table {number}" for number in args.table), *args.part]
-    asked = variants.chosen(parts, parse_seeds(args.seeds) if args.seeds else None)
-    if args.tasks:
-        asked = [cell for cell in asked if cell.variant.task in args.tasks.split(",")]
-    root = CELLS if args.backend == "mujoco" else CELLS.with_name(f"{CELLS.name}_{args.backend}")
+    seeds = parse_seeds(args.seeds) if args.seeds else None
+    asked = variants.chosen(parts, seeds, args.tasks.split(",") if args.tasks else ())
+    root = RESULTS / named(args.backend)
     work = training.Work(root, args.sweep_dir, args.backend, args.lanes_per_group, args.hours, args.idle)
     try:
         missing = training.train(asked, work, Console())
     except Interrupted as error:
         print(f"{error}; the same command goes on")
         return 128 + error.signal
-    print(f"{len(asked) - missing} of {len(asked)} cells are there")
-    return 0
+    print(f"{len(asked) - len(missing)} of {len(asked)} cells are there")
+    print("".join(f"missing or failed: {name}\n" for name in missing), end="")
+    return 1 if missing else 0
 
 
 _COMMANDS = {"run": (Run, run), "plan": (Plan, plan), "tables": (Tables, tables), "figures": (Figures, figures)}

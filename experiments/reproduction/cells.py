@@ -13,6 +13,7 @@ import pyarrow.parquet
 from espo_jax.modes import MODE_NAMES
 from espo_jax.runs import files
 from espo_jax.runs.files import DamagedError
+from espo_jax.runs.result import FINISHED
 from espo_jax.runs.surroundings import surroundings
 from espo_jax.sweeps import columns
 from espo_jax.sweeps.folder import SweepFolder
@@ -26,7 +27,7 @@ _KEPT = (*_WHOLE, columns.MODE, *_SINGLE, *_BAND, columns.RATE)
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """A finished cell.
+    """A cell whose run has ended.
 
     Attributes:
       cell: which one it is.
@@ -46,9 +47,45 @@ class Curve:
         return int(self.values["env_steps"][-1])
 
     @property
+    def failure(self) -> str | None:
+        """What ended the run before its time; None for a run that is finished."""
+        row = self.about["row"]
+        return None if row["status"] == FINISHED else f"{row['status']}: {row['message']}"
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing else ran on the machine."""
+        return bool(self.about["idle"])
+
+    @property
     def seconds(self) -> np.ndarray:
         """[T] wall time since the start of training, without compilation, in seconds."""
-        return np.cumsum(self.values["sample_size"] / self.values[columns.RATE].astype(np.float64))
+        return np.cumsum(self._seconds)
+
+    @property
+    def hours(self) -> float:
+        """Wall time without the iterations in which the process was stopped: those of over ten times the median."""
+        return float(np.sum(self._seconds, where=self._seconds <= 10 * np.median(self._seconds)) / 3600)
+
+    @property
+    def _seconds(self) -> np.ndarray:
+        return self.values["sample_size"] / self.values[columns.RATE].astype(np.float64)
+
+    @property
+    def after_warmup(self) -> np.ndarray:
+        """[T] whether an iteration comes after the warm-up."""
+        return self.values["iteration"] > self.about["config"]["hyperparams"]["warmup_iterations"]
+
+    @property
+    def conflicts(self) -> np.ndarray:
+        """[T] whether gradient conflict would ask for more samples: the cost in the band, the angle above 90 degrees.
+
+        For every algorithm, also for those that do not look at it.
+        """
+        cost, limit = self.values["episode_cost"], self.values["cost_limit"]
+        above = cost >= limit + self.values["slack_negative"]
+        below = cost <= limit + self.values["slack_positive"]
+        return self.after_warmup & above & below & (self.values["conflict_angle"] > 90)
 
     @property
     def limit(self) -> float:
@@ -87,7 +124,7 @@ def path_of(root: Path, cell: Cell) -> Path:
 
 
 def keep(root: Path, cell: Cell, folder: SweepFolder, lane: str, idle: bool) -> None:
-    """Write the file of a cell that is finished.
+    """Write the file of a cell whose run has ended.
 
     Args:
       root: folder of the cells.
@@ -98,12 +135,13 @@ def keep(root: Path, cell: Cell, folder: SweepFolder, lane: str, idle: bool) -> 
     """
     group, found = folder.find(lane)
     table = folder.read_metrics(group, _KEPT, **{columns.LANE: lane})
-    if table is None:
-        raise DamagedError(f"{folder.path}: {group.name} has no metrics")
-    kept = table.sort_by("iteration")
-    kinds = {**dict.fromkeys(_WHOLE, pa.int64()), columns.MODE: pa.string()}
-    kept = pa.table({name: kept[name].cast(kinds.get(name, pa.float32())) for name in _KEPT})
     row = next(row for row in folder.group_rows(group) if row[columns.LANE] == lane)
+    if table is None and row["status"] == FINISHED:
+        raise DamagedError(f"{folder.path}: {group.name} has no metrics")
+    # A run that failed in its first iteration has none.
+    series = pa.table({name: [] for name in _KEPT}) if table is None else table.sort_by("iteration")
+    kinds = {**dict.fromkeys(_WHOLE, pa.int64()), columns.MODE: pa.string()}
+    kept = pa.table({name: series[name].cast(kinds.get(name, pa.float32())) for name in _KEPT})
     about = {
         "variant": cell.variant.name, "seed": cell.seed, "idle": idle, "row": row,
         "config": found.config.as_json(), "surroundings": surroundings(),
@@ -115,7 +153,7 @@ def keep(root: Path, cell: Cell, folder: SweepFolder, lane: str, idle: bool) -> 
 
 
 def read(root: Path, cells: Sequence[Cell]) -> list[Curve]:
-    """The cells among some that are finished.
+    """The cells among some whose runs have ended.
 
     Raises:
       DamagedError: a file cannot be read.

@@ -17,27 +17,27 @@ from reproduction.cells import Curve, smoothed
 
 _POINTS = 200  # of a curve
 _BY = {"iteration": "iteration", "env_steps": "samples"}
-_SHOWN = {"episode_reward": "episode reward", "episode_cost": "episode cost"}
+_SHOWN = {
+    "episode_reward": "episode reward", "episode_cost": "episode cost", "seconds": "minutes",
+    "sample_size": "samples per iteration",
+}  # fmt: skip
 
 
 def curves(groups: Mapping[str, Sequence[Curve]], path: Path, title: str) -> None:
-    """Reward and cost against iterations and against samples; time against iterations, sample size against samples.
+    """Reward, cost, time and sample size against iterations and against samples.
 
     Args:
       groups: runs of each variant of one task, by its title.
       path: path of the picture.
       title: text above the panels.
     """
-    figure = Figure(figsize=(11, 10.5), layout="constrained")
+    figure = Figure(figsize=(11, 13), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(3, 2, height_ratios=(3, 3, 2))
-    colors = colors_of(list(groups))
-    for (name, runs), color in zip(groups.items(), colors, strict=True):
+    panels = figure.subplots(4, 2, height_ratios=(3, 3, 2, 2), sharex="col")
+    for (name, runs), color in zip(groups.items(), colors_of(list(groups)), strict=True):
         for column, x in enumerate(_BY):
             for row, field in enumerate(_SHOWN):
                 _line(panels[row, column], runs, x, field, color, f"{name} ({len(runs)})")
-        _line(panels[2, 0], runs, "iteration", "seconds", color, name)
-        _line(panels[2, 1], runs, "env_steps", "sample_size", color, name)
     every = [curve for runs in groups.values() for curve in runs]
     for column, x in enumerate(_BY):
         handles = _limits(panels[1, column], every)
@@ -45,19 +45,14 @@ def curves(groups: Mapping[str, Sequence[Curve]], path: Path, title: str) -> Non
             legend_above(panels[1, 0], handles=handles, ncols=2)
         for row, label in enumerate(_SHOWN.values()):
             panels[row, column].set_ylabel(label)
-            panels[row, column].set_xlabel(_BY[x])
-    panels[2, 0].set_ylabel("minutes")
-    panels[2, 0].set_xlabel("iteration")
-    if not panels[2, 0].lines:
-        panels[2, 0].text(0.5, 0.5, "no run had the machine to itself", ha="center", transform=panels[2, 0].transAxes)
-        panels[2, 0].set_yticks([])
-        panels[2, 0].set_xticks([])
-    panels[2, 1].set_ylabel("samples per iteration")
-    panels[2, 1].set_xlabel("samples")
-    panels[2, 1].set_ylim(bottom=0)
-    panels[2, 1].yaxis.set_major_formatter(EngFormatter(sep=""))
-    for panel in panels[:, 1]:
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if not panels[2, column].lines:
+            middle = panels[2, column].transAxes
+            panels[2, column].text(0.5, 0.5, "no run was alone on an idle machine", ha="center", transform=middle)
+            panels[2, column].set_yticks([])
+        panels[3, column].set_xlabel(_BY[x])
+        panels[3, column].set_ylim(bottom=0)
+        panels[3, column].yaxis.set_major_formatter(EngFormatter(sep=""))
+    panels[3, 1].xaxis.set_major_formatter(EngFormatter(sep=""))
     figure.legend(handles=panels[0, 0].get_legend_handles_labels()[0], loc="outside lower left", ncols=3, frameon=False)
     plain_axes(panels.ravel())
     figure.suptitle(title)
@@ -78,7 +73,7 @@ def band(runs: Mapping[str, Curve], path: Path, title: str) -> None:
     for panel, (name, curve), color in zip(panels, runs.items(), colors_of(list(runs)), strict=True):
         panel.plot(curve.values["iteration"], curve.values["episode_cost"], color=color, linewidth=0.9)
         panel.set_ylabel(f"{name}\nepisode cost")
-        legend_above(panel, handles=_limits(panel, list(runs.values())), ncols=3)
+        legend_above(panel, handles=_limits(panel, list(runs.values()), name), ncols=3)
     panels[-1].set_xlabel("iteration")
     plain_axes(panels)
     figure.suptitle(title)
@@ -87,8 +82,8 @@ def band(runs: Mapping[str, Curve], path: Path, title: str) -> None:
 
 def _line(panel: Axes, runs: Sequence[Curve], x: str, field: str, color: Any, label: str) -> None:
     """The interquartile mean of some runs, each averaged over 20 iterations, and its interval."""
-    if field == "seconds":  # only of those that had the machine to themselves
-        runs = [curve for curve in runs if curve.about["idle"]]
+    if field == "seconds":
+        runs = [curve for curve in runs if curve.idle]
     if not runs:
         return
     first = max(curve.values[x][0] for curve in runs)
@@ -104,8 +99,13 @@ def _values(curve: Curve, field: str) -> np.ndarray:
     return curve.seconds / 60 if field == "seconds" else smoothed(curve.values[field])
 
 
-def _limits(panel: Axes, runs: Sequence[Curve]) -> list[Any]:
-    """Draw the limit of each run once, and the band of the first one; an early cost far above is cut off.
+def _limits(panel: Axes, runs: Sequence[Curve], of: str | None = None) -> list[Any]:
+    """Draw the limit of each run once, and the first band; an early cost far above is cut off.
+
+    Args:
+      panel: where to draw.
+      runs: the runs.
+      of: algorithm of whose runs the band is drawn; None for all.
 
     Returns:
       The entries of a legend.
@@ -113,11 +113,15 @@ def _limits(panel: Axes, runs: Sequence[Curve]) -> list[Any]:
     costs = [curve.values["episode_cost"] for curve in runs]
     top = max(cost_top(cost, curve.values["cost_limit"]) for cost, curve in zip(costs, runs, strict=True))
     panel.set_ylim(0, top)
-    limit, low, high = (float(runs[0].values[name][-1]) for name in ("cost_limit", "slack_negative", "slack_positive"))
-    edges = np.clip([limit + low, limit + high], 0.0, top)
-    handles: list[Any] = [
-        panel.axhspan(*edges, color=LIGHT_GREY, alpha=0.25, linewidth=0, label=band_name(limit, low, high))
-    ]
+    handles: list[Any] = []
+    with_band = [run for run in runs if run.cell.variant.has_band and of in (None, run.cell.variant.algorithm)]
+    for curve in with_band[:1]:
+        limit, low, high = (
+            float(curve.values[name][-1]) for name in ("cost_limit", "slack_negative", "slack_positive")
+        )
+        edges = np.clip([limit + low, limit + high], 0.0, top)
+        label = band_name(limit, low, high)
+        handles.append(panel.axhspan(*edges, color=LIGHT_GREY, alpha=0.25, linewidth=0, label=label))
     for each in sorted({curve.limit for curve in runs}):
         handles.append(panel.axhline(each, color=GREY, linestyle="--", linewidth=1, label=f"limit {each:g}"))
     return [*handles, *clipped_note(max(map(np.max, costs)), top)]

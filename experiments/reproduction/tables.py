@@ -1,31 +1,35 @@
 """The tables of the page, in Markdown."""
 
-import collections
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from tabular import page
 
-from espo_jax.modes import MODE_NAMES
 from reproduction.cells import Curve
-from reproduction.estimates import Estimate, difference, estimate, pairs, percent_less, percents_less
-from reproduction.variants import RIVALS, VARIANTS, Variant
+from reproduction.estimates import differences, estimate, mean_over_tasks, pairs, percents_less
+from reproduction.variants import RIVALS, SAFETY_MUJOCO, VARIANTS, VELOCITY, Variant
 
-Curves = Mapping[str, Sequence[Curve]]  # by the name of their variant
+Curves = Mapping[str, Sequence[Curve]]  # finished runs by the name of their variant
 LATE = 100  # last iterations in which violations are counted
-PAPER_SAMPLES = {  # Tables 1 and 2, in millions
-    "reacher": 5.7, "walker2d": 6.2, "humanoidstandup": 5.1, "hopper_velocity": 7.3, "ant_velocity": 7.6,
+PAPER_SAMPLES = {  # Tables 1 and 2, in millions: ESPO, and every rival
+    "reacher": (5.7, 8.0), "walker2d": (6.2, 8.0), "humanoidstandup": (5.1, 8.0),
+    "hopper_velocity": (7.3, 10.0), "ant_velocity": (7.6, 10.0),
 }  # fmt: skip
-PAPER_FIXED = {**dict.fromkeys(tuple(PAPER_SAMPLES)[:3], 8.0), **dict.fromkeys(tuple(PAPER_SAMPLES)[3:], 10.0)}
-PAPER_MODES = {"espo": "298 reward, 199 balance, 3 cost", "crpo": "178 reward, 322 cost"}  # Table 3
+_PAPER_MODES = {  # Table 3; of the 199 balances its number of samples makes 137 conflicts
+    "espo": {"reward": "298", "balance": "199", "conflict": "137", "cost": "3", "not in cost mode, %": "99.4"},
+    "crpo": {"reward": "178", "balance": "0", "conflict": "0", "cost": "322", "not in cost mode, %": "35.6"},
+}
+_PAPER_MINUTES = {  # Figure 4
+    "walker2d-espo": "58", "walker2d-crpo": "71", "walker2d-espo-cost_limit=30.0": "63",
+    "walker2d-espo-zeta_positive=0.2": "67",
+}  # fmt: skip
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows as a table; a line that says so if there are none."""
     if not rows:
         return "No cell is finished yet.\n"
-    names = list(rows[0])
-    lines = [names, ["---"] * len(names), *([row[name].replace("|", r"\|") for name in names] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return page.table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def of(curves: Curves, task: str, algorithm: str) -> Sequence[Curve]:
@@ -33,9 +37,19 @@ def of(curves: Curves, task: str, algorithm: str) -> Sequence[Curve]:
     return curves.get(Variant(task, algorithm).name, ())
 
 
+def idle(runs: Iterable[Curve]) -> list[Curve]:
+    """The runs that were alone on an idle machine."""
+    return [curve for curve in runs if curve.idle]
+
+
+def share_above(curve: Curve, iterations: np.ndarray | slice) -> float:
+    """Share of some iterations whose cost is above the limit, in percent."""
+    return float(100 * np.mean(curve.values["episode_cost"][iterations] > curve.limit))
+
+
 def above(curve: Curve) -> float:
     """Share of the last iterations whose cost is above the limit, in percent."""
-    return float(100 * np.mean(curve.values["episode_cost"][-LATE:] > curve.limit))
+    return share_above(curve, slice(-LATE, None))
 
 
 def reward(curve: Curve) -> float:
@@ -48,27 +62,23 @@ def cost(curve: Curve) -> float:
     return curve.final("episode_cost")
 
 
-def conflicts(curve: Curve) -> float:
-    """Share of all iterations in which the cost was in the band and the gradients conflicted, in percent."""
-    return 100 * curve.counts()[MODE_NAMES[3]] / len(curve.values["mode"])
-
-
-def minutes(runs: Iterable[Curve]) -> Estimate:
-    """Wall time of the runs that had the machine to themselves, in minutes."""
-    return estimate([float(curve.seconds[-1]) / 60 for curve in runs if curve.about["idle"]])
+def minutes(curve: Curve) -> float:
+    """Wall time of the run, without compilation."""
+    return float(curve.seconds[-1]) / 60
 
 
 def outcome(runs: Sequence[Curve]) -> dict[str, str]:
-    """What every table says of a variant: samples, reward, cost, and how often the limit was exceeded."""
+    """What every table says of a variant: samples, conflicts, reward, cost, and how often the limit was exceeded."""
     met = sum(cost(curve) <= curve.limit for curve in runs)
     return {
         "seeds": str(len(runs)),
         "samples (M)": estimate([curve.samples for curve in runs]).text(2, 1e-6),
-        "conflicts, %": estimate([conflicts(curve) for curve in runs]).text(0),
+        "conflicts, %": estimate([100 * float(np.mean(curve.conflicts)) for curve in runs]).text(0),
         "reward": estimate([reward(curve) for curve in runs]).text(),
         "cost": f"{estimate([cost(curve) for curve in runs]).text()} of {runs[0].limit:g}",
         "seeds that meet the limit": f"{met} of {len(runs)}",
-        "iterations above the limit, %": estimate([above(curve) for curve in runs]).text(0),
+        "last 100 iterations above it, %": estimate([above(curve) for curve in runs]).text(0),
+        "above it after the warm-up, %": estimate([share_above(run, run.after_warmup) for run in runs]).text(0),
     }
 
 
@@ -77,16 +87,13 @@ def results(curves: Curves, tasks: Sequence[str]) -> str:
     rows = []
     for task in tasks:
         for algorithm in ("espo", *RIVALS[task]):
-            runs = of(curves, task, algorithm)
-            if not runs:
-                continue
-            row = {"task": task, "algorithm": algorithm, **outcome(runs)}
-            paper = PAPER_SAMPLES[task] if algorithm == "espo" else PAPER_FIXED[task]
-            row["samples of the paper (M)"] = f"{paper:g}"
-            row["minutes"] = minutes(runs).text()
-            row["fresh episodes: reward"] = _fresh(runs, "stochastic_reward")
-            row["fresh episodes: cost"] = _fresh(runs, "stochastic_cost")
-            rows.append(row)
+            if runs := of(curves, task, algorithm):
+                row = {"task": task, "algorithm": algorithm, **outcome(runs)}
+                row["samples of the paper (M)"] = f"{PAPER_SAMPLES[task][algorithm != 'espo']:g}"
+                row["minutes"] = estimate([minutes(curve) for curve in idle(runs)]).text()
+                row["fresh episodes: reward"] = _fresh(runs, "stochastic_reward")
+                row["fresh episodes: cost"] = _fresh(runs, "stochastic_cost")
+                rows.append(row)
     return markdown(rows)
 
 
@@ -94,72 +101,89 @@ def _fresh(runs: Sequence[Curve], name: str) -> str:
     return estimate([row[name] for curve in runs if (row := curve.about["row"]).get(name) is not None]).text()
 
 
-def differences(curves: Curves, tasks: Sequence[str]) -> str:
-    """ESPO against each rival, seed by seed."""
+def differences_by_seed(curves: Curves, tasks: Sequence[str]) -> str:
+    """ESPO against each rival, seed by seed: at the end, and where both have used ESPO's number of samples."""
     rows = []
     for task in tasks:
         ours = of(curves, task, "espo")
         for rival in RIVALS[task]:
             theirs = of(curves, task, rival)
-            fewer = percent_less(ours, theirs, lambda curve: curve.samples)
-            if not fewer.count:
-                continue
-            idle = [[curve for curve in runs if curve.about["idle"]] for runs in (ours, theirs)]
-            rows.append(
-                {
-                    "task": task,
-                    "ESPO against": rival,
-                    "seeds": str(fewer.count),
-                    "fewer samples, %": fewer.text(),
-                    "less time, %": percent_less(*idle, lambda curve: float(curve.seconds[-1])).text(),
-                    "reward": difference(ours, theirs, reward).text(),
-                    "cost": difference(ours, theirs, cost).text(),
-                    "iterations above the limit, %": difference(ours, theirs, above).text(0),
-                }
-            )
+            if found := pairs(ours, theirs):
+                less_time = percents_less(idle(ours), idle(theirs), minutes)
+                rows.append({"task": task, "ESPO against": rival, "seeds": str(len(found)), **_against(ours, theirs)})
+                rows[-1]["less time, %"] = estimate(less_time).text()
     return markdown(rows)
 
 
+def _against(ours: Sequence[Curve], theirs: Sequence[Curve]) -> dict[str, str]:
+    """How the runs of a variant differ from those of another one, by seed."""
+    return {
+        "fewer samples, %": estimate(percents_less(ours, theirs, lambda curve: curve.samples)).text(),
+        "reward": estimate(differences(ours, theirs, reward)).text(),
+        "cost": estimate(differences(ours, theirs, cost)).text(),
+        "last 100 iterations above the limit, %": estimate(differences(ours, theirs, above)).text(0),
+        "reward at equal samples": estimate(at_equal_samples(ours, theirs, "episode_reward")).text(),
+        "cost at equal samples": estimate(at_equal_samples(ours, theirs, "episode_cost")).text(),
+    }
+
+
+def at_equal_samples(ours: Sequence[Curve], theirs: Sequence[Curve], name: str) -> list[float]:
+    """Differences of a column by seed, at the number of samples that the shorter of both runs has used in the end."""
+    found = []
+    for a, b in pairs(ours, theirs):
+        end = min(a.samples, b.samples)
+        found.append(float(a.at(name, end) - b.at(name, end)))
+    return found
+
+
 def all_together(curves: Curves) -> str:
-    """How many fewer samples ESPO takes than each rival, over the runs of all tasks that have this rival."""
+    """How many fewer samples ESPO takes than its rivals, over the tasks of each table and over all."""
     rows = []
-    for rival in dict.fromkeys(rival for rivals in RIVALS.values() for rival in rivals):
-        tasks = [task for task, rivals in RIVALS.items() if rival in rivals]
-        runs = [(of(curves, task, "espo"), of(curves, task, rival)) for task in tasks]
-        fewer = estimate(*(percents_less(*each, lambda curve: curve.samples) for each in runs))
-        if fewer.count:
-            rows.append({"ESPO against": rival, "runs": str(fewer.count), "fewer samples, %": fewer.text()})
+    for name, tasks in (("Table 1", SAFETY_MUJOCO), ("Table 2", VELOCITY), ("both", tuple(RIVALS))):
+        fewer = []
+        for task in tasks:
+            theirs = of(curves, task, RIVALS[task][0])  # all rivals take X in every iteration
+            fewer.append(percents_less(of(curves, task, "espo"), theirs, lambda curve: curve.samples))
+        paper = [100 * (1 - ours / fixed) for ours, fixed in (PAPER_SAMPLES[task] for task in tasks)]
+        if any(fewer):
+            row = {"tasks of": name, "tasks with cells": f"{sum(map(bool, fewer))} of {len(tasks)}"}
+            row |= {"fewer samples, %": mean_over_tasks(fewer).text(), "the paper, %": f"{np.mean(paper):.1f}"}
+            rows.append(row)
     return markdown(rows)
 
 
 def mode_counts(curves: Curves) -> str:
     """Table 3: iterations in each mode on HumanoidStandup."""
     rows = []
-    for algorithm, paper in PAPER_MODES.items():
+    for algorithm, paper in _PAPER_MODES.items():
         if runs := of(curves, "humanoidstandup", algorithm):
-            counts = [curve.counts() for curve in runs]
+            found: dict[str, list[float]] = {name: [] for name in paper}
+            for curve in runs:
+                count = curve.counts()
+                total = sum(count.values())
+                values: dict[str, float] = {**count, "balance": count["aligned"] + count["conflict"]}
+                values["not in cost mode, %"] = 100 * (1 - count["cost"] / total)
+                for name in paper:
+                    found[name].append(values[name])
             row = {"algorithm": algorithm, "seeds": str(len(runs))}
-            row |= {mode: estimate([count[mode] for count in counts]).text(0) for mode in MODE_NAMES}
-            useful = [100 * (1 - count["cost"] / sum(count.values())) for count in counts]
-            rows.append({**row, "not in cost mode, %": estimate(useful).text(), "the paper": paper})
+            row |= {name: estimate(values).text(1 if "%" in name else 0) for name, values in found.items()}
+            rows += [row, {"algorithm": f"{algorithm}, the paper", "seeds": "", **paper}]
     return markdown(rows)
 
 
-def crossings(curve: Curve) -> dict[str, int]:
+def crossings(curve: Curve) -> dict[str, float | None]:
     """How often the cost crosses the edges of the band, b + h- and b + h+, and the limit, after the warm-up.
 
-    An edge at infinity cannot be crossed.
+    None for an edge at infinity, and for an algorithm without a band.
     """
-    warmup = int(curve.about["config"]["hyperparams"]["warmup_iterations"])
-    after = {name: values[warmup:] for name, values in curve.values.items()}
-    places = {
-        "b": after["cost_limit"],
-        "b + h-": after["cost_limit"] + after["slack_negative"],
-        "b + h+": after["cost_limit"] + after["slack_positive"],
-    }
-    return {
-        name: int(np.sum(np.diff((after["episode_cost"] > place).astype(int)) != 0)) for name, place in places.items()
-    }
+    after = {name: values[curve.after_warmup] for name, values in curve.values.items()}
+    edges = {"b": 0.0 * after["cost_limit"], "b + h-": after["slack_negative"], "b + h+": after["slack_positive"]}
+    found: dict[str, float | None] = {}
+    for name, slack in edges.items():
+        is_above = after["episode_cost"] > after["cost_limit"] + slack
+        drawn = np.all(np.isfinite(slack)) and (name == "b" or curve.cell.variant.has_band)
+        found[name] = int(np.sum(is_above[1:] != is_above[:-1])) if drawn else None
+    return found
 
 
 def crossing_table(curves: Curves) -> str:
@@ -170,58 +194,61 @@ def crossing_table(curves: Curves) -> str:
             if runs := of(curves, task, algorithm):
                 counts = [crossings(curve) for curve in runs]
                 row = {"task": task, "algorithm": algorithm, "seeds": str(len(runs))}
-                row |= {f"crossings of {edge}": estimate([c[edge] for c in counts]).text(0) for edge in counts[0]}
+                for edge in counts[0]:
+                    known = [count for count in (each[edge] for each in counts) if count is not None]
+                    row[f"crossings of {edge}"] = estimate(known).text(0) or "no such edge"
                 rows.append(row)
     return markdown(rows)
 
 
-def equal_samples(curves: Curves) -> str:
-    """ESPO against each rival at the number of samples that ESPO's run has used in the end."""
-    rows = []
-    for task, rivals in RIVALS.items():
-        ours = of(curves, task, "espo")
-        for rival in rivals:
-            found: dict[str, list[float]] = collections.defaultdict(list)
-            for mine, other in pairs(ours, of(curves, task, rival)):
-                end = min(mine.samples, other.samples)
-                for name in ("episode_reward", "episode_cost"):
-                    found[name].append(float(mine.at(name, end) - other.at(name, end)))
-            if found:
-                row = {"task": task, "ESPO against": rival, "seeds": str(len(found["episode_reward"]))}
-                row |= {name.removeprefix("episode_"): estimate(values).text() for name, values in found.items()}
-                rows.append(row)
-    return markdown(rows)
+def of_variants(curves: Curves, variants: Sequence[Variant], *, timed: bool) -> str:
+    """The outcome of some variants.
 
-
-def of_variants(curves: Curves, variants: Sequence[Variant]) -> str:
-    """What came of some variants: in the end, and at the number of samples that every run of the task has used."""
+    Args:
+      curves: runs by variant.
+      variants: the variants.
+      timed: whether minutes are shown, beside those of the paper's ablations.
+    """
     rows = []
-    for task in dict.fromkeys(variant.task for variant in variants):
-        there = [variant for variant in variants if variant.task == task and curves.get(variant.name)]
-        budget = min((curve.samples for variant in there for curve in curves[variant.name]), default=0)
-        for variant in there:
-            runs = curves[variant.name]
-            row = {"task": task, "variant": variant.title, **outcome(runs), "equal samples (M)": f"{budget / 1e6:.2f}"}
-            for name in ("episode_reward", "episode_cost"):
-                there_at = [float(curve.at(name, budget)) for curve in runs]
-                row[f"{name.removeprefix('episode_')} at these"] = estimate(there_at).text()
+    for variant in variants:
+        if runs := curves.get(variant.name):
+            row = {"task": variant.task, "variant": variant.title, **outcome(runs)}
+            if timed:
+                row["minutes"] = estimate([minutes(curve) for curve in idle(runs)]).text()
+                row["minutes of the paper"] = _PAPER_MINUTES[variant.name]
             rows.append(row)
     return markdown(rows)
 
 
-def progress(curves: Curves) -> str:
-    """How many cells of each task and algorithm there are, and the hours that they took."""
+def against(curves: Curves, compared: Sequence[tuple[Variant, Variant]]) -> str:
+    """Pairs of variants of one task, the first minus the second, by seed."""
     rows = []
+    for ours, theirs in compared:
+        runs = curves.get(ours.name, ()), curves.get(theirs.name, ())
+        if found := pairs(*runs):
+            row = {"task": ours.task, "variant": ours.title, "minus": theirs.title, "seeds": str(len(found))}
+            rows.append({**row, **_against(*runs)})
+    return markdown(rows)
+
+
+def progress(curves: Curves) -> str:
+    """The variants that have cells, and the hours that they took; then how many have none."""
+    rows, missing, hours = [], 0, 0.0
     for variant in VARIANTS:
         runs = curves.get(variant.name, ())
-        hours = estimate([float(curve.seconds[-1]) / 3600 for curve in runs])
-        rate = estimate([curve.samples / float(curve.seconds[-1]) for curve in runs])
-        rows.append(
-            {
-                "variant": variant.name,
-                "cells": f"{len(runs)} of {variant.seeds}",
-                "hours each": hours.text(2),
-                "samples per second": rate.text(0),
-            }
-        )
-    return markdown(rows)
+        missing += max(0, variant.seeds - len(runs))
+        if runs:
+            hours += sum(curve.hours for curve in runs)
+            each, rate = ([value(run) for run in runs] for value in (lambda r: r.hours, lambda r: r.samples / r.hours))
+            row = {"variant": variant.name, "cells": f"{len(runs)} of {variant.seeds}"}
+            row |= {"hours each": estimate(each).text(2), "samples per second": estimate(rate).text(0, 1 / 3600)}
+            rows.append(row)
+    return f"{markdown(rows)}\n{hours:.1f} hours of training in all. {missing} cells are missing.\n"
+
+
+def failures(runs: Iterable[Curve]) -> str:
+    """A line for each run that ended before its time, which no number of the page counts."""
+    lines = [
+        f"- {run.cell.name} failed after {len(run.values['iteration'])} iterations: {run.failure}\n" for run in runs
+    ]
+    return "".join(lines) or "No run failed.\n"

@@ -11,7 +11,7 @@ from espo_jax import own_code
 from espo_jax.environments import named_env
 from espo_jax.runs.options import RunOptions
 from espo_jax.runs.output import Console
-from espo_jax.runs.result import FINISHED
+from espo_jax.runs.result import FINISHED, NEGATIVE_COST, NONFINITE
 from espo_jax.runs.signals import finish_first
 from espo_jax.settings import settings_of
 from espo_jax.sweeps.folder import SweepFolder
@@ -35,7 +35,11 @@ class Work:
       backend: physics.
       lanes_per_group: the largest number of cells that are trained together. 1 keeps each as soon as it is finished.
       hours: no cell is begun after this time.
-      idle: whether nothing else runs on the machine, so that times may be compared.
+      idle: whether nothing else runs on the machine, so that times may be compared. Such cells are trained in a sweep
+        of their own, and take the place of cells that were trained on a busy machine.
+
+    Raises:
+      ValueError: cells that are trained together have no time of their own.
     """
 
     root: Path
@@ -44,6 +48,20 @@ class Work:
     lanes_per_group: int = 1
     hours: float = float("inf")
     idle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.idle and self.lanes_per_group > 1:
+            raise ValueError(f"lanes_per_group is {self.lanes_per_group}: it must be 1 with idle, one run at a time")
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the sweep."""
+        return self.sweep_dir.with_name(f"{self.sweep_dir.name}_idle") if self.idle else self.sweep_dir
+
+    def missing(self, asked: Sequence[Cell]) -> list[Cell]:
+        """The cells that have no file, or none of an idle machine if that is asked for."""
+        there = {run.cell.name for run in cells.read(self.root, asked) if run.idle or not self.idle}
+        return [cell for cell in asked if cell.name not in there]
 
 
 def lanes(asked: Sequence[Cell], backend: str, make_env: MakeEnv = named_env, **settings: Any) -> dict[str, Lane]:
@@ -72,7 +90,9 @@ def lanes(asked: Sequence[Cell], backend: str, make_env: MakeEnv = named_env, **
     return found
 
 
-def train(asked: Sequence[Cell], work: Work, console: Console, make_env: MakeEnv = named_env, **settings: Any) -> int:
+def train(
+    asked: Sequence[Cell], work: Work, console: Console, make_env: MakeEnv = named_env, **settings: Any
+) -> list[str]:
     """Train the cells that are missing, and keep each as it ends; the same call goes on after an interruption.
 
     Args:
@@ -83,7 +103,7 @@ def train(asked: Sequence[Cell], work: Work, console: Console, make_env: MakeEnv
       **settings: settings that hold for all, for smaller runs.
 
     Returns:
-      Number of cells that are still missing.
+      Names of the cells that are still missing, or whose run failed.
 
     Raises:
       ValueError: a setting is not usable, or the folder has another sweep.
@@ -91,23 +111,23 @@ def train(asked: Sequence[Cell], work: Work, console: Console, make_env: MakeEnv
     """
     end = time.monotonic() + 3600 * work.hours
     make_env = functools.cache(make_env)
-    missing = [cell for cell in asked if not cells.path_of(work.root, cell).exists()]
-    if not missing:
-        return 0
-    planned = lanes(missing, work.backend, make_env, **settings)
-    with finish_first() as stop:
-        folder = SweepFolder.plan(work.sweep_dir, _with_known(work.sweep_dir, planned), work.lanes_per_group)
-        by_hash = {lane.hash: cell for cell in missing for lane in [planned[cell.name]]}
-        worker = Worker(folder, make_env, Report(console, folder.manifest), stop)
-        for group in sorted(folder.manifest.groups, key=functools.partial(_place, list(by_hash))):
-            wanted = [lane for lane in group.lanes if lane.hash in by_hash]
-            if not wanted or time.monotonic() > end:
-                continue
-            console.print(", ".join(by_hash[lane.hash].name for lane in wanted), soft_wrap=True)
-            worker.run([group.name])
-            for lane in _finished(folder, group, wanted):
-                cells.keep(work.root, by_hash.pop(lane.hash), folder, lane.id, work.idle)
-    return len(by_hash)
+    missing = work.missing(asked)
+    if missing:
+        planned = lanes(missing, work.backend, make_env, **settings)
+        by_hash = {planned[cell.name].hash: cell for cell in missing}
+        with finish_first() as stop:
+            folder = SweepFolder.plan(work.folder, _with_known(work.folder, planned), work.lanes_per_group)
+            worker = Worker(folder, make_env, Report(console, folder.manifest), stop)
+            for group in sorted(folder.manifest.groups, key=functools.partial(_place, list(by_hash))):
+                wanted = [lane for lane in group.lanes if lane.hash in by_hash]
+                if not wanted or time.monotonic() > end:
+                    continue
+                console.print(", ".join(by_hash[lane.hash].name for lane in wanted), soft_wrap=True)
+                worker.run([group.name])
+                for lane in _ended(folder, group, wanted):
+                    cells.keep(work.root, by_hash[lane.hash], folder, lane.id, work.idle)
+    good = {run.cell.name for run in cells.read(work.root, asked) if run.failure is None}
+    return [cell.name for cell in asked if cell.name not in good]
 
 
 def _with_known(sweep_dir: Path, planned: dict[str, Lane]) -> list[Lane]:
@@ -121,6 +141,8 @@ def _place(order: Sequence[str], group: Group) -> int:
     return min((order.index(lane.hash) for lane in group.lanes if lane.hash in order), default=len(order))
 
 
-def _finished(folder: SweepFolder, group: Group, wanted: Sequence[Lane]) -> list[Lane]:
-    done = {row["lane"] for row in folder.group_rows(group) if row["status"] == FINISHED}
+def _ended(folder: SweepFolder, group: Group, wanted: Sequence[Lane]) -> list[Lane]:
+    """The lanes that do not go on: finished, or failed by a number that is not finite or a negative cost."""
+    ended = (FINISHED, NONFINITE, NEGATIVE_COST)
+    done = {row["lane"] for row in folder.group_rows(group) if row["status"] in ended}
     return [lane for lane in wanted if lane.id in done]

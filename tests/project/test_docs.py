@@ -184,7 +184,7 @@ def test_cited_sections_of_the_paper_exist():
     [
         (missing_files, "`espo_jax/gae.py` `throughput.py` `runs/mine` `result.json` `tests/` `1/...`", "`tpu.sh`"),
         (missing_files, "[a](docs/tasks.md#the-tasks) [b](https://x.y/z)", "[c](docs/gone.md)"),
-        (missing_files, "```bash\npython experiments/theory.py --scale small  # a.py\n```", "`python experiments/a.py`"),
+        (missing_files, "```bash\npython experiments/paper.py plan  # a.py\n```", "`python experiments/a.py`"),
         (missing_files, "`espo plot a/b --output c/d.svg` `checkpoints/` `policy.npz`", "`gone/`"),
         (unknown_commands, "`espo` `espo tasks` `make test` `kill -9` `pytest --flag`", "`espo fly`"),
         (unknown_commands, "`--best-safe` `--rounds 3`", "`--best-safe --rounds 3`"),

@@ -1,0 +1,39 @@
+"""The words of docs/results/paper.md that do not depend on the cells."""
+
+HEAD = """# ESPO, reproduced
+
+Written by `python experiments/paper.py tables` and `figures` from the cells in docs/results/{cells}, one Parquet file
+for each run; no number of a run is typed in. `python experiments/paper.py run` trains the cells that are missing.
+
+- Physics `{backend}`, 500 iterations, the paper's settings (`--preset paper`).
+- Numbers are interquartile means over seeds (means for fewer than four) with 95 % bootstrap intervals in brackets.
+  Such an interval is too narrow for few seeds: of 3 seeds with normal noise it has the truth in 75 % of cases, of 5 in
+  91 %. The verdicts below therefore use Student's t.
+- Reward and cost are undiscounted sums of an episode: means over the last 20 iterations of training, of the policy that
+  samples. "Fresh episodes" are 20 new ones of the last policy.
+- "At equal samples" compares two runs of the same seed where the shorter one has ended.
+- "Conflicts" are the iterations after the warm-up with the cost in the band and an angle above 90 degrees, of all
+  iterations. Algorithms that never look at the angle have them too.
+- Minutes are wall time without compilation, of runs that were alone on an idle machine (`run --idle`).
+"""
+
+DEVIATIONS = """## Deviations from the paper's protocol
+
+The paper's code is not public. Where its text is silent the readings of [docs/paper.md](../paper.md), section 5, are
+used; [docs/algorithms.md](../algorithms.md) gives the reasons.
+
+- **Readings.** The time limit is a termination on the Safety-MuJoCo tasks and a truncation on the velocity tasks; the
+  other way round is measured above. The angle is that of the natural steps (`conflict_metric="natural"`).
+  V_c is the undiscounted cost of an episode.
+- **Rollouts.** 16 or 20 environments are stepped together instead of one, and an iteration's samples are pieces of
+  episodes that go on in the next iteration. V_c is estimated from these pieces.
+- **Networks and critics.** On the Safety-MuJoCo tasks the networks are tanh; the code family of the paper's code uses
+  ReLU, fits critics to Monte Carlo returns, and only those of the objectives that are followed, scales the value's
+  output by 0.1, and moves the normaliser while it samples. Here all critics are fitted in every iteration, to
+  TD(lambda) returns.
+- **Steps.** The Fisher product uses every fourth sample (`fisher_stride`). The line search bounds the KL divergence by
+  1.5 times its radius (`kl_margin`); the code family has no bound.
+- **Rivals.** CRPO's tolerance is 0. PCPO's projected step is scaled back to the KL radius. The multipliers of CUP and
+  PPO-Lagrangian have no cap and are updated by Adam, with cost advantages that are centred and not standardised.
+- **Precision.** The physics is in double precision, everything else in single precision.
+"""
