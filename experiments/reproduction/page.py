@@ -103,6 +103,7 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
     yield words.DEVIATIONS
     yield "## What is there, and what it took\n\n" + tables.progress(curves)
     yield tables.failures([curve for curve in found if curve.failure is not None])
+    yield words.ACCELERATOR
 
 
 def _pictures(curves: Curves, name: str) -> Iterator[tuple[str, str, str, Mapping[str, Sequence[Curve]]]]:
