@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tabular import examples, prose
-from tabular.algorithm import READINGS
+from tabular.readings import READINGS
 from tabular.theorem import LATE
 from tabular.verdicts import CONSTANT, FEWEST, TOLERANCE, all_of, interval
 

@@ -56,7 +56,7 @@ def of_rule(cmdps: CMDP, best: np.ndarray, count: int, per_pair: int, reading: s
       best: [N] V_r of the optimum.
       count: T.
       per_pair: X, as rollouts of each state and action.
-      reading: name in `algorithm.READINGS`.
+      reading: name in `readings.READINGS`.
       **changes: fields of Settings.
     """
     settings = of_theorem(cmdps, count, **{"base": per_pair * PAIRS * HORIZON, **changes})

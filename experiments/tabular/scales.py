@@ -17,7 +17,7 @@ class Scale(NamedTuple):
       manipulation_iterations: T of the runs for Proposition 4.3.
       rollouts: values of X for Proposition 4.3, as rollouts of each state and action.
       seeds: runs of each CMDP for Proposition 4.3.
-      readings: names in `algorithm.READINGS` that are compared for Proposition 4.2.
+      readings: names in `readings.READINGS` that are compared for Proposition 4.2.
       families: numbers of states and actions among which counterexamples are searched, the smallest first.
       candidates: CMDPs of each size among which counterexamples are searched.
       search_iterations: T of that search.
