@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import jax
 import tyro
-from tabular import counterexamples, page, pictures, region, samples, theorem
+from tabular import constants, counterexamples, page, pictures, region, samples, theorem
 from tabular.scales import SCALES, Scale
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
@@ -46,6 +46,7 @@ def measure(scale: Scale) -> dict[str, Any]:
         "samples": samples.measure,
         "region_examples": counterexamples.of_region,
         "samples_examples": counterexamples.of_samples,
+        "constants": lambda scale: constants.measure(scale, results["region_examples"]["leaving"]),
     }
     results: dict[str, Any] = {"scale": scale._asdict(), "jax": jax.__version__, "seconds": {}}
     with jax.enable_x64(True):
