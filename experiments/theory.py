@@ -1,7 +1,7 @@
 """The paper's theory on tabular CMDPs: Theorem 4.1, Propositions 4.2 and 4.3, and smallest examples where they fail.
 
-    python experiments/theory.py                   # everything (12 minutes of one core), then the page and its pictures
-    python experiments/theory.py --scale small --output /tmp/theory    # seconds
+    python experiments/theory.py                   # everything (15 minutes of one core), then the page and its pictures
+    python experiments/theory.py --scale small --output /tmp/theory    # a minute
     python experiments/theory.py --no-run          # the page and the pictures again, from the results file
 
 The policies are softmax policies of a table, the optimum is that of a linear programme, and the update uses the

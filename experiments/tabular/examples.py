@@ -53,11 +53,12 @@ def leaving(found: dict[str, Any], table: Table) -> str:
 
 def constants_of_examples(part: dict[str, Any], table: Table) -> str:
     """The excess of each smallest example for each constant in h+ and each T."""
-    rows = [
-        [f"`{row['reading']}`", f"{row['T']:,}", f"{row['factor']:g}", listed(row["excess"], ".4f")]
-        for row in part["examples"]
-    ]
-    return table(["reading", "T", "constant", "excess over b + h⁺, in units of h⁺, by x_r"], rows)
+    counts = list(dict.fromkeys(row["T"] for row in part["examples"]))
+    found: dict[tuple[str, float], list[str]] = {}
+    for row in part["examples"]:
+        found.setdefault((row["reading"], row["factor"]), []).append(listed(row["excess"], ".4f"))
+    rows = [[f"`{reading}`", f"{factor:g}", *excesses] for (reading, factor), excesses in found.items()]
+    return table(["reading", "constant", *(f"excess / h⁺ by x_r, T = {count:,}" for count in counts)], rows)
 
 
 def constants_of_group(part: dict[str, Any], table: Table) -> str:

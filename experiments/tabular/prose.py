@@ -25,13 +25,13 @@ The rules behind the verdicts are in `experiments/tabular/verdicts.py`.
 
 - **Theorem 4.1** is an upper bound with an open constant, for every CMDP. So the rules look at the largest error of a
   CMDP relative to its bound. The first row says that this ratio is small at every T and size that was measured. The
-  next rows say whether it grows with T or with the size, by its exponent: it does not if the whole interval of the
-  exponent is at most {tolerance:g}; Õ hides logarithms.
-  The errors contradict the bound only if the whole interval is above that, and a ratio is above {constant:g} log |A|:
-  over a finite range an error may grow faster than its bound and stay below it. Otherwise nothing is decided. The
-  largest error is that of the CMDPs that were drawn; a worse one may exist. The exponent of the mean error is shown
-  beside it. It may be above −1/2 while the largest ratio is flat, because CMDPs with small errors catch up with the
-  others.
+  next rows say whether it grows with T or with the size, by its exponent. It does not if the whole interval of the
+  exponent is at most {tolerance:g}; Õ hides logarithms. The errors contradict the bound only if the whole interval is
+  above that, and a ratio is above {constant:g} log |A|: over a finite range an error may grow faster than its bound
+  and stay below it. Otherwise nothing is decided. The largest error is that of the CMDPs that were drawn; a worse one
+  may exist. The exponent of the mean error is shown beside it. It may be above −1/2 while the largest ratio is flat,
+  because CMDPs with small errors catch up with the others. The verdicts are those of the reading `centred`; the other
+  readings are in the numbers.
 - **Proposition 4.2** is about every CMDP. It does not hold if the reading `{literal}`, the tabular update as the paper
   writes it, has a counterexample. It holds in part if only other readings have some. Its second half is judged for
   the x_r that stay in the region, because the first half is its premise.

@@ -88,14 +88,21 @@ def of_iterations(results: dict[str, Any]) -> list[Verdict]:
             f"upper bound in the limit: {interval(late['error'], name='exponent')}"
         )
         if name.startswith("exact"):
-            others = {other: part["late"][f"exact, {other}"]["error"] for other in ("q", "fisher")}
-            texts = (f"`{other}` {interval(fit, name='exponent')}" for other, fit in others.items())
-            because += f", and in other readings, up to a smaller T: {', '.join(texts)}"
+            because += "".join(_of_other(part, f"exact, {reading}") for reading in ("q", "fisher"))
         elif same := [cell for cell in exact if cell["T"] in [other["T"] for other in cells]]:
             because += f"; with exact Q, the largest errors at the same T are {ratios(same)} times the bound"
-        claim = f"4.1: against T, the error is at most like T^−1/2 ({words})"
+        claim = f"4.1: against T, the error is at most like T^−1/2 ({words}, `centred`)"
         found.append(Verdict(claim, against(late["largest"], largest(cells)), because))
     return found
+
+
+def _of_other(part: dict[str, Any], name: str) -> str:
+    """What the same rule says of another reading, which was run up to a smaller T."""
+    cells, late = part["cells"][name][-LATE:], part["late"][name]
+    verdict = against(late["largest"], largest(cells))
+    reading = name.removeprefix("exact, ")
+    fits = f"{interval(late['largest'], name='exponent')} and {interval(late['error'], name='exponent')}"
+    return f"; `{reading}`, up to T = {cells[-1]['T']:,}: {ratios(cells)}, exponents {fits} ({verdict})"
 
 
 def of_size(results: dict[str, Any]) -> list[Verdict]:
