@@ -1,7 +1,7 @@
 """The paper's theory on tabular CMDPs: Theorem 4.1, Propositions 4.2 and 4.3, and smallest examples where they fail.
 
-    python experiments/theory.py                   # everything (12 minutes of one core), then the page and its pictures
-    python experiments/theory.py --scale small --output /tmp/theory    # seconds
+    python experiments/theory.py                   # everything (15 minutes of one core), then the page and its pictures
+    python experiments/theory.py --scale small --output /tmp/theory    # a minute
     python experiments/theory.py --no-run          # the page and the pictures again, from the results file
 
 The policies are softmax policies of a table, the optimum is that of a linear programme, and the update uses the
@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import jax
 import tyro
-from tabular import counterexamples, page, pictures, region, samples, theorem
+from tabular import constants, counterexamples, page, pictures, region, samples, theorem
 from tabular.scales import SCALES, Scale
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
@@ -46,6 +46,7 @@ def measure(scale: Scale) -> dict[str, Any]:
         "samples": samples.measure,
         "region_examples": counterexamples.of_region,
         "samples_examples": counterexamples.of_samples,
+        "constants": lambda scale: constants.measure(scale, results["region_examples"]["leaving"]),
     }
     results: dict[str, Any] = {"scale": scale._asdict(), "jax": jax.__version__, "seconds": {}}
     with jax.enable_x64(True):

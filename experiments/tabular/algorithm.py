@@ -49,7 +49,8 @@ class Record(NamedTuple):
       weight: [] weight of this policy in the output: 1 for reward only, 0 for cost only, the coefficient of the reward
         for a balance.
       angle: [] radians between the two objectives.
-      sample_size: [] int, samples from which this iteration's Q tables were estimated.
+      sample_size: [] int, samples from which this iteration's Q tables were estimated: those that were taken, which
+        may be a few more or less than the rule asked for. With exact values, those that the rule asked for.
     """
 
     value: jax.Array
@@ -122,14 +123,16 @@ def two_modes(cost: jax.Array, limit: jax.Array, settings: Settings) -> modes.Mo
 # PCRPO is ESPO whose zeta+ and zeta- are 0.
 CHOICES: dict[str, Callable[..., modes.ModeChoice]] = {"espo": three_modes, "crpo": two_modes}
 
-# (cmdp, policy, exact values, samples, key) -> estimates of the same values
-Estimator = Callable[[CMDP, jax.Array, Values, jax.Array, jax.Array], Values]
+# (cmdp, policy, exact values, samples to take, key) -> (estimates of the same values, samples taken)
+Estimator = Callable[[CMDP, jax.Array, Values, jax.Array, jax.Array], tuple[Values, jax.Array]]
 
 
-def exactly(cmdp: CMDP, policy: jax.Array, values: Values, samples: jax.Array, key: jax.Array) -> Values:
-    """The exact values as an estimator."""
-    del cmdp, policy, samples, key
-    return values
+def exactly(
+    cmdp: CMDP, policy: jax.Array, values: Values, samples: jax.Array, key: jax.Array
+) -> tuple[Values, jax.Array]:
+    """The exact values as an estimator, which takes as many samples as it is asked for."""
+    del cmdp, policy, key
+    return values, samples
 
 
 class Totals(NamedTuple):
@@ -156,11 +159,11 @@ def iteration(
         table, size = carry
         policy = jax.nn.softmax(table, axis=-1)
         exact = evaluate(cmdp, policy)
-        seen = estimator(cmdp, policy, exact, size, jax.random.fold_in(key, number))
+        seen, taken = estimator(cmdp, policy, exact, size, jax.random.fold_in(key, number))
         move = decide(
             seen.q, policy, seen.visits, seen.value[1], cmdp.limit, settings, reading=reading, algorithm=algorithm
         )
-        record = Record(exact.value, move.mode, move.weight, move.angle, size)
+        record = Record(exact.value, move.mode, move.weight, move.angle, taken)
         return (table + settings.step_size / (1 - cmdp.discount) * move.change, move.next_size), record
 
     return iterate

@@ -1,104 +1,102 @@
 """Searches for the smallest CMDPs in which Propositions 4.2 and 4.3 fail, with exact values and Theorem 4.1's settings.
 
-The candidates have deterministic transitions, rewards and costs from {0, 1/4, 1/2, 3/4, 1}, and start in state 0 with
-the uniform policy.
+Proposition 4.2 is about the x_r with which ESPO stays in the region. So an x_r that leaves it is no counterexample: one
+is a CMDP in which every x_r leaves, or in which no x_r both stays and follows the reward as often as CRPO does.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tabular.algorithm import of_theorem
 from tabular.batch import run_all, running_output
-from tabular.cmdp import CMDP, nth, optima, optimum, stack
+from tabular.candidates import candidates, described
+from tabular.cmdp import CMDP, nth, optima, stack
 from tabular.region import followed, outside
 from tabular.scales import Scale
 
-DISCOUNT = 0.5
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # x_r
+CLEAR = 1e-3  # excess in units of h+ that counts as clear
 POINTS = 300  # of a path in the results file
 ZETA = {"zeta_positive": 0.1, "zeta_negative": -0.3}  # the paper's, on Reacher
 TARGET = 0.5  # of the bound of Theorem 4.1
-READINGS_OF_SAMPLES = ("centred", "q", "fisher")
 
 
-def candidate(rng: np.random.Generator, states: int, actions: int) -> CMDP | None:
-    """A CMDP drawn as above; None if its limit would not bind clearly."""
-    transition = np.eye(states)[rng.integers(states, size=(states, actions))]
-    reward, cost = rng.integers(5, size=(2, states, actions)) / 4
-    share = rng.choice([0.2, 0.4, 0.6])
-    unlimited = CMDP(transition, reward, cost, np.eye(states)[0], np.float64(DISCOUNT), np.float64(np.inf))
-    lowest = optimum(unlimited, constrained=False, of="cost").cost
-    highest = optimum(unlimited, constrained=False).cost
-    return (
-        unlimited._replace(limit=np.float64(lowest + share * (highest - lowest))) if highest > lowest + 0.05 else None
-    )
+def each_weight(
+    cmdps: CMDP, weights: Sequence[float], reading: str, count: int, factor: float = 1.0
+) -> dict[str, np.ndarray]:
+    """What ESPO does with each of X values of x_r.
 
+    Args:
+      cmdps: [N, ...].
+      weights: [X] values of x_r.
+      reading: name in `readings.READINGS`.
+      count: T.
+      factor: h+ is so many times the one of Theorem 4.1 with the constant 1.
 
-def candidates(seed: int, count: int, states: int, actions: int) -> CMDP:
-    """Stacked candidates, [N, ...]."""
-    rng = np.random.default_rng(seed)
-    found: list[CMDP] = []
-    while len(found) < count:
-        drawn = candidate(rng, states, actions)
-        found += [] if drawn is None else [drawn]
-    return stack(found)
-
-
-def described(cmdp: CMDP) -> dict[str, Any]:
-    """A small CMDP for the results file; `next` is the state that each action leads to."""
-    return {
-        "reward": cmdp.reward.tolist(), "cost": cmdp.cost.tolist(), "next": cmdp.transition.argmax(-1).tolist(),
-        "limit": float(cmdp.limit), "discount": float(cmdp.discount),
-    }  # fmt: skip
-
-
-def leave(cmdps: CMDP, reading: str, count: int) -> dict[str, np.ndarray]:
-    """What each x_r does: whether the region is left [X, N], by how much of h+, and reward iterations minus CRPO's."""
+    Returns:
+      left: [X, N] bool, whether an iterate is outside the region after the first one inside.
+      stays: [X, N] bool, whether there is an iterate inside and all later ones are inside too.
+      excess: [X, N] the largest distance of a later iterate above b + h+, in units of h+.
+      followed: [X, N] number of iterations that follow the reward.
+    """
     settings = of_theorem(cmdps, count)
-    slack = np.asarray(settings.slack_positive)
-    rival = followed(run_all(cmdps, settings, num_iterations=count, algorithm="crpo"))["any"]
-    records = [
-        run_all(cmdps, settings._replace(reward_weight=weight), num_iterations=count, reading=reading)
-        for weight in WEIGHTS
-    ]
-    found = [outside(record, cmdps.limit + slack) for record in records]
+    slack = factor * np.asarray(settings.slack_positive)
+    found: dict[str, list] = {name: [] for name in ("left", "stays", "excess", "followed")}
+    for weight in weights:
+        changed = settings._replace(slack_positive=slack, reward_weight=weight)
+        record = run_all(cmdps, changed, num_iterations=count, reading=reading)
+        after = outside(record, cmdps.limit + slack)
+        found["left"].append(after["left"])
+        found["stays"].append(after["entered"] & ~after["left"])
+        found["excess"].append(after["excess"] / slack)
+        found["followed"].append(followed(record)["any"])
+    return {name: np.stack(values) for name, values in found.items()}
+
+
+def leaving(found: dict[str, np.ndarray]) -> dict[str, Any]:
+    """In how many CMDPs every x_r leaves the region, in how many clearly, and the largest least excess."""
+    always, least = found["left"].all(axis=0), found["excess"].min(axis=0)
     return {
-        "left": np.stack([one["left"] for one in found]),
-        "excess": np.stack([one["excess"] / slack for one in found]),
-        "more": np.stack([followed(record)["any"] - rival for record in records]),
+        "left": found["left"].sum(axis=1).tolist(),
+        "always": int(always.sum()),
+        "clearly": int((always & (least > CLEAR)).sum()),
+        "excess": float(np.where(always, least, 0.0).max()),
     }
 
 
 def of_region(scale: Scale) -> dict[str, Any]:
-    """For each reading: how often each x_r leaves the region, and the smallest CMDPs where every x_r does.
+    """For each reading: how often each x_r leaves the region, how often the reward is followed, and examples.
 
-    The example of a family is the one with the largest least excess over x_r; the example for the count is the one
-    with the fewest reward iterations relative to CRPO's at x_r = 1/2.
+    The example of a reading that leaves with every x_r is from the smallest family that has one; in it, the one with
+    the largest least excess over x_r. The example for the count is the one with the fewest reward iterations relative
+    to CRPO's at x_r = 1/2.
     """
-    count, rows, leaving, fewer = scale.search_iterations, [], {}, {}
+    count, weights = scale.search_iterations, scale.reward_weights
+    rows, examples, fewer = [], {}, {}
     for states, actions in scale.families:
         cmdps = candidates(6, scale.candidates, states, actions)
+        rival = followed(run_all(cmdps, of_theorem(cmdps, count), num_iterations=count, algorithm="crpo"))["any"]
         for reading in scale.readings:
-            found = leave(cmdps, reading, count)
-            all_left, middle = found["left"].all(axis=0), found["more"][WEIGHTS.index(0.5)]
+            found = each_weight(cmdps, weights, reading, count)
+            more, stays = found["followed"] - rival, found["stays"]
+            always, middle = found["left"].all(axis=0), more[weights.index(0.5)]
             about = {"states": states, "actions": actions, "reading": reading, "T": count}
             rows.append(
-                {**about, "cmdps": scale.candidates, "left": found["left"].sum(axis=1).tolist(),
-                 "always": int(all_left.sum()), "fewer": int((middle < 0).sum()),
-                 "always_fewer": int((found["more"] < 0).all(axis=0).sum())}
+                {**about, "cmdps": scale.candidates, **leaving(found), "suitable": int(stays.any(axis=0).sum()),
+                 "neither": int((stays.any(axis=0) & ~(stays & (more >= 0)).any(axis=0)).sum()),
+                 "stays_fewer": (stays & (more < 0)).sum(axis=1).tolist(), "fewer": (more < 0).sum(axis=1).tolist()}
             )  # fmt: skip
-            if all_left.any() and reading not in leaving:
-                index = int(np.argmax(np.where(all_left, found["excess"].min(axis=0), -1.0)))
-                example = nth(cmdps, index)
-                about["excess"] = found["excess"][:, index].tolist()
-                leaving[reading] = {**about, **described(example), "paths": paths(example, reading, count)}
+            if always.any() and reading not in examples:
+                index = int(np.argmax(np.where(always, found["excess"].min(axis=0), -1.0)))
+                example, excess = nth(cmdps, index), found["excess"][:, index].tolist()
+                of_example = {"excess": excess, "paths": paths(example, reading, count)}
+                examples[reading] = {**about, **described(example), **of_example}
             if (middle < 0).any() and reading not in fewer:
                 index = int(np.argmin(middle))
-                fewer[reading] = {
-                    **about, **described(nth(cmdps, index)), "more": found["more"][:, index].tolist(), "excess": None
-                }  # fmt: skip
-    return {"rows": rows, "weights": WEIGHTS, "leaving": leaving, "fewer": fewer}
+                of_example = {"more": more[:, index].tolist(), "stays": stays[:, index].tolist()}
+                fewer[reading] = {**about, **described(nth(cmdps, index)), **of_example}
+    return {"rows": rows, "weights": weights, "leaving": examples, "fewer": fewer}
 
 
 def paths(cmdp: CMDP, reading: str, count: int) -> dict[str, Any]:
@@ -119,7 +117,7 @@ def of_samples(scale: Scale) -> dict[str, Any]:
     for states, actions in scale.families:
         cmdps = candidates(7, scale.candidates, states, actions)
         best = optima(cmdps)
-        for reading in READINGS_OF_SAMPLES:
+        for reading in scale.readings:
             settings = of_theorem(cmdps, count, **ZETA)
             record = run_all(cmdps, settings, num_iterations=count, reading=reading)
             error = running_output(record, best, cmdps.limit).error

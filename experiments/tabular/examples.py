@@ -1,10 +1,10 @@
-"""The words of the page about the examples that were found."""
+"""The tables and words of the page about the examples that were found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from tabular.counterexamples import CLEAR
 from tabular.samples import FIXED, LEAST
-from tabular.theorem import LATE
 
 Table = Callable[..., str]
 
@@ -25,49 +25,82 @@ def numbers(values: list[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
+def listed(values: Sequence[Any], form: str) -> str:
+    """Values in one cell of a table."""
+    return ", ".join(format(value, form) for value in values)
+
+
 def search_of_region(found: dict[str, Any], table: Table) -> str:
     rows = [
-        [f"{row['states']} × {row['actions']}", f"`{row['reading']}`", str(row["cmdps"]),
-         ", ".join(map(str, row["left"])), str(row["always"]), str(row["fewer"]), str(row["always_fewer"])]
+        [_shape(row), f"`{row['reading']}`", str(row["cmdps"]), listed(row["left"], "d"), str(row["always"]),
+         str(row["clearly"]), f"{row['excess']:.4f}"]
         for row in found["rows"]
     ]  # fmt: skip
     head = ["states × actions", "reading", "candidates", "leave", "leave with every x_r"]
-    return table([*head, "fewer reward iterations than CRPO, x_r = 1/2", "fewer with every x_r"], rows)
+    return table([*head, f"by more than {CLEAR:g} h⁺", "largest least excess / h⁺"], rows)
 
 
-def leaving(found: dict[str, Any]) -> str:
+def leaving(found: dict[str, Any], table: Table) -> str:
     """The smallest example of each reading that leaves the region whatever x_r is."""
-    lines = ["No candidate leaves the region with every x_r."] if not found["leaving"] else ["Smallest examples:", ""]
-    for reading, example in found["leaving"].items():
-        excess = ", ".join(f"{value:.4f}" for value in example["excess"])
-        lines.append(f"- `{reading}`: {cmdp(example)}. Excess over b + h⁺ in units of h⁺: {excess}.")
-    return "\n".join(lines)
-
-
-def fewer(found: dict[str, Any]) -> str:
-    """The examples in which ESPO follows the reward less often than CRPO."""
-    if not found["fewer"]:
-        return "In no candidate does ESPO follow the reward less often than CRPO."
-    lines = [
-        "Smallest sizes where ESPO with x_r = 1/2 follows the reward less often than CRPO, and the largest deficit:",
-        "",
+    if not found["leaving"]:
+        return "No candidate leaves the region with every x_r.\n"
+    rows = [
+        [f"`{reading}`", cmdp(example), listed(example["excess"], ".4f")]
+        for reading, example in found["leaving"].items()
     ]
-    for reading, example in found["fewer"].items():
-        more = ", ".join(f"{value:+d}" for value in example["more"])
-        lines.append(f"- `{reading}`: {cmdp(example)}. Iterations more than CRPO, by x_r: {more}, of {example['T']:,}.")
-    return "\n".join(lines)
+    return table(["reading", "smallest example", "excess over b + h⁺, in units of h⁺, by x_r"], rows)
 
 
-def trend(part: dict[str, Any]) -> str:
-    """How the largest error develops relative to its bound, in a sentence."""
-    cells = part["cells"]["exact, centred"][-LATE:]
-    ratios = ", ".join(f"{cell['largest'] / cell['bound']:.2f}" for cell in cells)
-    counts = ", ".join(f"{cell['T']:,}" for cell in cells)
-    return f"Relative to the bound, the largest error of a CMDP is {ratios} at T = {counts} (`exact, centred`)."
+def constants_of_examples(part: dict[str, Any], table: Table) -> str:
+    """The excess of each smallest example for each constant in h+ and each T."""
+    counts = list(dict.fromkeys(row["T"] for row in part["examples"]))
+    found: dict[tuple[str, float], list[str]] = {}
+    for row in part["examples"]:
+        found.setdefault((row["reading"], row["factor"]), []).append(listed(row["excess"], ".4f"))
+    rows = [[f"`{reading}`", f"{factor:g}", *excesses] for (reading, factor), excesses in found.items()]
+    return table(["reading", "constant", *(f"excess / h⁺ by x_r, T = {count:,}" for count in counts)], rows)
 
 
-def control(part: dict[str, Any]) -> str:
-    """What the fixed half of X does, in a sentence."""
+def constants_of_group(part: dict[str, Any], table: Table) -> str:
+    """How many candidates of one group leave the region, for each constant in h+."""
+    rows = [
+        [f"`{row['reading']}`", f"{row['factor']:g}", str(row["possible"]), listed(row["left"], "d"),
+         str(row["always"]), str(row["clearly"]), f"{row['excess']:.4f}"]
+        for row in part["group"]
+    ]  # fmt: skip
+    head = ["reading", "constant", "b + h⁺ is below the highest cost", "leave", "leave with every x_r"]
+    return table([*head, f"by more than {CLEAR:g} h⁺", "largest least excess / h⁺"], rows)
+
+
+def search_of_count(found: dict[str, Any], table: Table) -> str:
+    rows = [
+        [_shape(row), f"`{row['reading']}`", str(row["suitable"]), str(row["neither"]),
+         listed(row["stays_fewer"], "d"), listed(row["fewer"], "d")]
+        for row in found["rows"]
+    ]  # fmt: skip
+    head = ["states × actions", "reading", "some x_r stays", "of these, no x_r stays and follows as often as CRPO"]
+    return table([*head, "stay, and follow less often", "follow less often, whether they stay or not"], rows)
+
+
+def fewer(found: dict[str, Any], table: Table) -> str:
+    """The examples in which ESPO with x_r = 1/2 follows the reward less often than CRPO."""
+    if not found["fewer"]:
+        return "In no candidate does ESPO with x_r = 1/2 follow the reward less often than CRPO.\n"
+    rows = [
+        [f"`{reading}`", cmdp(example), listed(example["more"], "+d"),
+         listed(["yes" if stays else "no" for stays in example["stays"]], "")]
+        for reading, example in found["fewer"].items()
+    ]  # fmt: skip
+    head = ["reading", "smallest size, largest deficit at x_r = 1/2", "iterations more than CRPO, by x_r", "stays"]
+    return table(head, rows)
+
+
+def _shape(row: dict[str, Any]) -> str:
+    return f"{row['states']} × {row['actions']}"
+
+
+def control(part: dict[str, Any]) -> dict[str, str]:
+    """What the fixed half of X and the manipulated sizes need, as ranges for the page."""
     rows = [row for row in part["rows"] if row["rule"] == LEAST]
     ratios = [target["ratio"]["mean"] for row in rows for target in row["targets"] if target["ratio"]]
     errors = [row["error"]["mean"] for row in rows]
@@ -76,26 +109,24 @@ def control(part: dict[str, Any]) -> str:
         for row in part["rows"] if row["rule"] not in (LEAST, FIXED)
         for target in row["targets"] if target["ratio"]
     ]  # fmt: skip
-    return (
-        f"It needs {min(ratios):.2f} to {max(ratios):.2f} of the samples, and its error at the end differs by "
-        f"{min(errors):+.4f} to {max(errors):+.4f}. The manipulated sizes need {min(others):.2f} to {max(others):.2f}."
-    )
+    return {
+        "half": f"{min(ratios):.2f} to {max(ratios):.2f}",
+        "half_error": f"{min(errors):+.4f} to {max(errors):+.4f}",
+        "manipulated": f"{min(others):.2f} to {max(others):.2f}",
+    }
 
 
 def search_of_samples(found: dict[str, Any], table: Table) -> str:
-    rows = [
-        [f"{row['states']} × {row['actions']}", f"`{row['reading']}`", str(row["cmdps"]), str(row["more"])]
-        for row in found["rows"]
-    ]
+    rows = [[_shape(row), f"`{row['reading']}`", str(row["cmdps"]), str(row["more"])] for row in found["rows"]]
     return table(["states × actions", "reading", "candidates", "need more samples with manipulation"], rows)
 
 
-def more_samples(found: dict[str, Any]) -> str:
+def more_samples(found: dict[str, Any], table: Table) -> str:
     """The smallest example of each reading that needs more samples with manipulation."""
-    lines = [] if found["examples"] else ["No candidate needs more."]
-    for reading, example in found["examples"].items():
-        lines.append(
-            f"- `{reading}`: {cmdp(example)}. The target is reached in iteration {example['last']:,} of "
-            f"{example['T']:,}, with {example['ratio']:.3f} times the samples of the fixed X."
-        )
-    return "\n".join(lines)
+    if not found["examples"]:
+        return "No candidate needs more.\n"
+    rows = [
+        [f"`{reading}`", cmdp(example), f"{example['last']:,} of {example['T']:,}", f"{example['ratio']:.3f}"]
+        for reading, example in found["examples"].items()
+    ]
+    return table(["reading", "smallest size, largest ratio", "target reached in iteration", "samples / fixed X"], rows)

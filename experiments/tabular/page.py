@@ -1,14 +1,13 @@
 """The page docs/results/theory.md, from the results file."""
 
-import re
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from tabular import examples, prose
-from tabular.algorithm import READINGS
+from tabular.constants import FAMILY
+from tabular.readings import READINGS
 from tabular.theorem import LATE
-from tabular.verdicts import CONSTANT, FEWEST, TOLERANCE, all_of, interval
+from tabular.verdicts import CONSTANT, FEWEST, LITERAL, TOLERANCE, all_of, interval
 
 
 def text(results: dict[str, Any]) -> str:
@@ -17,37 +16,9 @@ def text(results: dict[str, Any]) -> str:
     scale = "full" if results["scale"]["cmdps"] > 8 else "small"
     head = prose.HEAD.format(minutes=max(1, seconds / 60), jax=results["jax"], scale=scale)
     verdicts = table(["claim", "verdict", "numbers"], [list(verdict) for verdict in all_of(results)])
-    rules = prose.RULES.format(tolerance=TOLERANCE, constant=CONSTANT, fewest=FEWEST)
+    rules = prose.RULES.format(tolerance=TOLERANCE, constant=CONSTANT, fewest=FEWEST, literal=LITERAL)
     setup = prose.SETUP.format(readings=_readings(results))
-    return reflowed("".join([head, verdicts, rules, setup, _theorem(results), _region(results), _samples(results)]))
-
-
-def reflowed(page: str) -> str:
-    """The page with its paragraphs and list items filled to at most 120 columns."""
-    blocks = re.split(r"(```.*?```)", page, flags=re.DOTALL)
-    return "".join(block if block.startswith("```") else _filled(block) for block in blocks)
-
-
-def _filled(text: str) -> str:
-    lines: list[str] = []
-    for paragraph in re.split(r"(\n{2,})", text):
-        if paragraph.strip() and not paragraph.lstrip().startswith(("|", "#", "!")):
-            items = re.split(r"\n(?=- )", paragraph)
-            body = "\n".join(
-                textwrap.fill(
-                    " ".join(item.split()),
-                    120,
-                    subsequent_indent="  " if item.startswith("- ") else "",
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )
-                for item in items
-            )
-            lines.append(paragraph[: len(paragraph) - len(paragraph.lstrip("\n"))] + body)
-            lines.append("\n" if paragraph.endswith("\n") else "")
-        else:
-            lines.append(paragraph)
-    return "".join(lines)
+    return "".join([head, verdicts, rules, setup, _theorem(results), _region(results), _samples(results)])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -76,18 +47,16 @@ def _theorem(results: dict[str, Any]) -> str:
     columns = ["bound", *KINDS, "largest error / bound"]
     fits = []
     for name, found in part["exponents"].items():
-        late = part["late"][name]["error"]
-        fits.append(
-            [name, *(interval(found[kind], name="exponent") for kind in KINDS), interval(late, name="exponent")]
-        )
+        late = part["late"][name]
+        shown = [*(found[kind] for kind in KINDS), late["error"], late["largest"]]
+        fits.append([name, *(interval(fit, name="exponent") for fit in shown)])
     of_sizes = [[name, f"{cell[name]:.3g}", *_cell(cell)] for name, cells in size["cells"].items() for cell in cells]
     return prose.THEOREM.format(
         table=table(["update", "T", *columns, "least sum of weights / T"], rows),
-        exponents=table(["update", *KINDS, "error, last T"], fits),
+        exponents=table(["update", *KINDS, "error, last T", "largest error / bound, last T"], fits),
         sizes=table(["varied", "value", *columns], of_sizes),
         size_count=size["T"],
         late=LATE,
-        trend=examples.trend(part),
     )
 
 
@@ -98,7 +67,7 @@ def _cell(cell: dict[str, Any]) -> list[str]:
 
 
 def _region(results: dict[str, Any]) -> str:
-    part, found = results["region"], results["region_examples"]
+    part, found, others = results["region"], results["region_examples"], results["constants"]
     rows = []
     for start, reading in dict.fromkeys((row["start"], row["reading"]) for row in part["rows"]):
         group = [row for row in part["rows"] if (row["start"], row["reading"]) == (start, reading)]
@@ -115,15 +84,20 @@ def _region(results: dict[str, Any]) -> str:
     return prose.REGION.format(
         cmdps=part["rows"][0]["cmdps"],
         count=part["rows"][0]["T"],
-        random_weights=", ".join(f"{weight:g}" for weight in dict.fromkeys(row["x_r"] for row in part["rows"])),
+        weights=", ".join(f"{weight:g}" for weight in found["weights"]),
         table=table(head, rows),
+        stays=min(part["suitable"].values()),
+        joint=min(part["joint"].values()),
         only=only,
         search=found["rows"][0]["T"],
         search_table=examples.search_of_region(found, table),
-        weights=", ".join(f"{weight:g}" for weight in found["weights"]),
-        always=examples.leaving(found),
-        fisher=prose.FISHER,
-        fewer=examples.fewer(found),
+        always=examples.leaving(found, table),
+        of_examples=examples.constants_of_examples(others, table),
+        group=others["group"][0]["cmdps"],
+        group_size="{} state and {} actions".format(*FAMILY),
+        of_group=examples.constants_of_group(others, table),
+        count_table=examples.search_of_count(found, table),
+        fewer=examples.fewer(found, table),
     )
 
 
@@ -140,6 +114,6 @@ def _samples(results: dict[str, Any]) -> str:
     head = ["reading", "X", "rule", *targets, "all samples", "error at the end, difference", "conflicts"]
     return prose.SAMPLES.format(
         cmdps=part["rows"][0]["cmdps"], seeds=part["seeds"], count=part["T"], table=table(head, rows),
-        control=examples.control(part), search=examples.search_of_samples(found, table),
-        examples=examples.more_samples(found),
+        search=examples.search_of_samples(found, table), examples=examples.more_samples(found, table),
+        **examples.control(part),
     )  # fmt: skip

@@ -103,7 +103,7 @@ def samples(results: dict[str, Any]) -> Figure:
     smallest = min(row["rollouts"] for row in rows)
     rows = [row for row in rows if row["rollouts"] == smallest]
     readings = list(dict.fromkeys(row["reading"] for row in rows))
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(1.5 + 2.9 * len(readings), 4.4), layout="constrained")
     axes = figure.subplots(1, len(readings), sharey=True, squeeze=False)[0]
     for axis, reading in zip(axes, readings, strict=True):
         shown = [row for row in rows if row["reading"] == reading]
@@ -117,7 +117,7 @@ def samples(results: dict[str, Any]) -> Figure:
             label = f"target: {target:g} of the bound"
             axis.errorbar(places, middle, error, fmt="o", ms=4, color=COLOURS(index), label=label)
         axis.axhline(1, color="black", ls="--", lw=1)
-        axis.set_xticks(range(len(shown)), [row["rule"] for row in shown], rotation=25, ha="right", fontsize=8)
+        axis.set_xticks(range(len(shown)), [row["rule"] for row in shown], rotation=40, ha="right", fontsize=8)
         axis.set_title(f"reading `{reading}`", fontsize=10)
     axes[0].set_ylabel("samples until the target / with fixed X")
     axes[0].legend(fontsize=8)

@@ -46,8 +46,11 @@ def outside(record: Record, top: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def followed(record: Record) -> dict[str, np.ndarray]:
-    """Iterations [N] that follow the reward at all (reward only and balance), and that follow nothing else."""
-    return {"any": (record.mode != COST).sum(axis=1), "only": (record.mode == REWARD).sum(axis=1)}
+    """Iterations [N] in which the reward has a weight above 0 in the update, and those that follow nothing else.
+
+    The weight is counted and not the mode: at x_r = 0 an aligned balance follows the cost alone.
+    """
+    return {"any": (record.weight > 0).sum(axis=1), "only": (record.mode == REWARD).sum(axis=1)}
 
 
 def conflicts_in_band(record: Record) -> float | None:
@@ -70,26 +73,34 @@ def of_reading(cmdps: CMDP, start: str, reading: str, scale: Scale) -> list[dict
         rows.append(
             {
                 "start": start, "reading": reading, "x_r": weight, "T": count, "cmdps": len(top),
-                "entered": int(found["entered"].sum()), "left": found["left"].tolist(),
+                "left": found["left"], "stays": found["entered"] & ~found["left"],
                 "outside": mean_of(found["share"]),
                 "excess": float(np.max(found["excess"] / np.asarray(settings.slack_positive))),
                 "any": mean_of(ours["any"] / count), "any_crpo": mean_of(of_rival["any"] / count),
                 "only": mean_of(ours["only"] / count), "only_crpo": mean_of(of_rival["only"] / count),
-                "fewer": int((ours["any"] < of_rival["any"]).sum()),
+                "fewer": ours["any"] < of_rival["any"],
                 "conflicts": conflicts_in_band(record),
-                "fewest": int((ours["any"] - of_rival["any"]).min()),
             }
         )  # fmt: skip
     return rows
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """The rows of every start and reading, and in how many CMDPs some x_r keeps ESPO in the region."""
+    """The rows of every start and reading, and what some x_r does in each CMDP.
+
+    Returns:
+      rows: from `of_reading`, with numbers of CMDPs instead of masks.
+      suitable: by start and reading, in how many CMDPs some x_r stays in the region.
+      joint: in how many some x_r stays and follows the reward at least as often as CRPO does.
+    """
     cmdps = random_cmdps(4, scale.cmdps, STATES, ACTIONS, DISCOUNT)
-    rows = [row for start in STARTS for reading in scale.readings for row in of_reading(cmdps, start, reading, scale)]
-    suitable = {}
+    rows, suitable, joint = [], {}, {}
     for start in STARTS:
         for reading in scale.readings:
-            left = [row["left"] for row in rows if (row["start"], row["reading"]) == (start, reading)]
-            suitable[f"{start}, {reading}"] = int((~np.all(left, axis=0)).sum())
-    return {"rows": [{**row, "left": sum(row["left"])} for row in rows], "suitable": suitable}
+            found = of_reading(cmdps, start, reading, scale)
+            stays, fewer = (np.stack([row[name] for row in found]) for name in ("stays", "fewer"))
+            suitable[f"{start}, {reading}"] = int(stays.any(axis=0).sum())
+            joint[f"{start}, {reading}"] = int((stays & ~fewer).any(axis=0).sum())
+            masks = ("left", "stays", "fewer")
+            rows += [{**row, **{name: int(row[name].sum()) for name in masks}} for row in found]
+    return {"rows": rows, "suitable": suitable, "joint": joint}

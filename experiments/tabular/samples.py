@@ -27,7 +27,6 @@ RAISED = "ζ⁺ 0.5, ζ⁻ 0"
 FIXED = "fixed X"
 LEAST = "fixed X/2"
 TARGETS = (1.0, 0.75, 0.5)  # of the bound of Theorem 4.1
-READINGS = ("centred", "q")
 
 
 def samples_until(record: Record, reached: np.ndarray) -> np.ndarray:
@@ -56,7 +55,7 @@ def of_rule(cmdps: CMDP, best: np.ndarray, count: int, per_pair: int, reading: s
       best: [N] V_r of the optimum.
       count: T.
       per_pair: X, as rollouts of each state and action.
-      reading: name in `algorithm.READINGS`.
+      reading: name in `readings.READINGS`.
       **changes: fields of Settings.
     """
     settings = of_theorem(cmdps, count, **{"base": per_pair * PAIRS * HORIZON, **changes})
@@ -112,7 +111,7 @@ def measure(scale: Scale) -> dict[str, Any]:
     cmdps = repeated(random_cmdps(5, scale.cmdps, STATES, ACTIONS, DISCOUNT), scale.seeds)
     best, rows = optima(cmdps), []
     for per_pair in scale.rollouts:
-        for reading in READINGS:
+        for reading in scale.readings:
             common = (cmdps, best, scale.manipulation_iterations, per_pair, reading)
             fixed = of_rule(*common)
             rules = {FIXED: fixed, LEAST: of_rule(*common, base=per_pair * PAIRS * HORIZON // 2)}

@@ -13,11 +13,11 @@ class Scale(NamedTuple):
       states, actions, discounts: the values that are compared at `size_iterations`.
       size_iterations: T of that comparison.
       region_iterations: T of the runs for Proposition 4.2.
-      reward_weights: values of x_r.
+      reward_weights: values of x_r for Proposition 4.2; 1/2 is among them.
       manipulation_iterations: T of the runs for Proposition 4.3.
       rollouts: values of X for Proposition 4.3, as rollouts of each state and action.
       seeds: runs of each CMDP for Proposition 4.3.
-      readings: names in `algorithm.READINGS` that are compared for Proposition 4.2.
+      readings: names in `readings.READINGS` that are compared for Propositions 4.2 and 4.3.
       families: numbers of states and actions among which counterexamples are searched, the smallest first.
       candidates: CMDPs of each size among which counterexamples are searched.
       search_iterations: T of that search.
@@ -51,7 +51,7 @@ SCALES = {
         discounts=(0.5, 0.7, 0.8, 0.9, 0.95),
         size_iterations=30_000,
         region_iterations=10_000,
-        reward_weights=(0.0, 0.25, 0.5, 0.75, 1.0),
+        reward_weights=(0.0, 0.05, 0.25, 0.5, 0.75, 1.0),
         manipulation_iterations=1_500,
         rollouts=(2, 8),
         seeds=2,
@@ -73,7 +73,7 @@ SCALES = {
         manipulation_iterations=50,
         rollouts=(2,),
         seeds=2,
-        readings=("centred", "fisher"),
+        readings=("q", "centred", "fisher"),
         families=((1, 3),),
         candidates=50,
         search_iterations=300,

@@ -3,14 +3,15 @@
 import numpy as np
 
 
-def bandit_path(reward, cost, limit, discount, num_iterations, weight, fisher):
+def bandit_path(reward, cost, limit, discount, num_iterations, weight, fisher, constant=1):
     """V_c of each iterate and the weights of the output; one state, uniform start, settings of Theorem 4.1.
 
-    The vectors that are compared are the Q tables minus their means, or the advantages in the Fisher product.
+    `constant` is that of h+. The vectors that are compared are the Q tables minus their means, or the advantages in
+    the Fisher product.
     """
     reward, cost = np.asarray(reward, float), np.asarray(cost, float)
     step = (1 - discount) ** 1.5 / np.sqrt(len(reward) * num_iterations)
-    top = limit + np.sqrt(len(reward) / num_iterations) / (1 - discount) ** 1.5
+    top = limit + constant * np.sqrt(len(reward) / num_iterations) / (1 - discount) ** 1.5
     logits, path, weights = np.zeros(len(reward)), [], []
     for _ in range(num_iterations):
         policy = np.exp(logits - logits.max())

@@ -15,5 +15,6 @@ def test_only_what_follows_the_first_iterate_inside_counts():
 
 
 def test_the_iterations_that_follow_the_reward():
-    record = record_of(np.zeros((1, 5, 2)), np.ones((1, 5)))._replace(mode=np.array([[0, 1, 2, 3, 3]]))
-    assert {name: int(count[0]) for name, count in region.followed(record).items()} == {"any": 4, "only": 1}
+    weights = np.array([[1.0, 0.0, 0.0, 0.3, 0.3]])  # the third one is an aligned balance at x_r = 0
+    record = record_of(np.zeros((1, 5, 2)), weights)._replace(mode=np.array([[0, 1, 2, 3, 3]]))
+    assert {name: int(count[0]) for name, count in region.followed(record).items()} == {"any": 3, "only": 1}

@@ -13,6 +13,12 @@ def test_a_power_law_has_its_exponent():
     assert found["low"] < found["exponent"] < found["high"]
 
 
+def test_the_exponent_of_the_largest_value_is_that_of_one_cmdp():
+    found = theorem.power([[5.0, 1.0], [5.0, 2.0], [5.0, 4.0]], [1, 2, 4], over=np.max)
+    assert found["exponent"] == pytest.approx(0.0)
+    assert found["high"] == pytest.approx(1.0), "the resamples that lack the first CMDP"
+
+
 def test_negative_gaps_count_as_none():
     assert theorem.power([[1.0, -5.0], [0.1, -7.0]], [1, 10])["exponent"] == pytest.approx(-1.0)
 
@@ -21,4 +27,4 @@ def test_negative_gaps_count_as_none():
 def test_the_bound():
     cmdps = cmdp.random_cmdps(0, 1, 2, 3, 0.5)
     np.testing.assert_allclose(theorem.bound(cmdps, 300), np.sqrt(6 / (0.125 * 300)))
-    assert theorem.cell(cmdps, 60)["bound"] == pytest.approx(np.sqrt(6 / (0.125 * 60)))
+    assert theorem.cell(cmdps, cmdp.optima(cmdps), 60)["bound"] == pytest.approx(np.sqrt(6 / (0.125 * 60)))
