@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import paper
 import pytest
-from reproduction import cells, claims, estimates, page, random_sizes, tables, training, variants
+from reproduction import cells, claims, estimates, figures, page, random_sizes, tables, training, variants
 from tabular import verdicts
 
 from espo_jax.modes import MODE_NAMES
@@ -71,6 +71,16 @@ def test_nothing_is_trained_twice_and_none_is_begun_after_the_time(two, trained,
     assert train(two, tmp_path, hours=-1.0) == (["walker2d-espo/0", "walker2d-espo/1"], [])
 
 
+def test_a_cell_that_was_not_kept_before_a_kill_is_kept_without_training(two, trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    lost = cells.path_of(tmp_path / "paper", two[1])
+    lost.unlink()
+    missing, lines = train(two, tmp_path)
+    assert missing == []
+    assert not any("compil" in line or "iteration" in line for line in lines), lines
+    assert cells.read(tmp_path / "paper", two)[1].values.keys() == cells.read(trained / "paper", two)[1].values.keys()
+
+
 def test_a_cell_of_a_busy_machine_is_trained_again_when_the_machine_is_idle(two, trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     missing, lines = train(two[:1], tmp_path, idle=True)
@@ -125,7 +135,7 @@ def test_every_table_and_picture_of_a_reduced_manifest(monkeypatch, tmp_path):
     found = [curve_of(cost, variant=v, seed=s, idle=s == 0) for v in variants.VARIANTS for s in range(3)]
     folder = tmp_path / "paper"
     monkeypatch.setattr(cells, "read", lambda root, _: found if root == folder else [])
-    monkeypatch.setattr(paper, "RESULTS", ROOT / "docs" / "results")
+    monkeypatch.setattr(figures, "_POINTS", 8)  # faster
     assert paper.tables(paper.Tables(results=tmp_path)) == 0
     (tmp_path / "img").mkdir()
     assert paper.figures(paper.Figures(results=tmp_path)) == 0
