@@ -37,7 +37,7 @@ class Comparison:
       name: the task and the rival.
       made: whether there are enough seeds.
       answer: 1 for yes, -1 for no, 0 for open.
-      seen: what was measured, as text.
+      seen: what was measured.
     """
 
     name: str

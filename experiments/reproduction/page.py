@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tabular.verdicts import Verdict
 
-from reproduction import claims, figures, tables, words
+from reproduction import claims, crossings, figures, tables, words
 from reproduction.cells import Curve
 from reproduction.tables import Curves
 from reproduction.variants import HALF, RIVALS, SAFETY_MUJOCO, TASKS, VARIANTS, VELOCITY, Cell, Variant, chosen
@@ -81,7 +81,7 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
     yield "## The claims of the abstract\n\n" + claims.RULE + "\n"
     yield claims.table(curves)
     yield "## The theorem and the propositions\n"
-    yield "What they say, how they were measured, and where they fail: [theory.md](theory.md).\n"
+    yield words.THEORY
     yield claims.theory_table(theory)
     for number, tasks in enumerate((SAFETY_MUJOCO, VELOCITY), 1):
         yield f"## Table {number}\n\n" + tables.results(curves, tasks)
@@ -92,7 +92,7 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
     yield "## Figures 2, 3 and 5: curves\n"
     yield images("curves")
     yield "## Figure 1: crossings of the band\n\nIterations after the warm-up between which the cost passed an edge.\n"
-    yield tables.crossing_table(curves)
+    yield crossings.table(curves)
     yield images("band")
     for part, (title, _) in _SECTIONS.items():
         own = any(curves.get(variant.name) for variant in VARIANTS if part in variant.parts)

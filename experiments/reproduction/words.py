@@ -17,6 +17,11 @@ for each run; no number of a run is typed in. `python experiments/paper.py run` 
 - Minutes are wall time without compilation, of runs that were alone on an idle machine (`run --idle`).
 """
 
+THEORY = """On random and on small tabular problems. `q`, `centred` and `fisher` are readings of what the angle is
+between; `q` is the update as the paper writes it. [theory.md](theory.md) has the rules, of which some were changed
+after the first full run, the measurements, and the smallest examples where a claim fails.
+"""
+
 DEVIATIONS = """## Deviations from the paper's protocol
 
 The paper's code is not public. Where its text is silent the readings of [docs/paper.md](../paper.md), section 5, are

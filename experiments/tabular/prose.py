@@ -30,8 +30,8 @@ The rules behind the verdicts are in `experiments/tabular/verdicts.py`.
   above that, and a ratio is above {constant:g} log |A|: over a finite range an error may grow faster than its bound
   and stay below it. Otherwise nothing is decided. The largest error is that of the CMDPs that were drawn; a worse one
   may exist. The exponent of the mean error is shown beside it. It may be above −1/2 while the largest ratio is flat,
-  because CMDPs with small errors catch up with the others. The verdicts are those of the reading `centred`; the other
-  readings are in the numbers.
+  because CMDPs with small errors catch up with the others. Each row is about one reading; the sizes were measured for
+  `centred` alone.
 - **Proposition 4.2** is about every CMDP. It does not hold if the reading `{literal}`, the tabular update as the paper
   writes it, has a counterexample. It holds in part if only other readings have some. Its second half is judged for
   the x_r that stay in the region, because the first half is its premise.

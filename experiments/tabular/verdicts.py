@@ -76,10 +76,10 @@ def of_bound(results: dict[str, Any]) -> Verdict:
 
 
 def of_iterations(results: dict[str, Any]) -> list[Verdict]:
-    """Theorem 4.1 against T, for the exact and for the sampled update."""
+    """Theorem 4.1 against T: the exact update in three readings, and the sampled one."""
     part, found = results["iterations"], []
-    exact = part["cells"]["exact, centred"]
-    for name, words in (("exact, centred", "exact Q"), ("sampled, centred", "sampled Q")):
+    for name in (f"exact, {LITERAL}", "exact, centred", "exact, fisher", "sampled, centred"):
+        kind, reading = name.split(", ")
         late, cells = part["late"][name], part["cells"][name][-LATE:]
         counts = ", ".join(f"{cell['T']:,}" for cell in cells)
         because = (
@@ -87,22 +87,12 @@ def of_iterations(results: dict[str, Any]) -> list[Verdict]:
             f"exponent {interval(late['largest'], name='exponent')}; exponent of the mean error, for which −1/2 is an "
             f"upper bound in the limit: {interval(late['error'], name='exponent')}"
         )
-        if name.startswith("exact"):
-            because += "".join(_of_other(part, f"exact, {reading}") for reading in ("q", "fisher"))
-        elif same := [cell for cell in exact if cell["T"] in [other["T"] for other in cells]]:
+        if kind == "sampled":
+            same = [cell for cell in part["cells"]["exact, centred"] if cell["T"] in [other["T"] for other in cells]]
             because += f"; with exact Q, the largest errors at the same T are {ratios(same)} times the bound"
-        claim = f"4.1: against T, the error is at most like T^−1/2 ({words}, `centred`)"
+        claim = f"4.1: against T, the error is at most like T^−1/2 ({kind} Q, `{reading}`)"
         found.append(Verdict(claim, against(late["largest"], largest(cells)), because))
     return found
-
-
-def _of_other(part: dict[str, Any], name: str) -> str:
-    """What the same rule says of another reading, which was run up to a smaller T."""
-    cells, late = part["cells"][name][-LATE:], part["late"][name]
-    verdict = against(late["largest"], largest(cells))
-    reading = name.removeprefix("exact, ")
-    fits = f"{interval(late['largest'], name='exponent')} and {interval(late['error'], name='exponent')}"
-    return f"; `{reading}`, up to T = {cells[-1]['T']:,}: {ratios(cells)}, exponents {fits} ({verdict})"
 
 
 def of_size(results: dict[str, Any]) -> list[Verdict]:
@@ -121,7 +111,7 @@ def of_size(results: dict[str, Any]) -> list[Verdict]:
         if of_actions:
             without = interval(part["actions_without_log"], name="exponent")
             because += f", after division by log |A|, which Õ hides: {without}"
-        claim = f"4.1: the error grows at most like {law}"
+        claim = f"4.1: the error grows at most like {law} (exact Q, `centred`)"
         found.append(Verdict(claim, against(fits["largest"], largest(cells)), because))
     return found
 
