@@ -1,0 +1,62 @@
+"""The numbers in the tables of the page, from made-up runs."""
+
+import math
+
+import numpy as np
+import pytest
+from reproduction import crossings, tables, variants
+
+from espo_jax.modes import MODE_NAMES
+from tests.experiments.reproduction.made_up import curve_of
+
+
+def test_conflicts_are_those_that_the_rule_would_see():
+    curve = curve_of([18, 18, 14, 15, 25, 26], warmup=1, conflict_angle=[100, 100, 100, 91, 89, 100])
+    assert curve.conflicts.tolist() == [False, True, False, True, False, False]
+
+
+def test_hours_leave_out_when_the_process_was_stopped():
+    rate = np.full(30, 100.0)
+    rate[7] = 0.01
+    curve = curve_of([10.0] * 30, steps_per_second=rate)
+    assert curve.seconds[-1] == pytest.approx(29 + 10_000)
+    assert curve.hours * 3600 == pytest.approx(29)
+
+
+def test_crossings_are_counted_after_the_warm_up_and_not_of_an_edge_at_infinity():
+    curve = curve_of([0, 30, 30, 18, 12, 22, 26], warmup=1, slack=(-5.0, math.inf))
+    assert crossings.count(curve) == {"b": 2, "b + h-": 2, "b + h+": None}
+    rival = curve_of([0, 30, 30, 18, 12, 22, 26], warmup=1, algorithm="crpo")
+    assert crossings.count(rival) == {"b": 2, "b + h-": None, "b + h+": None}
+
+
+def test_at_equal_samples_the_longer_run_counts_only_up_to_there():
+    ours = [curve_of([10.0] * 50, sizes=[50] * 50)]
+    theirs = [curve_of([25.0] * 50, algorithm="crpo")]
+    ours_at, theirs_at = np.mean(range(30, 50)), np.mean(range(5, 25))  # means of 20 iterations
+    found = tables.at_equal_samples(ours, theirs, "episode_reward")
+    assert found == pytest.approx([ours_at - theirs_at])
+    assert tables.at_equal_samples(theirs, ours, "episode_reward") == pytest.approx([theirs_at - ours_at])
+    assert tables.at_equal_samples(ours, theirs, "episode_cost") == [-15.0]
+
+
+def test_iterations_in_each_mode_stand_beside_those_of_the_paper():
+    modes = [MODE_NAMES.index(name) for name in ("reward", "cost", "cost", "aligned", "conflict", "conflict")]
+    variant = variants.Variant("humanoidstandup", "espo")
+    text = tables.mode_counts({variant.name: [curve_of([10.0] * 6, variant=variant, mode=modes)]})
+    assert text.splitlines()[2:] == [
+        "| espo | 1 | 1 | 3 | 2 | 2 | 66.7 |",
+        "| espo, the paper |  | 298 | 199 | 137 | 3 | 99.4 |",
+    ]
+
+
+def test_samples_over_all_tasks():
+    curves = {}
+    for task, size in (("walker2d", 50), ("reacher", 80)):
+        for algorithm, of in (("espo", size), ("crpo", 100)):
+            variant = variants.Variant(task, algorithm)
+            curves[variant.name] = [curve_of([10.0] * 30, variant=variant, seed=s, sizes=[of] * 30) for s in (0, 1)]
+    assert tables.all_together(curves).splitlines()[2:] == [
+        "| Table 1 | 2 of 3 | 35.0 [35.0, 35.0] | 29.2 |",
+        "| both | 2 of 5 | 35.0 [35.0, 35.0] | 27.7 |",
+    ]

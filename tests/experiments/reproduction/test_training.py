@@ -1,0 +1,119 @@
+"""Cells are trained once and kept, also after a kill, on an idle machine, and when they fail."""
+
+import functools
+import math
+import shutil
+
+import numpy as np
+import pytest
+from reproduction import cells, page, training, variants
+
+from espo_jax.runs.files import DamagedError
+from tests.probe_envs import TINY, PointEnv
+from tests.tiny_runs import Quiet
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Two cells of one program."""
+    variant = variants.Variant("walker2d", "espo")
+    return [variants.Cell(variant, seed) for seed in (0, 1)]
+
+
+def train(asked, folder, env=PointEnv, **options):
+    work = training.Work(folder / "paper", folder / "sweep", **options)
+    console = Quiet()
+    small = {**TINY, "num_eval_episodes": 2, "preset": "none", "slack_positive": 9.0, "slack_negative": -9.0}
+    missing = training.train(asked, work, console, lambda *_: env(), **small)
+    return missing, console.lines
+
+
+@pytest.fixture(scope="module")
+def trained(two, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("paper")
+    missing, _ = train(two[:1], folder)
+    assert missing == []
+    missing, lines = train(two, folder)  # a wider request goes on in the same folder
+    assert missing == []
+    assert "walker2d-espo/1" in lines
+    assert "walker2d-espo/0" not in lines
+    return folder
+
+
+def test_a_cell_is_what_its_run_was(two, trained):
+    first, second = cells.read(trained / "paper", two)
+    count = TINY["num_iterations"]
+    assert first.values["iteration"].tolist() == list(range(1, count + 1))
+    assert first.samples == first.values["sample_size"].sum()
+    assert sum(first.counts().values()) == count
+    assert first.about["row"]["seed"] == 0
+    assert second.about["row"]["seed"] == 1
+    assert math.isfinite(first.about["row"]["stochastic_reward"])
+    assert first.about["config"]["algorithm"] == "espo"
+    assert not first.idle
+    assert first.failure is None
+    assert (np.diff(first.seconds) > 0).all()
+
+
+def test_nothing_is_trained_twice_and_none_is_begun_after_the_time(two, trained, tmp_path):
+    assert train(two, trained) == ([], [])
+    assert train(two, tmp_path, hours=-1.0) == (["walker2d-espo/0", "walker2d-espo/1"], [])
+
+
+def test_a_cell_that_was_not_kept_before_a_kill_is_kept_without_training(two, trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    lost = cells.path_of(tmp_path / "paper", two[1])
+    lost.unlink()
+    missing, lines = train(two, tmp_path)
+    assert missing == []
+    assert not any("compil" in line or "iteration" in line for line in lines), lines
+    assert cells.read(tmp_path / "paper", two)[1].values.keys() == cells.read(trained / "paper", two)[1].values.keys()
+
+
+def test_a_cell_of_a_busy_machine_is_trained_again_when_the_machine_is_idle(two, trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    missing, lines = train(two[:1], tmp_path, idle=True)
+    assert missing == []
+    assert "walker2d-espo/0" in lines
+    busy, (again,) = cells.read(trained / "paper", two[:1])[0], cells.read(tmp_path / "paper", two[:1])
+    assert (busy.idle, again.idle) == (False, True)
+    np.testing.assert_array_equal(again.values["episode_reward"], busy.values["episode_reward"])
+    assert train(two[:1], tmp_path, idle=True) == ([], [])
+    with pytest.raises(ValueError, match="lanes_per_group is 2: it must be 1 with idle"):
+        train(two, tmp_path, idle=True, lanes_per_group=2)
+
+
+def test_a_run_that_fails_is_kept_and_named_and_not_counted(two, tmp_path):
+    failing = functools.partial(PointEnv, nan_reward_after=5)
+    missing, _ = train(two[:1], tmp_path, env=failing)
+    assert missing == ["walker2d-espo/0"]
+    (run,) = cells.read(tmp_path / "paper", two[:1])
+    assert run.failure.startswith("nonfinite: ")
+    text = page.text([run], [])
+    assert "- walker2d-espo/0 failed after " in text
+    assert "| walker2d | espo |" not in text
+    assert train(two[:1], tmp_path, env=failing) == (["walker2d-espo/0"], [])
+
+
+def test_a_damaged_or_renamed_cell_is_refused(two, trained, tmp_path):
+    path, other = (cells.path_of(tmp_path, cell) for cell in two)
+    path.parent.mkdir()
+    whole = cells.path_of(trained / "paper", two[0]).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DamagedError, match=r"0\.parquet cannot be read"):
+        cells.read(tmp_path, two[:1])
+    other.write_bytes(whole)
+    with pytest.raises(DamagedError, match="has the cell walker2d-espo/0"):
+        cells.read(tmp_path, two[1:])
+
+
+def test_the_page_and_its_pictures_are_made_of_what_is_there(two, trained, tmp_path):
+    found = cells.read(trained / "paper", two)
+    text = page.text(found, [("rate", "holds", "-0.5")])
+    assert "| rate | -0.5 | holds |" in text
+    assert "| walker2d | espo | 2 |" in text
+    assert "not decided (0 of 12 comparisons are made)" in text
+    (picture,) = page.draw(found, tmp_path)
+    assert picture.name == "paper_walker2d.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert f"img/{picture.name}" in text
