@@ -101,7 +101,8 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
             yield "By seed:\n\n" + tables.against(curves, compared(part))
         yield images(part)
     yield words.DEVIATIONS
-    yield "## What is there, and what it took\n\n" + tables.progress(curves)
+    yield "## What is there, and what it took\n\n" + words.HOURS
+    yield tables.progress(curves)
     yield tables.failures([curve for curve in found if curve.failure is not None])
     yield words.ACCELERATOR
 

@@ -5,7 +5,7 @@ HEAD = """# ESPO, reproduced
 Written by `python experiments/paper.py tables` and `figures` from the cells in docs/results/{cells}, one Parquet file
 for each run; no number of a run is typed in. `python experiments/paper.py run` trains the cells that are missing.
 
-- Physics `{backend}`, 500 iterations, the paper's settings (`--preset paper`).
+- Physics `{backend}`, 500 iterations (1,000 with half of X), the paper's settings (`--preset paper`).
 - Numbers are interquartile means over seeds (means for fewer than four) with 95 % bootstrap intervals in brackets.
   Such an interval is too narrow for few seeds: of 3 seeds with normal noise it has the truth in 75 % of cases, of 5 in
   91 %. The verdicts below therefore use Student's t.
@@ -28,7 +28,7 @@ The paper's code is not public. Where its text is silent the readings of [docs/p
 used; [docs/algorithms.md](../algorithms.md) gives the reasons.
 
 - **Readings.** The time limit is a termination on the Safety-MuJoCo tasks and a truncation on the velocity tasks; the
-  other way round is measured above. The angle is that of the natural steps (`conflict_metric="natural"`).
+  section on the time limit has the other way round. The angle is that of the natural steps (`conflict_metric="natural"`).
   V_c is the undiscounted cost of an episode.
 - **Rollouts.** 16 or 20 environments are stepped together instead of one, and an iteration's samples are pieces of
   episodes that go on in the next iteration. V_c is estimated from these pieces.
@@ -43,14 +43,18 @@ used; [docs/algorithms.md](../algorithms.md) gives the reasons.
 - **Precision.** The physics is in double precision, everything else in single precision.
 """
 
+HOURS = """Hours are wall time. A run that was alone had both cores of the machine. Most others had one core, or shared
+both with other work, so that their rates differ.
+"""
+
 ACCELERATOR = """## On an accelerator
 
 Not measured: none was lent to this work. An estimate from what can be counted, with
-`python experiments/benchmarks/launches.py --samples 16000 --num-envs 16`: with the paper's 16 environments one
+`python experiments/benchmarks/launches.py --samples 16000 --num-envs 16`: with the 16 environments of these runs one
 iteration of Reacher on `spring` is 1.02 million kernels in sequence, all but 8,400 of them physics. If a kernel takes
 3 microseconds, that is 3 s, or 26 minutes for a run. One core of this machine takes about 1.5 s on `mujoco`. But the
 seeds of a program run as lanes beside each other (`--lanes-per-group`) and share these kernels as long as they do not
-fill the device, so that any number of seeds takes about as long as one. The variants of this page are some 55 programs:
-a day of one GPU for all seeds if their physics were as small as Reacher's; that of Brax's Humanoid has 4.7 times as
+fill the device, so that any number of seeds takes about as long as one. The variants of this page are 56 programs:
+a day of one GPU for all seeds if their physics were as small as Reacher's. That of Brax's Humanoid has 4.7 times as
 many kernels. A GPU pays from hundreds of environments on, and the paper has one.
 """
