@@ -28,8 +28,8 @@ The paper's code is not public. Where its text is silent the readings of [docs/p
 used; [docs/algorithms.md](../algorithms.md) gives the reasons.
 
 - **Readings.** The time limit is a termination on the Safety-MuJoCo tasks and a truncation on the velocity tasks; the
-  section on the time limit has the other way round. The angle is that of the natural steps (`conflict_metric="natural"`).
-  V_c is the undiscounted cost of an episode.
+  section on the time limit has the other way round. The angle is that of the natural steps
+  (`conflict_metric="natural"`). V_c is the undiscounted cost of an episode.
 - **Rollouts.** 16 or 20 environments are stepped together instead of one, and an iteration's samples are pieces of
   episodes that go on in the next iteration. V_c is estimated from these pieces.
 - **Networks and critics.** On the Safety-MuJoCo tasks the networks are tanh; the code family of the paper's code uses
