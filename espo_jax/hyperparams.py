@@ -140,6 +140,12 @@ class Hyperparams:
     policy_learning_rate: jax.Array = traced(
         3e-4, "learning rate of first-order policy updates (cup, ppo_lagrangian)", range="(0, inf)"
     )
+    anneal_policy_learning_rate: jax.Array = traced(
+        False,
+        "whether policy_learning_rate falls linearly, to 0 after num_iterations",
+        range="[0, 1]",
+        earlier=False,
+    )
     clip_ratio: jax.Array = traced(0.2, "clip ratio of the clipped surrogate", symbol="epsilon", range="(0, 1)")
     multiplier_init: jax.Array = traced(
         0.001, "first value of the Lagrange multipliers", symbol="nu", range="[0, inf)", per_constraint=True

@@ -93,6 +93,7 @@ _FIRST_ORDER: dict[str, Any] = {
     "policy_minibatch_size": 64,
     "policy_max_gradient_norm": 40.0,
     "policy_learning_rate": 3e-4,
+    "anneal_policy_learning_rate": True,  # as in Omnisafe
     "clip_ratio": 0.2,
     # As in Omnisafe: the learning rate of Table 7 belongs to its unit of the multiplier and to its optimiser. With the
     # plain step and no cap, a violation of thousands moves CUP's policy by nats in a pass.
@@ -107,7 +108,7 @@ _ALGORITHMS: dict[str, dict[str, Any]] = {
     "pcrpo": _FIXED,
     "crpo": {**_FIXED, "cost_tolerance": 0.0},
     "pcpo": _FIXED,
-    "cup": {**_FIRST_ORDER, "target_kl": 0.01},
+    "cup": {**_FIRST_ORDER, "target_kl": 0.01, "multiplier_max": 2.0},  # the bound is Omnisafe's
     "ppo_lagrangian": {**_FIRST_ORDER, "target_kl": 0.02},
     "trpo": _FIXED,
 }

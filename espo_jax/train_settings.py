@@ -37,6 +37,7 @@ class TrainSettings(TypedDict, total=False):
     critic_l2: float
     critic_learning_rate: float
     policy_learning_rate: float
+    anneal_policy_learning_rate: bool
     clip_ratio: float
     multiplier_init: float | Sequence[float] | None
     multiplier_learning_rate: float | Sequence[float] | None

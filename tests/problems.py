@@ -100,11 +100,15 @@ FIRST_ORDER = {
 }  # fmt: skip
 
 
-def pose(cost, *, limit=40.0, copies=None, num_constraints=1, used=24, config=UPDATE_CONFIG, advantage=None, **changes):
+def pose(
+    cost, *, limit=40.0, copies=None, num_constraints=1, used=24, config=UPDATE_CONFIG, advantage=None, iteration=0,
+    **changes,
+):  # fmt: skip
     """A problem on fixed samples with V_c = cost; with `copies` the one constraint that many times.
 
     Args:
       advantage: function from the samples' advantages [T, N, M] to those of the problem; None keeps them.
+      iteration: number of finished iterations.
       **changes: hyperparameters.
     """
     p = make_problem(used, num_constraints=num_constraints)
@@ -122,7 +126,7 @@ def pose(cost, *, limit=40.0, copies=None, num_constraints=1, used=24, config=UP
     hp = Hyperparams.create(cost_limit=np.broadcast_to(limit, num_constraints), config=config, **settings)
     hp = jax.tree.map(lambda x: x.astype(float), hp)
     episode = EpisodeEstimate(jnp.zeros(()), jnp.broadcast_to(jnp.asarray(cost, float), num_constraints), jnp.ones(()))
-    state = SimpleNamespace(policy=p.params, iteration=jnp.int32(0))
+    state = SimpleNamespace(policy=p.params, iteration=jnp.int32(iteration))
     networks = p.networks._replace(num_constraints=num_constraints)
     return pose_problem(networks, config, state, batch, episode, jax.random.key(5), hp)
 

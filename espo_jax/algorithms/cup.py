@@ -1,6 +1,6 @@
 """CUP: a clipped improvement of the reward, then a projection that lowers the cost near the improved policy.
 
-Omnisafe caps the multiplier at 2. Here `multiplier_max` is the cap; by default it is infinite.
+`multiplier_max` caps the multiplier. By default it is infinite; in the presets it is 2, as in Omnisafe.
 
 Reference: Yang et al. 2022, arXiv:2209.07089, algorithm 1 and its GAE version in section 4.
 """

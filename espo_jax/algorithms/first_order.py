@@ -33,9 +33,9 @@ class FirstOrderState:
     multiplier: Multiplier
 
 
-def policy_optimizer(config: Config, hyperparams: Hyperparams) -> optax.GradientTransformation:
+def policy_optimizer(config: Config, learning_rate: jax.Array) -> optax.GradientTransformation:
     """The optimiser of the policy: Adam on clipped gradients."""
-    return minibatch.adam(hyperparams.policy_learning_rate, config.policy_max_gradient_norm)
+    return minibatch.adam(learning_rate, config.policy_max_gradient_norm)
 
 
 def multiplier_optimizer(config: Config, hyperparams: Hyperparams) -> optax.GradientTransformation:
@@ -48,7 +48,7 @@ def init_first_order(
 ) -> FirstOrderState:
     """The state before the first iteration."""
     return FirstOrderState(
-        optimizer_state=policy_optimizer(config, hyperparams).init(params),
+        optimizer_state=policy_optimizer(config, hyperparams.policy_learning_rate).init(params),
         multiplier=multiplier.init(
             multiplier_optimizer(config, hyperparams), hyperparams.multiplier_init, networks.num_constraints
         ),
@@ -89,7 +89,7 @@ def descend(
       params [P], optimizer_state, share of the passes made [].
     """
     config, batch, policy_fn = problem.config, problem.batch, problem.networks.policy
-    optimizer = policy_optimizer(config, problem.hyperparams)
+    optimizer = policy_optimizer(config, problem.policy_learning_rate)
 
     def step(carry: tuple, rows: dict[str, Any], real: jax.Array) -> tuple:
         params, state = carry

@@ -87,6 +87,7 @@ class Problem(NamedTuple):
       episode: estimates of V_r, V_c and the length of an episode.
       warmup: [] bool, whether the constraints do not count yet.
       slack_positive, slack_negative: [K] h+ and h-, as annealed.
+      policy_learning_rate: [] as annealed.
       choice: choice of the three modes by V_c. ESPO follows it; sample-size rules use it with every algorithm.
       key: key for the order of minibatches.
       config: static settings.
@@ -100,6 +101,7 @@ class Problem(NamedTuple):
     warmup: jax.Array
     slack_positive: jax.Array
     slack_negative: jax.Array
+    policy_learning_rate: jax.Array
     choice: ModeChoice
     key: jax.Array
     config: Config
@@ -159,8 +161,9 @@ class UpdateRule(NamedTuple):
 
 # Settings that only some kinds of rules use.
 OF_FIRST_ORDER = (
-    "policy_passes", "policy_minibatch_size", "policy_max_gradient_norm", "policy_learning_rate", "clip_ratio",
-    "multiplier_init", "multiplier_learning_rate", "multiplier_max", "multiplier_optimizer",
+    "policy_passes", "policy_minibatch_size", "policy_max_gradient_norm", "policy_learning_rate",
+    "anneal_policy_learning_rate", "clip_ratio", "multiplier_init", "multiplier_learning_rate",
+    "multiplier_max", "multiplier_optimizer",
 )  # fmt: skip
 OF_NATURAL_STEPS = ("cg_iterations", "cg_damping", "fisher_stride", "line_search_steps", "accept_ratio", "kl_margin")
 OF_BALANCE = ("reward_weight", "conflict_resolution", "cagrad_radius")

@@ -41,8 +41,9 @@ used; [docs/algorithms.md](../algorithms.md) gives the reasons.
   TD(lambda) returns.
 - **Steps.** The Fisher product uses every fourth sample (`fisher_stride`). The line search bounds the KL divergence by
   1.5 times its radius (`kl_margin`); the code family has no bound.
-- **Rivals.** CRPO's tolerance is 0. PCPO's projected step is scaled back to the KL radius. The multipliers of CUP and
-  PPO-Lagrangian have no cap and are updated by Adam, with cost advantages that are centred and not standardised.
+- **Rivals.** CRPO's tolerance is 0. PCPO's projected step is scaled back to the KL radius. CUP and PPO-Lagrangian
+  follow Omnisafe 0.5.0 where Table 7 is silent: Adam for the multipliers (CUP's at most 2), a policy's learning rate
+  that falls linearly to 0, and cost advantages that are centred and not standardised.
 - **Precision.** The physics is in double precision, everything else in single precision.
 """
 

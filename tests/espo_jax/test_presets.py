@@ -44,8 +44,9 @@ def test_paper_preset_of_reacher_is_tables_4_to_6():
 
 # What only some algorithms use.
 FIRST_ORDER = {
-    "policy_passes", "policy_minibatch_size", "policy_max_gradient_norm", "policy_learning_rate", "clip_ratio",
-    "multiplier_optimizer", "multiplier_init", "multiplier_learning_rate", "multiplier_max",
+    "policy_passes", "policy_minibatch_size", "policy_max_gradient_norm", "policy_learning_rate",
+    "anneal_policy_learning_rate", "clip_ratio", "multiplier_optimizer", "multiplier_init",
+    "multiplier_learning_rate", "multiplier_max",
 }  # fmt: skip
 OTHERS = {"cagrad_radius", "cost_tolerance", "variance_tolerance"}
 
@@ -74,10 +75,14 @@ def test_only_espo_manipulates_the_sample_size():
     assert rules == {a: "gradient_conflict" if a == "espo" else "fixed" for a in algorithms.RULES}
 
 
-@pytest.mark.parametrize(("algorithm", "target_kl"), [("ppo_lagrangian", 0.02), ("cup", 0.01)])
-def test_first_order_columns_are_table_7(algorithm, target_kl):
+@pytest.mark.parametrize(
+    ("algorithm", "target_kl", "multiplier_max"), [("ppo_lagrangian", 0.02, math.inf), ("cup", 0.01, 2.0)]
+)
+def test_first_order_columns_are_table_7_and_omnisafe_where_it_is_silent(algorithm, target_kl, multiplier_max):
     published = {
         "target_kl": target_kl,
+        "multiplier_max": multiplier_max,
+        "anneal_policy_learning_rate": True,
         "multiplier_optimizer": "adam",
         "cost_advantages": "center",
         "policy_passes": 40,

@@ -20,6 +20,20 @@ def test_descent_stops_at_the_kl_radius(name):
     assert float(stopped.kl) > 1e-4
 
 
+@pytest.mark.parametrize("name", ["ppo_lagrangian", "cup"])
+@pytest.mark.parametrize(("iteration", "left"), [(0, 1.0), (25, 0.75), (100, 0.0), (150, 0.0)])
+def test_annealed_learning_rate_falls_linearly_to_0(name, iteration, left):
+    def step(**changes):
+        return np.asarray(update(name, pose(30.0, iteration=iteration, **{**FIRST_ORDER, **changes})).step)
+
+    annealed = step(anneal_policy_learning_rate=True, num_iterations=100)
+    if left:
+        np.testing.assert_allclose(annealed, step(policy_learning_rate=0.05 * left), rtol=1e-5)
+    else:
+        np.testing.assert_array_equal(annealed, 0.0)
+    assert np.any(step() != 0)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_multipliers_ascend_between_their_bounds(optimizer):
     config = dataclasses.replace(UPDATE_CONFIG, multiplier_optimizer=optimizer)

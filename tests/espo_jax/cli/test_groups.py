@@ -29,9 +29,10 @@ def test_what_the_help_leaves_out_has_no_effect(algorithm):
     """Two iterations are the same to the bit with other values of all settings that the algorithm does not use."""
     changes = {
         "policy_passes": 3, "policy_minibatch_size": 8, "policy_max_gradient_norm": 0.1, "policy_learning_rate": 0.1,
-        "clip_ratio": 0.01, "multiplier_init": 2.0, "multiplier_learning_rate": 0.5, "multiplier_max": 3.0,
-        "multiplier_optimizer": "sgd", "cg_iterations": 1, "cg_damping": 3.0, "fisher_stride": 2,
-        "line_search_steps": 1, "accept_ratio": 0.9, "kl_margin": 1.0, "reward_weight": 0.9, "cagrad_radius": 0.1,
+        "anneal_policy_learning_rate": True, "clip_ratio": 0.01, "multiplier_init": 2.0,
+        "multiplier_learning_rate": 0.5, "multiplier_max": 3.0, "multiplier_optimizer": "sgd", "cg_iterations": 1,
+        "cg_damping": 3.0, "fisher_stride": 2, "line_search_steps": 1,
+        "accept_ratio": 0.9, "kl_margin": 1.0, "reward_weight": 0.9, "cagrad_radius": 0.1,
         "cost_tolerance": 1000.0,
     }  # fmt: skip
     assert set(unused(algorithm)) <= set(changes) | {"conflict_resolution"}
