@@ -68,10 +68,10 @@ class Claim:
 def verdict(comparisons: Sequence[Comparison]) -> str:
     """What follows from the comparisons of a claim, see RULE."""
     made = [each for each in comparisons if each.made]
-    if len(made) < len(comparisons):
-        return f"not decided ({len(made)} of {len(comparisons)} comparisons are made)"
     yes, no = (sum(each.answer == sign for each in made) for sign in (1, -1))
     counted = f"{yes} yes, {no} no of {len(made)}"
+    if len(made) < len(comparisons):
+        return f"not decided ({counted}; {len(comparisons) - len(made)} are not made)"
     if yes == len(made):
         return f"holds ({counted})"
     if no > yes:

@@ -112,7 +112,7 @@ def test_the_page_and_its_pictures_are_made_of_what_is_there(two, trained, tmp_p
     text = page.text(found, [("rate", "holds", "-0.5")])
     assert "| rate | -0.5 | holds |" in text
     assert "| walker2d | espo | 2 |" in text
-    assert "not decided (0 of 12 comparisons are made)" in text
+    assert "not decided (0 yes, 0 no of 0; 12 are not made)" in text
     (picture,) = page.draw(found, tmp_path)
     assert picture.name == "paper_walker2d.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
