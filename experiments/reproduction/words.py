@@ -33,8 +33,8 @@ used; [docs/algorithms.md](../algorithms.md) gives the reasons.
 - **Rollouts.** 16 or 20 environments are stepped together instead of one, and an iteration's samples are pieces of
   episodes that go on in the next iteration. V_c is estimated from these pieces.
 - **V_c on the velocity tasks** is that of the current policy. In Omnisafe 0.5.0 it is the mean of the last 50 episodes,
-  which are those of earlier policies too. With such a mean ESPO took more samples on HopperVelocity, not fewer
-  ([one run](learning.md#v_c-over-50-episodes-as-in-omnisafe)).
+  and some of these are episodes of earlier policies. With such a mean ESPO took more samples on HopperVelocity, not
+  fewer ([one run](learning.md#v_c-over-50-episodes-as-in-omnisafe)).
 - **Networks and critics.** On the Safety-MuJoCo tasks the networks are tanh; the code family of the paper's code uses
   ReLU, fits critics to Monte Carlo returns, and only those of the objectives that are followed, scales the value's
   output by 0.1, and moves the normaliser while it samples. Here all critics are fitted in every iteration, to
