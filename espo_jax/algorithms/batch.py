@@ -111,21 +111,12 @@ def pose(
         params=state.policy,
         batch=batch,
         episode=episode,
+        iteration=iteration,
         warmup=warmup,
         slack_positive=slack_positive,
         slack_negative=slack_negative,
-        policy_learning_rate=policy_learning_rate(hp, iteration),
         choice=modes.choose_mode(episode.cost, hp.cost_limit, slack_positive, slack_negative, hp.reward_weight, warmup),
         key=key,
         config=config,
         hyperparams=hp,
     )
-
-
-def policy_learning_rate(hyperparams: Hyperparams, iteration: jax.Array) -> jax.Array:
-    """Learning rate of a first-order policy update after a number of finished iterations: [].
-
-    Annealed, it is that of the settings times 1 - iteration / T, and at least 0.
-    """
-    left = jnp.maximum(1 - iteration / hyperparams.num_iterations, 0)
-    return hyperparams.policy_learning_rate * jnp.where(hyperparams.anneal_policy_learning_rate > 0, left, 1)

@@ -38,6 +38,13 @@ def policy_optimizer(config: Config, learning_rate: jax.Array) -> optax.Gradient
     return minibatch.adam(learning_rate, config.policy_max_gradient_norm)
 
 
+def policy_learning_rate(problem: Problem) -> jax.Array:
+    """The learning rate of this iteration: []. Annealed, it is the first one times 1 - t / T after t iterations."""
+    hp = problem.hyperparams
+    left = jnp.maximum(1 - problem.iteration / hp.num_iterations, 0)
+    return hp.policy_learning_rate * jnp.where(hp.anneal_policy_learning_rate > 0, left, 1)
+
+
 def multiplier_optimizer(config: Config, hyperparams: Hyperparams) -> optax.GradientTransformation:
     """The optimiser of the multipliers."""
     return multiplier.optimizer(config.multiplier_optimizer, hyperparams.multiplier_learning_rate)
@@ -89,7 +96,7 @@ def descend(
       params [P], optimizer_state, share of the passes made [].
     """
     config, batch, policy_fn = problem.config, problem.batch, problem.networks.policy
-    optimizer = policy_optimizer(config, problem.policy_learning_rate)
+    optimizer = policy_optimizer(config, policy_learning_rate(problem))
 
     def step(carry: tuple, rows: dict[str, Any], real: jax.Array) -> tuple:
         params, state = carry

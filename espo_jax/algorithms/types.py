@@ -85,9 +85,9 @@ class Problem(NamedTuple):
       params: [P] parameters of the policy.
       batch: samples.
       episode: estimates of V_r, V_c and the length of an episode.
+      iteration: [] number of finished iterations.
       warmup: [] bool, whether the constraints do not count yet.
       slack_positive, slack_negative: [K] h+ and h-, as annealed.
-      policy_learning_rate: [] as annealed.
       choice: choice of the three modes by V_c. ESPO follows it; sample-size rules use it with every algorithm.
       key: key for the order of minibatches.
       config: static settings.
@@ -98,10 +98,10 @@ class Problem(NamedTuple):
     params: jax.Array
     batch: Batch
     episode: EpisodeEstimate
+    iteration: jax.Array
     warmup: jax.Array
     slack_positive: jax.Array
     slack_negative: jax.Array
-    policy_learning_rate: jax.Array
     choice: ModeChoice
     key: jax.Array
     config: Config
