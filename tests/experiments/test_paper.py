@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import paper
 import pytest
-from reproduction import cells, figures, page, variants
+from reproduction import cells, figures, page, training, variants
 from tabular import verdicts
 
 from espo_jax.modes import MODE_NAMES
+from espo_jax.runs.run_config import RunConfig
 from tests.experiments.reproduction.made_up import curve_of
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,15 @@ def test_the_page_in_the_repository_is_that_of_its_cells():
     text = (results / "paper.md").read_text()
     assert text == page.text(found, theory)
     assert {path.name for path in (results / "img").glob("paper_*.png")} == set(re.findall(r"\(img/(\S+)\)", text))
+
+
+def test_cells_in_the_repository_have_the_settings_that_their_variants_have_now():
+    """So that no cell stays that was trained before a preset changed."""
+    found = cells.read(ROOT / "docs" / "results" / "paper", page.every_cell())
+    planned = training.lanes([run.cell for run in found], "mujoco")
+    for run in found:
+        recorded = RunConfig.parse(run.about["config"], Path(run.cell.name))
+        assert recorded.identity() == planned[run.cell.name].config.identity(), run.cell.name
 
 
 def test_conflicts_of_espo_in_the_repository_are_its_modes_and_its_sizes():
