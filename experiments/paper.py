@@ -34,6 +34,7 @@ class Run:
         everything.
       seeds: seeds, such as 0-9; none stands for as many as each variant asks for.
       tasks: tasks, separated by commas; none stands for all.
+      variant: one variant, as the page names it where it says what there is; several with several --variant.
       sweep_dir: folder of the sweep, with checkpoints and policies.
       backend: physics; cells of another one than mujoco are kept in docs/results/paper_<backend>.
       lanes_per_group: the largest number of cells that are trained together: as many as seeds on an accelerator.
@@ -46,6 +47,7 @@ class Run:
     part: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     seeds: str | None = None
     tasks: str = ""
+    variant: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     sweep_dir: Path = Path("runs/paper")
     backend: str = "mujoco"
     lanes_per_group: int = 1
@@ -125,7 +127,7 @@ def run(args: Run) -> int:
     compiled_programs.keep(jax)
     parts = [*(f"table {number}" for number in args.table), *args.part]
     seeds = parse_seeds(args.seeds) if args.seeds else None
-    asked = variants.chosen(parts, seeds, args.tasks.split(",") if args.tasks else ())
+    asked = variants.chosen(parts, seeds, args.tasks.split(",") if args.tasks else (), args.variant)
     root = RESULTS / named(args.backend)
     work = training.Work(root, args.sweep_dir, args.backend, args.lanes_per_group, args.hours, args.idle)
     try:

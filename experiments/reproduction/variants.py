@@ -127,24 +127,37 @@ PARTS = tuple(dict.fromkeys(part for variant in VARIANTS for part in variant.par
 _FIGURES = {"figure 1": "crossings", "figure 2": "curves", "figure 3": "curves", "figure 5": "curves"}
 
 
-def chosen(parts: Sequence[str] = (), seeds: Sequence[int] | None = None, tasks: Sequence[str] = ()) -> list[Cell]:
+def chosen(
+    parts: Sequence[str] = (), seeds: Sequence[int] | None = None, tasks: Sequence[str] = (), names: Sequence[str] = ()
+) -> list[Cell]:
     """The cells of some parts: first the first seed of all of them, so that every table fills evenly.
 
     Args:
       parts: parts of the page, or figures of the paper; none stands for all.
       seeds: seeds; None stands for as many as each variant asks for.
       tasks: keys of TASKS; none stands for all.
+      names: names of variants; none stands for all.
 
     Raises:
-      ValueError: there is no such part or task.
+      ValueError: there is no such part, task or variant, or no variant is in all that is named.
     """
-    for name, given, known in (("part", parts, (*PARTS, *_FIGURES)), ("task", tasks, tuple(TASKS))):
+    variants = [variant.name for variant in VARIANTS]
+    for name, given, known in (
+        ("part", parts, (*PARTS, *_FIGURES)),
+        ("task", tasks, TASKS),
+        ("variant", names, variants),
+    ):
         if unknown := [each for each in given if each not in known]:
             raise ValueError(f"{name} is {unknown[0]!r}: it must be one of {', '.join(known)}")
     named = {_FIGURES.get(part, part) for part in parts}
     wanted = [
         variant for variant in VARIANTS
-        if (not named or named & set(variant.parts)) and (not tasks or variant.task in tasks)
+        if (not named or named & set(variant.parts))
+        and (not tasks or variant.task in tasks)
+        and (not names or variant.name in names)
     ]  # fmt: skip
-    numbers = range(max((v.seeds for v in wanted), default=0)) if seeds is None else seeds
+    if not wanted:
+        given = ", ".join([*parts, *tasks, *names])
+        raise ValueError(f"no variant is in all of {given}: give parts, tasks and variants that belong together")
+    numbers = range(max(v.seeds for v in wanted)) if seeds is None else seeds
     return [Cell(v, seed) for seed in numbers for v in wanted if seeds is not None or seed < v.seeds]

@@ -33,6 +33,12 @@ def test_cells_are_asked_for_by_part_and_the_first_seeds_come_first():
         variants.chosen(["table 9"])
     with pytest.raises(ValueError, match="task is 'ant': it must be one of reacher"):
         variants.chosen(tasks=["ant"])
+    one = variants.chosen(seeds=[2], names=["walker2d-crpo"])
+    assert [cell.name for cell in one] == ["walker2d-crpo/2"]
+    with pytest.raises(ValueError, match="variant is 'walker2d': it must be one of reacher-espo, reacher-crpo, "):
+        variants.chosen(names=["walker2d"])
+    with pytest.raises(ValueError, match="no variant is in all of table 2, walker2d-crpo: give "):
+        variants.chosen(["table 2"], names=["walker2d-crpo"])
 
 
 def test_random_sizes_come_as_often_as_their_name_says():
