@@ -16,6 +16,7 @@ from espo_jax.runs.curves import band_name, clipped_note, cost_top, legend_above
 from reproduction.cells import Curve, smoothed
 
 _POINTS = 200  # of a curve
+_DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (7, 1)), (0, (1, 3)))  # of the variants of one algorithm
 _BY = {"iteration": "iteration", "env_steps": "samples"}
 _SHOWN = {
     "episode_reward": "episode reward", "episode_cost": "episode cost", "seconds": "minutes",
@@ -34,10 +35,10 @@ def curves(groups: Mapping[str, Sequence[Curve]], path: Path, title: str) -> Non
     figure = Figure(figsize=(11, 13), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(4, 2, height_ratios=(3, 3, 2, 2), sharex="col")
-    for (name, runs), color in zip(groups.items(), colors_of(list(groups)), strict=True):
+    for (name, runs), style in zip(groups.items(), styles_of(list(groups)), strict=True):
         for column, x in enumerate(_BY):
             for row, field in enumerate(_SHOWN):
-                _line(panels[row, column], runs, x, field, color, f"{name} ({len(runs)})")
+                _line(panels[row, column], runs, x, field, style, f"{name} ({len(runs)})")
     every = [curve for runs in groups.values() for curve in runs]
     for column, x in enumerate(_BY):
         handles = _limits(panels[1, column], every)
@@ -80,7 +81,15 @@ def band(runs: Mapping[str, Curve], path: Path, title: str) -> None:
     save(figure, path)
 
 
-def _line(panel: Axes, runs: Sequence[Curve], x: str, field: str, color: Any, label: str) -> None:
+def styles_of(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Colours of groups, and dashes: the colours of the variants of one algorithm are shades of one."""
+    algorithms = [name.split(", ")[0] for name in names]
+    places = [algorithms[:place].count(algorithm) for place, algorithm in enumerate(algorithms)]
+    dashes = [_DASHES[place % len(_DASHES)] for place in places]
+    return [{"color": c, "linestyle": d} for c, d in zip(colors_of(names), dashes, strict=True)]
+
+
+def _line(panel: Axes, runs: Sequence[Curve], x: str, field: str, style: Mapping[str, Any], label: str) -> None:
     """The interquartile mean of some runs, each averaged over 20 iterations, and its interval."""
     if field == "seconds":
         runs = [curve for curve in runs if curve.idle]
@@ -90,9 +99,10 @@ def _line(panel: Axes, runs: Sequence[Curve], x: str, field: str, color: Any, la
     last = min(curve.values[x][-1] for curve in runs)
     places = np.linspace(first, last, _POINTS)
     values = np.array([np.interp(places, curve.values[x], _values(curve, field)) for curve in runs])
-    panel.plot(places, interquartile_mean(values), color=color, linewidth=1.4, label=label)
+    panel.plot(places, interquartile_mean(values), **style, linewidth=1.4, label=label)
     if len(runs) > 1:
-        panel.fill_between(places, *bootstrap_interval(values, interquartile_mean), color=color, alpha=0.2, linewidth=0)
+        interval = bootstrap_interval(values, interquartile_mean)
+        panel.fill_between(places, *interval, color=style["color"], alpha=0.2, linewidth=0)
 
 
 def _values(curve: Curve, field: str) -> np.ndarray:
