@@ -58,7 +58,7 @@ Not measured: none was lent to this work. An estimate from what can be counted, 
 iteration of Reacher on `spring` is 1.02 million kernels in sequence, all but 8,400 of them physics. If a kernel takes
 3 microseconds, that is 3 s, or 26 minutes for a run. One core of this machine takes about 1.5 s on `mujoco`. But the
 seeds of a program run as lanes beside each other (`--lanes-per-group`) and share these kernels as long as they do not
-fill the device, so that any number of seeds takes about as long as one. The variants of this page are 56 programs:
+fill the device, so that any number of seeds takes about as long as one. The variants of this page are 55 programs:
 a day of one GPU for all seeds if their physics were as small as Reacher's. That of Brax's Humanoid has 4.7 times as
 many kernels. A GPU pays from hundreds of environments on, and the paper has one.
 """
