@@ -34,7 +34,7 @@ class Run:
         everything.
       seeds: seeds, such as 0-9; none stands for as many as each variant asks for.
       tasks: tasks, separated by commas; none stands for all.
-      variant: one variant, as the page names it where it says what there is; several with several --variant.
+      variant: name of a variant, as in the page's last table; several with several --variant. None stands for all.
       sweep_dir: folder of the sweep, with checkpoints and policies.
       backend: physics; cells of another one than mujoco are kept in docs/results/paper_<backend>.
       lanes_per_group: the largest number of cells that are trained together: as many as seeds on an accelerator.

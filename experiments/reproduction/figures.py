@@ -82,7 +82,14 @@ def band(runs: Mapping[str, Curve], path: Path, title: str) -> None:
 
 
 def styles_of(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Colours of groups, and dashes: the colours of the variants of one algorithm are shades of one."""
+    """Colour and dashes of each group. Variants of one algorithm have shades of its colour, and dashes of their own.
+
+    Args:
+      names: names of the groups, each the name of an algorithm and then its settings.
+
+    Returns:
+      For each group the keyword arguments of a line.
+    """
     algorithms = [name.split(", ")[0] for name in names]
     places = [algorithms[:place].count(algorithm) for place, algorithm in enumerate(algorithms)]
     dashes = [_DASHES[place % len(_DASHES)] for place in places]
