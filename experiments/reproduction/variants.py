@@ -17,8 +17,8 @@ RIVALS = {
     **dict.fromkeys(SAFETY_MUJOCO, ("crpo", "pcrpo")),
     **dict.fromkeys(VELOCITY, ("pcpo", "cup", "ppo_lagrangian")),
 }
-# Share of the iterations, in percent, in which the first three seeds of ESPO found a conflict. With this share the random
-# rule uses as many samples as ESPO.
+# Share of the iterations, in percent, in which the first three seeds of ESPO found a conflict. With this share the
+# random rule uses as many samples as ESPO.
 CONFLICTS = {"walker2d": 56, "hopper_velocity": 58}
 # X/2 in twice as many iterations, whatever the gradients say: the same samples as X.
 HALF = {
