@@ -54,7 +54,9 @@ def curves(groups: Mapping[str, Sequence[Curve]], path: Path, title: str) -> Non
         panels[3, column].set_ylim(bottom=0)
         panels[3, column].yaxis.set_major_formatter(EngFormatter(sep=""))
     panels[3, 1].xaxis.set_major_formatter(EngFormatter(sep=""))
-    figure.legend(handles=panels[0, 0].get_legend_handles_labels()[0], loc="outside lower left", ncols=3, frameon=False)
+    columns = 2 if max(map(len, groups)) > 35 else 3
+    handles = panels[0, 0].get_legend_handles_labels()[0]
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False)
     plain_axes(panels.ravel())
     figure.suptitle(title)
     save(figure, path)
