@@ -35,4 +35,5 @@ def test_the_whole_legend_is_in_the_picture(part, task, monkeypatch, tmp_path):
     (legend,) = figure.legends
     assert len(legend.get_texts()) == len(groups)
     edges, inside = legend.get_window_extent(), figure.bbox
-    assert inside.x0 <= edges.x0 and edges.x1 <= inside.x1
+    assert inside.x0 <= edges.x0
+    assert edges.x1 <= inside.x1
