@@ -54,7 +54,7 @@ def curves(groups: Mapping[str, Sequence[Curve]], path: Path, title: str) -> Non
         panels[3, column].set_ylim(bottom=0)
         panels[3, column].yaxis.set_major_formatter(EngFormatter(sep=""))
     panels[3, 1].xaxis.set_major_formatter(EngFormatter(sep=""))
-    columns = 2 if max(map(len, groups)) > 35 else 3
+    columns = 2 if max(map(len, groups)) > 35 else 3  # three longer names are wider than the picture
     handles = panels[0, 0].get_legend_handles_labels()[0]
     figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False)
     plain_axes(panels.ravel())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import paper
 import pytest
-from reproduction import cells, figures, page, training, variants
+from reproduction import cells, figures, page, tables, training, variants
 from tabular import verdicts
 
 from espo_jax.modes import MODE_NAMES
@@ -46,6 +46,18 @@ def test_the_page_in_the_repository_is_that_of_its_cells():
     text = (results / "paper.md").read_text()
     assert text == page.text(found, theory)
     assert {path.name for path in (results / "img").glob("paper_*.png")} == set(re.findall(r"\(img/(\S+)\)", text))
+
+
+def test_the_sample_counts_of_the_readme_are_those_of_the_cells():
+    found = page.by_variant(cells.read(ROOT / "docs" / "results" / "paper", page.every_cell()))
+    expected = []
+    for task, (paper_count, fixed) in tables.PAPER_SAMPLES.items():
+        if counts := [run.samples / 1e6 for run in tables.of(found, task, "espo")]:
+            name = "Safety" + "".join(map(str.capitalize, task.split("_"))).replace("standup", "Standup")
+            seeds = f"{min(counts):.2f} to {max(counts):.2f} M"
+            expected.append(f"| {name} | {len(counts)} | {seeds} | {paper_count:g} M | {fixed:g} M |")
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| Safety")]
+    assert rows == expected
 
 
 def test_cells_in_the_repository_have_the_settings_that_their_variants_have_now():
