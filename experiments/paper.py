@@ -30,11 +30,12 @@ class Run:
 
     Attributes:
       table: number of a table of the paper; several with several --table.
-      part: another part of the page, or a figure, such as "figure 4"; several with several --part. Neither stands for
-        everything.
-      seeds: seeds, such as 0-9; none stands for as many as each variant asks for.
-      tasks: tasks, separated by commas; none stands for all.
-      variant: name of a variant, as in the page's last table; several with several --variant. None stands for all.
+      part: another part of the page, or a figure, such as "figure 4"; several with several --part. Without --table and
+        --part all parts are trained.
+      seeds: seeds, such as 0-9. By default each variant has its own number of seeds.
+      tasks: tasks, separated by commas. By default all tasks are trained.
+      variant: name of a variant, as in the page's last table; several with several --variant. By default all variants
+        are trained.
       sweep_dir: folder of the sweep, with checkpoints and policies.
       backend: physics; cells of another one than mujoco are kept in docs/results/paper_<backend>.
       lanes_per_group: the largest number of cells that are trained together: as many as seeds on an accelerator.
@@ -100,7 +101,7 @@ def named(backend: str) -> str:
 def tables(args: Tables) -> int:
     name = named(args.backend)
     theory = verdicts.all_of(json.loads((RESULTS / "theory.json").read_text()))
-    found = cells.read(args.results / name, page.every_cell())
+    found = cells.read_all(args.results / name)
     path = args.results / f"{name}.md"
     path.write_text(page.text(found, theory, args.backend, name))
     print(path)
@@ -109,7 +110,7 @@ def tables(args: Tables) -> int:
 
 def figures(args: Figures) -> int:
     name = named(args.backend)
-    found = cells.read(args.results / name, page.every_cell())
+    found = cells.read_all(args.results / name)
     for path in page.draw(found, args.results / "img", args.backend, name):
         print(path)
     return 0

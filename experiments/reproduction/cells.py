@@ -17,7 +17,7 @@ from espo_jax.runs.result import FINISHED
 from espo_jax.runs.surroundings import surroundings
 from espo_jax.sweeps import columns
 from espo_jax.sweeps.folder import SweepFolder
-from reproduction.variants import Cell
+from reproduction.variants import VARIANTS, Cell
 
 _ABOUT = b"about"
 _WHOLE, _SINGLE = ("iteration", "env_steps", "sample_size"), ("episode_reward", "episode_cost", "conflict_angle", "kl")
@@ -45,6 +45,24 @@ class Curve:
     def samples(self) -> int:
         """Number of samples of the whole run."""
         return int(self.values["env_steps"][-1])
+
+    @property
+    def fixed_samples(self) -> int:
+        """Number of samples of as many iterations with the base sample size X each."""
+        return self._base_size * len(self.values["iteration"])
+
+    def share_of_size(self, zeta: str) -> float:
+        """Share of the iterations after the first with X(1 + zeta) samples, the least or the largest size of the rules.
+
+        Args:
+          zeta: zeta_negative or zeta_positive.
+        """
+        bound = round(self._base_size * (1 + self.about["config"]["hyperparams"][zeta]))
+        return float(np.mean(self.values["sample_size"][1:] == bound))
+
+    @property
+    def _base_size(self) -> int:
+        return int(self.about["config"]["config"]["base_sample_size"])
 
     @property
     def failure(self) -> str | None:
@@ -159,6 +177,21 @@ def read(root: Path, cells: Sequence[Cell]) -> list[Curve]:
       DamagedError: a file cannot be read.
     """
     return [_read(path, cell) for cell in cells if (path := path_of(root, cell)).exists()]
+
+
+def read_all(root: Path) -> list[Curve]:
+    """All cells that are there, by variant and seed, those too of more seeds than the page asks for.
+
+    Raises:
+      DamagedError: a file cannot be read, or its name is no seed.
+    """
+    found = []
+    for variant in VARIANTS:
+        paths = list((root / variant.name).glob("*.parquet"))
+        if strange := [path for path in paths if not path.stem.isdecimal()]:
+            raise DamagedError(f"{strange[0]} is no cell: its name must be a seed, such as 0.parquet")
+        found += [_read(path, Cell(variant, int(path.stem))) for path in paths]
+    return sorted(found, key=lambda curve: (VARIANTS.index(curve.cell.variant), curve.cell.seed))
 
 
 def _read(path: Path, cell: Cell) -> Curve:

@@ -1,4 +1,4 @@
-"""Interquartile means of seeds with bootstrap intervals, differences by seed, and on which side of a value they are."""
+"""Interquartile means of seeds with bootstrap intervals, means with those of Student's t, and differences by seed."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -9,16 +9,14 @@ from scipy import stats
 from espo_jax.results.statistics import interquartile_mean, stratified_interval
 from reproduction.cells import Curve
 
-FEWEST = 3  # seeds without which nothing is decided
-
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """A statistic of some runs.
 
     Attributes:
-      value: interquartile mean; with fewer than four runs it is the mean.
-      low, high: its 95 % percentile-bootstrap interval; nan for fewer than two runs.
+      value: the statistic.
+      low, high: its 95 % interval; nan for fewer than two runs.
       count: number of runs.
     """
 
@@ -38,7 +36,10 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Interquartile mean of the values of some runs of one task."""
+    """Interquartile mean of the values of some runs of one task, with its percentile-bootstrap interval.
+
+    With fewer than four runs the interquartile mean is the mean.
+    """
     return mean_over_tasks([values])
 
 
@@ -76,14 +77,16 @@ def percents_less(ours: Sequence[Curve], theirs: Sequence[Curve], of: Callable[[
     return [100 * (1 - of(a) / of(b)) for a, b in pairs(ours, theirs)]
 
 
-def side(values: Sequence[float], least: float = 0.0) -> int:
-    """On which side of a number the mean of some values is: 1 or -1, and 0 where that is open.
+def mean(values: Sequence[float]) -> Estimate:
+    """Mean with the 95 % interval of Student's t, which keeps its level with few values, unlike a bootstrap.
 
-    Decided by the 95 % interval of Student's t, which keeps its level at three values, unlike a bootstrap; fewer than
-    FEWEST values decide nothing.
+    Args:
+      values: one for each run; one value has no interval.
     """
-    if len(values) < FEWEST:
-        return 0
-    beyond = np.asarray(values, np.float64) - least
-    reach = stats.t.ppf(0.975, len(beyond) - 1) * np.std(beyond, ddof=1) / np.sqrt(len(beyond))
-    return int(np.mean(beyond) - reach > 0) - int(np.mean(beyond) + reach < 0)
+    if not values:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    middle = float(np.mean(values))
+    if len(values) < 2:
+        return Estimate(middle, np.nan, np.nan, 1)
+    reach = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return Estimate(middle, middle - reach, middle + reach, len(values))

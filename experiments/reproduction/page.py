@@ -8,26 +8,15 @@ from tabular.verdicts import Verdict
 from reproduction import claims, crossings, figures, tables, words
 from reproduction.cells import Curve
 from reproduction.tables import Curves
-from reproduction.variants import HALF, RIVALS, SAFETY_MUJOCO, TASKS, VARIANTS, VELOCITY, Cell, Variant, chosen
+from reproduction.variants import HALF, RIVALS, SAFETY_MUJOCO, TASKS, VARIANTS, VELOCITY, Variant
 
-_SECTIONS = {  # with the plain variants that are shown beside
-    "figure 4": ("Figure 4: other limits and other sizes on Walker2d", ("walker2d-espo", "walker2d-crpo")),
-    "rules": ("Rules for the sample size", ("walker2d-espo", "walker2d-pcrpo", "hopper_velocity-espo")),
-    "carries over": (
-        "Gradient conflict around other algorithms",
-        ("walker2d-crpo", "hopper_velocity-cup", "hopper_velocity-ppo_lagrangian"),
-    ),
-    "time limit": (
-        "The other reading of the time limit",
-        tuple(Variant(task, algorithm).name for task in TASKS for algorithm in ("espo", *RIVALS[task])),
-    ),
-    "conflict": ("The conflict's metric and its resolution", ("walker2d-espo",)),
+_BESIDE = {  # plain variants that a section shows beside its own
+    "figure 4": ("walker2d-espo", "walker2d-crpo"),
+    "rules": ("walker2d-espo", "walker2d-pcrpo", "hopper_velocity-espo"),
+    "carries over": ("walker2d-crpo", "hopper_velocity-cup", "hopper_velocity-ppo_lagrangian"),
+    "time limit": tuple(Variant(task, algorithm).name for task in TASKS for algorithm in ("espo", *RIVALS[task])),
+    "conflict": ("walker2d-espo",),
 }
-
-
-def every_cell() -> list[Cell]:
-    """All cells, those too of more seeds than the page asks for."""
-    return chosen(seeds=range(max(variant.seeds for variant in VARIANTS)))
 
 
 def by_variant(found: Sequence[Curve]) -> Curves:
@@ -40,8 +29,7 @@ def by_variant(found: Sequence[Curve]) -> Curves:
 
 def shown(part: str) -> list[Variant]:
     """The variants of a section, with the plain ones that they are compared with, by task."""
-    beside = _SECTIONS[part][1]
-    variants = [v for v in VARIANTS if part in v.parts or v.name in beside]
+    variants = [v for v in VARIANTS if part in v.parts or v.name in _BESIDE[part]]
     return sorted(variants, key=lambda v: list(TASKS).index(v.task))
 
 
@@ -53,6 +41,8 @@ def compared(part: str) -> list[tuple[Variant, Variant]]:
         if "sample_size_rule" in variant.settings:
             algorithm = "pcrpo" if variant.algorithm == "espo" else variant.algorithm  # ESPO without its rule
             found.append((variant, Variant(variant.task, algorithm, HALF[variant.task])))
+        if part == "time limit" and variant.algorithm == "espo":
+            found += [(variant, Variant(variant.task, rival, variant.settings)) for rival in RIVALS[variant.task]]
     if part == "rules":
         found = [(Variant(t, "espo"), Variant(t, "pcrpo", half)) for t, half in HALF.items()] + found
     return found
@@ -88,15 +78,17 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
         yield "ESPO minus each rival, by seed:\n\n" + tables.differences_by_seed(curves, tasks)
     yield "## Samples over all tasks\n\nThe mean of the tasks, each of which counts alike.\n"
     yield tables.all_together(curves)
-    yield "## Table 3: iterations in each mode on HumanoidStandup\n\n" + tables.mode_counts(curves)
+    yield words.MODES
+    yield tables.mode_counts(curves)
     yield "## Figures 2, 3 and 5: curves\n"
     yield images("curves")
     yield "## Figure 1: crossings of the band\n\nIterations after the warm-up between which the cost passed an edge.\n"
     yield crossings.table(curves)
     yield images("band")
-    for part, (title, _) in _SECTIONS.items():
+    for part, introduction in words.SECTIONS.items():
         own = any(curves.get(variant.name) for variant in VARIANTS if part in variant.parts)
-        yield f"## {title}\n\n" + tables.of_variants(curves, shown(part) if own else [], timed=part == "figure 4")
+        yield introduction
+        yield tables.of_variants(curves, shown(part) if own else [], part)
         if own:
             yield "By seed:\n\n" + tables.against(curves, compared(part))
         yield images(part)
@@ -115,7 +107,7 @@ def _pictures(curves: Curves, name: str) -> Iterator[tuple[str, str, str, Mappin
             yield "curves", task, f"{name}_{task}.png", groups
         if "espo" in groups and RIVALS[task][0] in groups:
             yield "band", task, f"{name}_{task}_band.png", {a: groups[a] for a in ("espo", RIVALS[task][0])}
-    for part in _SECTIONS:
+    for part in _BESIDE:
         for task in TASKS:
             groups = {v.title: curves[v.name] for v in shown(part) if v.task == task and curves.get(v.name)}
             if any(run.cell.variant.settings for runs in groups.values() for run in runs):

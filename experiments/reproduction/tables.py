@@ -7,6 +7,7 @@ from tabular import page
 
 from reproduction.cells import Curve
 from reproduction.estimates import differences, estimate, mean_over_tasks, pairs, percents_less
+from reproduction.times import less_time, timed
 from reproduction.variants import RIVALS, SAFETY_MUJOCO, VARIANTS, VELOCITY, Variant
 
 Curves = Mapping[str, Sequence[Curve]]  # finished runs by the name of their variant
@@ -15,8 +16,8 @@ PAPER_SAMPLES = {  # Tables 1 and 2, in millions: ESPO, and every rival
     "reacher": (5.7, 8.0), "walker2d": (6.2, 8.0), "humanoidstandup": (5.1, 8.0),
     "hopper_velocity": (7.3, 10.0), "ant_velocity": (7.6, 10.0),
 }  # fmt: skip
-_PAPER_MODES = {  # Table 3; of the 199 balances its number of samples makes 137 conflicts
-    "espo": {"reward": "298", "balance": "199", "conflict": "137", "cost": "3", "not in cost mode, %": "99.4"},
+_PAPER_MODES = {  # Table 3; the conflicts follow from ESPO's number of samples
+    "espo": {"reward": "298", "balance": "199", "conflict": "(137)", "cost": "3", "not in cost mode, %": "99.4"},
     "crpo": {"reward": "178", "balance": "0", "conflict": "0", "cost": "322", "not in cost mode, %": "35.6"},
 }
 _PAPER_MINUTES = {  # Figure 4
@@ -35,11 +36,6 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 def of(curves: Curves, task: str, algorithm: str) -> Sequence[Curve]:
     """Runs of an algorithm with the paper's settings."""
     return curves.get(Variant(task, algorithm).name, ())
-
-
-def idle(runs: Iterable[Curve]) -> list[Curve]:
-    """The runs that were alone on an idle machine."""
-    return [curve for curve in runs if curve.idle]
 
 
 def share_above(curve: Curve, iterations: np.ndarray | slice) -> float:
@@ -62,9 +58,9 @@ def cost(curve: Curve) -> float:
     return curve.final("episode_cost")
 
 
-def minutes(curve: Curve) -> float:
-    """Wall time of the run, without compilation."""
-    return float(curve.seconds[-1]) / 60
+def fewer_samples(curve: Curve) -> float:
+    """How many fewer samples a run took than X in every iteration, in percent."""
+    return 100 * (1 - curve.samples / curve.fixed_samples)
 
 
 def outcome(runs: Sequence[Curve]) -> dict[str, str]:
@@ -90,7 +86,7 @@ def results(curves: Curves, tasks: Sequence[str]) -> str:
             if runs := of(curves, task, algorithm):
                 row = {"task": task, "algorithm": algorithm, **outcome(runs)}
                 row["samples of the paper (M)"] = f"{PAPER_SAMPLES[task][algorithm != 'espo']:g}"
-                row["minutes"] = estimate([minutes(curve) for curve in idle(runs)]).text()
+                row["minutes"] = timed(runs)
                 row["fresh episodes: reward"] = _fresh(runs, "stochastic_reward")
                 row["fresh episodes: cost"] = _fresh(runs, "stochastic_cost")
                 rows.append(row)
@@ -109,9 +105,8 @@ def differences_by_seed(curves: Curves, tasks: Sequence[str]) -> str:
         for rival in RIVALS[task]:
             theirs = of(curves, task, rival)
             if found := pairs(ours, theirs):
-                less_time = percents_less(idle(ours), idle(theirs), minutes)
                 rows.append({"task": task, "ESPO against": rival, "seeds": str(len(found)), **_against(ours, theirs)})
-                rows[-1]["less time, %"] = estimate(less_time).text()
+                rows[-1]["less time, %"] = estimate(less_time(ours, theirs)).text()
     return markdown(rows)
 
 
@@ -140,14 +135,11 @@ def all_together(curves: Curves) -> str:
     """How many fewer samples ESPO takes than its rivals, over the tasks of each table and over all."""
     rows = []
     for name, tasks in (("Table 1", SAFETY_MUJOCO), ("Table 2", VELOCITY), ("both", tuple(RIVALS))):
-        fewer = []
-        for task in tasks:
-            theirs = of(curves, task, RIVALS[task][0])  # all rivals take X in every iteration
-            fewer.append(percents_less(of(curves, task, "espo"), theirs, lambda curve: curve.samples))
-        paper = [100 * (1 - ours / fixed) for ours, fixed in (PAPER_SAMPLES[task] for task in tasks)]
-        if any(fewer):
-            row = {"tasks of": name, "tasks with cells": f"{sum(map(bool, fewer))} of {len(tasks)}"}
-            row |= {"fewer samples, %": mean_over_tasks(fewer).text(), "the paper, %": f"{np.mean(paper):.1f}"}
+        if there := [task for task in tasks if of(curves, task, "espo")]:
+            fewer = mean_over_tasks([[fewer_samples(curve) for curve in of(curves, task, "espo")] for task in there])
+            paper = [100 * (1 - ours / fixed) for ours, fixed in (PAPER_SAMPLES[task] for task in there)]
+            row = {"tasks of": name, "tasks with cells": f"{len(there)} of {len(tasks)}"}
+            row |= {"fewer samples, %": fewer.text(), "the paper on these tasks, %": f"{np.mean(paper):.1f}"}
             rows.append(row)
     return markdown(rows)
 
@@ -171,21 +163,17 @@ def mode_counts(curves: Curves) -> str:
     return markdown(rows)
 
 
-def of_variants(curves: Curves, variants: Sequence[Variant], *, timed: bool) -> str:
-    """The outcome of some variants.
-
-    Args:
-      curves: runs by variant.
-      variants: the variants.
-      timed: whether minutes are shown, beside those of the paper's ablations.
-    """
+def of_variants(curves: Curves, variants: Sequence[Variant], part: str) -> str:
+    """The outcome of the variants of a part of the page, with minutes in Figure 4, and elsewhere with their sizes."""
     rows = []
     for variant in variants:
         if runs := curves.get(variant.name):
             row = {"task": variant.task, "variant": variant.title, **outcome(runs)}
-            if timed:
-                row["minutes"] = estimate([minutes(curve) for curve in idle(runs)]).text()
-                row["minutes of the paper"] = _PAPER_MINUTES[variant.name]
+            if part == "figure 4":
+                row |= {"minutes": timed(runs), "minutes of the paper": _PAPER_MINUTES[variant.name]}
+            else:
+                for name, zeta in (("X(1 + ζ-), %", "zeta_negative"), ("X(1 + ζ+), %", "zeta_positive")):
+                    row[name] = estimate([100 * curve.share_of_size(zeta) for curve in runs]).text(0)
             rows.append(row)
     return markdown(rows)
 

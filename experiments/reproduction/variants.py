@@ -134,10 +134,10 @@ def chosen(
     """The cells of some parts: first the first seed of all of them, so that every table fills evenly.
 
     Args:
-      parts: parts of the page, or figures of the paper; none stands for all.
-      seeds: seeds; None stands for as many as each variant asks for.
-      tasks: keys of TASKS; none stands for all.
-      names: names of variants; none stands for all.
+      parts: parts of the page, or figures of the paper; if it is empty, all parts.
+      seeds: seeds; if it is None, each variant has its own number of seeds.
+      tasks: keys of TASKS; if it is empty, all tasks.
+      names: names of variants; if it is empty, all variants.
 
     Raises:
       ValueError: there is no such part, task or variant, or no variant is in all that is named.

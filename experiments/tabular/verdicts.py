@@ -1,7 +1,7 @@
 """What the results say of each claim, by rules that are fixed here; the page shows the rule beside the verdict."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tabular.constants import FACTORS, FAMILY
@@ -76,21 +76,22 @@ def of_bound(results: dict[str, Any]) -> Verdict:
 
 
 def of_iterations(results: dict[str, Any]) -> list[Verdict]:
-    """Theorem 4.1 against T: the exact update in three readings, and the sampled one."""
+    """Theorem 4.1 against T: the exact update in three readings, that of the corridor, and the sampled one."""
     part, found = results["iterations"], []
-    for name in (f"exact, {LITERAL}", "exact, centred", "exact, fisher", "sampled, centred"):
+    for name in (f"exact, {LITERAL}", "exact, centred", "exact, fisher", "corridor, centred", "sampled, centred"):
         kind, reading = name.split(", ")
         late, cells = part["late"][name], part["cells"][name][-LATE:]
         counts = ", ".join(f"{cell['T']:,}" for cell in cells)
         because = (
-            f"largest error of {cells[0]['cmdps']} CMDPs relative to the bound at T = {counts}: {ratios(cells)}, "
+            f"largest error of {_cmdps(cells)} relative to the bound at T = {counts}: {ratios(cells)}, "
             f"exponent {interval(late['largest'], name='exponent')}; exponent of the mean error, for which −1/2 is an "
             f"upper bound in the limit: {interval(late['error'], name='exponent')}"
         )
         if kind == "sampled":
             same = [cell for cell in part["cells"]["exact, centred"] if cell["T"] in [other["T"] for other in cells]]
             because += f"; with exact Q, the largest errors at the same T are {ratios(same)} times the bound"
-        claim = f"4.1: against T, the error is at most like T^−1/2 ({kind} Q, `{reading}`)"
+        kind = "exact Q, corridor" if kind == "corridor" else f"{kind} Q"
+        claim = f"4.1: against T, the error is at most like T^−1/2 ({kind}, `{reading}`)"
         found.append(Verdict(claim, against(late["largest"], largest(cells)), because))
     return found
 
@@ -104,7 +105,7 @@ def of_size(results: dict[str, Any]) -> list[Verdict]:
         fits, cells = part["exponents"][name], part["cells"][name]
         of_actions = name == "actions"
         because = (
-            f"largest error of {cells[0]['cmdps']} CMDPs relative to {'log |A| times ' if of_actions else ''}the "
+            f"largest error of {_cmdps(cells)} relative to {'log |A| times ' if of_actions else ''}the "
             f"bound: {ratios(cells, of_choices=of_actions)}, exponent {interval(fits['largest'], name='exponent')}; "
             f"exponent of the mean error: {interval(fits['error'], name='exponent')}"
         )
@@ -114,6 +115,11 @@ def of_size(results: dict[str, Any]) -> list[Verdict]:
         claim = f"4.1: the error grows at most like {law} (exact Q, `centred`)"
         found.append(Verdict(claim, against(fits["largest"], largest(cells)), because))
     return found
+
+
+def _cmdps(cells: Sequence[dict[str, Any]]) -> str:
+    count = cells[0]["cmdps"]
+    return f"{count} CMDPs" if count > 1 else "one CMDP"
 
 
 def of_readings(failures: dict[str, int]) -> str:
@@ -139,20 +145,25 @@ def of_region(results: dict[str, Any]) -> list[Verdict]:
     def words(found: dict[str, int]) -> str:
         return ", ".join(f"`{name}` {value:,}" for name, value in found.items())
 
+    def with_random(found: dict[str, int], agree: dict[str, int]) -> dict[str, int]:
+        others = [(name.split(", ")[1], cmdps - number) for name, number in agree.items()]
+        return {reading: found[reading] + sum(n for other, n in others if other == reading) for reading in readings}
+
     always, neither = count("always"), count("neither")
     some = sum(sum(count("stays_fewer", place).values()) for place, weight in enumerate(weights) if weight > 0)
     stays, follows = min(random["suitable"].values()), min(random["joint"].values())
     holds = "; it holds in the Fisher product" if not always["fisher"] else ""
     return [
         Verdict(
-            "4.2: once in V_c ≤ b + h⁺ it stays, for a suitable x_r", of_readings(always),
+            "4.2: once in V_c ≤ b + h⁺ it stays, for a suitable x_r",
+            of_readings(with_random(always, random["suitable"])),
             f"small CMDPs that leave the region with every x_r, of {total:,}: {words(always)}{holds}; clearly, by more "
             f"than {CLEAR:g} h⁺: {words(count('clearly'))}; {_constants(results['constants'])}; random CMDPs for which "
             f"some x_r stays: {stays} of {cmdps} in every reading",
         ),
         Verdict(
             "4.2: with an x_r that stays, at least as many iterations follow the reward as CRPO's",
-            of_readings({**neither, "random": cmdps - follows}),
+            of_readings(with_random(neither, random["joint"])),
             f"small CMDPs for which some x_r stays, of {total:,}: {words(count('suitable'))}; of these, those where no "
             f"x_r both stays and follows the reward as often as CRPO: {words(neither)}; cases in which an x_r above 0 "
             f"stays and follows it less often: {some}; random CMDPs with an x_r that does both: {follows} of {cmdps} "

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tabular import verdicts
 
 from espo_jax.modes import MODE_NAMES
 from espo_jax.runs.run_config import RunConfig
+from espo_jax.runs.signals import Interrupted
 from tests.experiments.reproduction.made_up import curve_of
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +24,7 @@ def test_every_table_and_picture_of_a_reduced_manifest(monkeypatch, tmp_path):
     cost = [30.0, 22.0, 12.0, 26.0, 18.0, 17.0]
     found = [curve_of(cost, variant=v, seed=s, idle=s == 0) for v in variants.VARIANTS for s in range(3)]
     folder = tmp_path / "paper"
-    monkeypatch.setattr(cells, "read", lambda root, _: found if root == folder else [])
+    monkeypatch.setattr(cells, "read_all", lambda root: found if root == folder else [])
     monkeypatch.setattr(figures, "_POINTS", 8)  # faster
     assert paper.tables(paper.Tables(results=tmp_path)) == 0
     (tmp_path / "img").mkdir()
@@ -40,7 +42,7 @@ def test_every_table_and_picture_of_a_reduced_manifest(monkeypatch, tmp_path):
 
 def test_the_page_in_the_repository_is_that_of_its_cells():
     results = ROOT / "docs" / "results"
-    found = cells.read(results / "paper", page.every_cell())
+    found = cells.read_all(results / "paper")
     assert len(found) == len(list((results / "paper").glob("*/*.parquet")))
     theory = verdicts.all_of(json.loads((results / "theory.json").read_text()))
     text = (results / "paper.md").read_text()
@@ -49,7 +51,7 @@ def test_the_page_in_the_repository_is_that_of_its_cells():
 
 
 def test_the_sample_counts_of_the_readme_are_those_of_the_cells():
-    found = page.by_variant(cells.read(ROOT / "docs" / "results" / "paper", page.every_cell()))
+    found = page.by_variant(cells.read_all(ROOT / "docs" / "results" / "paper"))
     expected = []
     for task, (paper_count, fixed) in tables.PAPER_SAMPLES.items():
         if counts := [run.samples / 1e6 for run in tables.of(found, task, "espo")]:
@@ -62,7 +64,7 @@ def test_the_sample_counts_of_the_readme_are_those_of_the_cells():
 
 def test_cells_in_the_repository_have_the_settings_that_their_variants_have_now():
     """So that no cell stays that was trained before a preset changed."""
-    found = cells.read(ROOT / "docs" / "results" / "paper", page.every_cell())
+    found = cells.read_all(ROOT / "docs" / "results" / "paper")
     planned = training.lanes([run.cell for run in found], "mujoco")
     for run in found:
         recorded = RunConfig.parse(run.about["config"], Path(run.cell.name))
@@ -97,3 +99,32 @@ def test_a_wrong_command_is_one_line(argv, message, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["paper.py", *argv.split()])
     with pytest.raises(SystemExit, match=message):
         paper.main()
+
+
+def test_run_says_what_is_missing_and_how_an_interrupted_one_goes_on(monkeypatch, capsys, tmp_path):
+    def ended(outcome):
+        def train(asked, work, _):
+            assert [cell.name for cell in asked] == ["reacher-espo/0", "reacher-crpo/0", "reacher-pcrpo/0"]
+            assert work.folder == tmp_path / "paper"
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        monkeypatch.setattr(training, "train", train)
+        argv = f"paper.py run --table 1 --tasks reacher --seeds 0 --sweep-dir {tmp_path / 'paper'}"
+        monkeypatch.setattr(sys, "argv", argv.split())
+        return paper.main(), capsys.readouterr().out
+
+    monkeypatch.setattr(paper.compiled_programs, "keep", lambda _: None)
+    assert ended([]) == (0, "3 of 3 cells are there\n")
+    assert ended(["reacher-espo/0"]) == (1, "2 of 3 cells are there\nmissing or failed: reacher-espo/0\n")
+    code, said = ended(Interrupted(signal.SIGTERM))
+    assert code == 128 + signal.SIGTERM
+    assert "; the same command goes on" in said
+
+
+def test_the_plan_counts_the_cells_of_every_part(capsys):
+    assert paper.plan(paper.Plan(backend="none")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(variants.PARTS)
+    assert "table 1: 0 of 60 cells" in lines

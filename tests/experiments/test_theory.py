@@ -57,3 +57,19 @@ def test_errors_are_held_against_an_upper_bound(low, high, ratio, verdict):
 )
 def test_a_counterexample_in_the_literal_reading_refutes(failures, verdict):
     assert verdicts.of_readings(failures) == verdict
+
+
+def test_a_random_counterexample_counts_for_its_reading():
+    results = json.loads((FOLDER / "theory.json").read_text())
+    assert [verdict.verdict for verdict in verdicts.of_region(results)] == [verdicts.FAILS, verdicts.HOLDS]
+    random = results["region"]["joint"]
+    random["uniform, fisher"] -= 1
+    assert verdicts.of_region(results)[1].verdict == verdicts.IN_PART
+    random["costly, q"] -= 1
+    assert verdicts.of_region(results)[1].verdict == verdicts.FAILS
+
+
+def test_the_corridor_has_a_verdict_of_its_own():
+    results = json.loads((FOLDER / "theory.json").read_text())
+    (found,) = [verdict for verdict in verdicts.all_of(results) if "corridor" in verdict.claim]
+    assert found.because.startswith("largest error of one CMDP relative to the bound at T = ")

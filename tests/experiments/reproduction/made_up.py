@@ -9,7 +9,7 @@ from espo_jax.modes import MODE_NAMES
 def curve_of(
     cost, *, seed=0, algorithm="espo", variant=None, sizes=None, reward=None, warmup=0, slack=(-5.0, 5.0), **given
 ):
-    """A made-up cell with a limit of 20."""
+    """A made-up cell with a limit of 20 and X = 100."""
     count = len(cost)
     sizes = np.full(count, 100) if sizes is None else np.asarray(sizes)
     values = {
@@ -23,6 +23,9 @@ def curve_of(
     values |= {name: np.asarray(value) for name, value in given.items() if name in values}
     about = {
         "idle": given.get("idle", True), "row": {"status": "finished"},
-        "config": {"hyperparams": {"warmup_iterations": warmup}},
+        "config": {
+            "config": {"base_sample_size": 100},
+            "hyperparams": {"warmup_iterations": warmup, "zeta_positive": 0.0, "zeta_negative": -0.5},
+        },
     }  # fmt: skip
     return cells.Curve(cells.Cell(variant or variants.Variant("walker2d", algorithm), seed), about, values)

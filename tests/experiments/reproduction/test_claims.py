@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from reproduction import claims, estimates, tables
+from reproduction import claims, estimates, tables, times
 
 from tests.experiments.reproduction.made_up import curve_of
 
 
 def test_a_verdict_follows_from_the_comparisons():
     def verdict(*answers, made=True):
-        return claims.verdict([claims.Comparison("", made, answer, estimates.estimate([])) for answer in answers])
+        values = {1: [1.0, 1.1, 1.2], 0: [-1.0, 0.0, 1.0], -1: [-1.0, -1.1, -1.2]}
+        return claims.verdict([claims.Comparison("", estimates.mean(values[a][: 3 if made else 2])) for a in answers])
 
     assert verdict(1, 1) == "holds (2 yes, 0 no of 2)"
     assert verdict(1, 0, -1) == "holds in part (1 yes, 1 no of 3)"
@@ -32,12 +33,30 @@ def test_claims_compare_the_side_that_they_are_about():
         assert [each.answer for each in made] == [-1], claim.words
 
 
-def test_the_side_of_a_number_is_decided_by_three_values_at_least_and_their_spread():
-    assert estimates.side([1.0, 1.1]) == 0
-    assert estimates.side([1.0, 1.1, 1.2]) == 1
-    assert estimates.side([1.0, 1.1, 1.2], least=2.0) == -1
-    assert estimates.side([0.1, 1.0, 2.0]) == 0  # all above 0, but not clearly
-    assert estimates.side([0.0, 0.0, 0.0]) == 0
+def test_a_comparison_needs_three_values_and_is_decided_by_the_interval_that_it_shows():
+    def compared(*values, least=0.0):
+        found = claims.Comparison("walker2d, crpo", estimates.mean(values), least)
+        return found.made, found.answer, found.text(1)
+
+    assert compared() == (False, 0, "walker2d, crpo: , not made")
+    assert compared(1.0) == (False, 0, "walker2d, crpo: 1.0, not made")
+    assert compared(1.0, 1.1)[0] is False
+    assert compared(1.0, 1.1, 1.2) == (True, 1, "walker2d, crpo: 1.1 [0.9, 1.3], yes")
+    assert compared(1.0, 1.1, 1.2, least=2.0) == (True, -1, "walker2d, crpo: 1.1 [0.9, 1.3], no")
+    assert compared(0.1, 1.0, 2.0) == (True, 0, "walker2d, crpo: 1.0 [-1.3, 3.4], open")  # all above 0, not clearly
+    assert compared(0.0, 0.0, 0.0)[:2] == (True, 0)
+
+
+def test_the_time_of_a_seed_is_its_samples_times_the_seconds_of_a_sample_on_an_idle_machine():
+    ours = [curve_of([10.0] * 30, seed=s, sizes=[50 + s] * 30, idle=s == 1) for s in range(3)]
+    theirs = [
+        curve_of([10.0] * 30, seed=s, algorithm="crpo", idle=s == 0, steps_per_second=np.full(30, 100.0 - s))
+        for s in range(3)
+    ]
+    assert times.less_time(ours, theirs) == pytest.approx([0.0, -2.0, -4.0])  # half the samples at half the speed
+    assert times.less_time(ours[:1], theirs) == times.less_time(ours, theirs[1:]) == []
+    assert times.timed(ours) == "0.5 (20000 µs a sample, seed 1)"
+    assert times.timed(ours[:1]) == ""
 
 
 def test_all_tasks_count_alike_in_a_mean_over_tasks():

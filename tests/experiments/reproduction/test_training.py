@@ -70,6 +70,28 @@ def test_a_cell_that_was_not_kept_before_a_kill_is_kept_without_training(two, tr
     assert cells.read(tmp_path / "paper", two)[1].values.keys() == cells.read(trained / "paper", two)[1].values.keys()
 
 
+def test_cells_of_one_program_are_trained_together(two, trained, tmp_path):
+    missing, lines = train(two, tmp_path, lanes_per_group=2)
+    assert missing == []
+    assert "walker2d-espo/0, walker2d-espo/1" in lines
+    together, alone = (cells.read(folder / "paper", two) for folder in (tmp_path, trained))
+    for run, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(run.values["iteration"], other.values["iteration"])
+        np.testing.assert_allclose(run.values["episode_reward"][0], other.values["episode_reward"][0], rtol=1e-4)
+    cells.path_of(tmp_path / "paper", two[1]).unlink()
+    assert train(two, tmp_path, lanes_per_group=2)[0] == []
+    assert len(cells.read_all(tmp_path / "paper")) == 2
+
+
+def test_a_cell_whose_metrics_are_lost_is_refused(two, trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    cells.path_of(tmp_path / "paper", two[1]).unlink()
+    for path in (tmp_path / "sweep").rglob("metrics*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(DamagedError, match="has no metrics"):
+        train(two, tmp_path)
+
+
 def test_a_cell_of_a_busy_machine_is_trained_again_when_the_machine_is_idle(two, trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     missing, lines = train(two[:1], tmp_path, idle=True)
@@ -105,6 +127,18 @@ def test_a_damaged_or_renamed_cell_is_refused(two, trained, tmp_path):
     other.write_bytes(whole)
     with pytest.raises(DamagedError, match="has the cell walker2d-espo/0"):
         cells.read(tmp_path, two[1:])
+    path.with_name("old.parquet").write_bytes(whole)
+    with pytest.raises(DamagedError, match=r"old\.parquet is no cell: its name must be a seed"):
+        cells.read_all(tmp_path)
+
+
+def test_seeds_that_the_page_does_not_ask_for_are_read_too(two, trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    more = [variants.Cell(two[0].variant, 12)]
+    assert train(more, tmp_path)[0] == []
+    found = cells.read_all(tmp_path / "paper")
+    assert [run.cell.name for run in found] == [cell.name for cell in (*two, *more)]
+    assert "| walker2d-espo | 3 of 5 |" in page.text(found, [])
 
 
 def test_the_page_and_its_pictures_are_made_of_what_is_there(two, trained, tmp_path):

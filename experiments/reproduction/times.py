@@ -1,0 +1,39 @@
+"""Wall time of runs that were alone on an idle machine."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from reproduction.cells import Curve
+from reproduction.estimates import estimate
+
+
+def idle(runs: Iterable[Curve]) -> list[Curve]:
+    """The runs that were alone on an idle machine."""
+    return [curve for curve in runs if curve.idle]
+
+
+def less_time(ours: Sequence[Curve], theirs: Sequence[Curve]) -> list[float]:
+    """How much less time each of our runs takes than one of theirs, in percent.
+
+    The time of a run is its samples times the seconds per sample of the runs that were alone on an idle machine. Their
+    runs all take the same number of samples.
+    """
+    if not idle(ours) or not idle(theirs):
+        return []
+    other = _seconds_per_sample(theirs) * theirs[0].samples
+    return [100 * (1 - _seconds_per_sample(ours) * run.samples / other) for run in ours]
+
+
+def timed(runs: Sequence[Curve]) -> str:
+    """Minutes of the runs that were alone on an idle machine, the microseconds of a sample, and their seeds."""
+    if not (alone := idle(runs)):
+        return ""
+    minutes = estimate([float(curve.seconds[-1]) / 60 for curve in alone]).text()
+    seeds = ", ".join(str(curve.cell.seed) for curve in alone)
+    return f"{minutes} ({1e6 * _seconds_per_sample(runs):.0f} µs a sample, seed {seeds})"
+
+
+def _seconds_per_sample(runs: Sequence[Curve]) -> float:
+    """Mean over the runs that were alone."""
+    return float(np.mean([curve.seconds[-1] / curve.samples for curve in idle(runs)]))
