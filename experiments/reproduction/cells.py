@@ -51,6 +51,11 @@ class Curve:
         """Number of samples of as many iterations with the base sample size X each."""
         return self._base_size * len(self.values["iteration"])
 
+    @property
+    def has_rule(self) -> bool:
+        """Whether the sample size may change."""
+        return str(self.about["config"]["config"]["sample_size_rule"]) != "fixed"
+
     def share_of_size(self, zeta: str) -> float:
         """Share of the iterations after the first with X(1 + zeta) samples, the least or the largest size of the rules.
 

@@ -164,16 +164,17 @@ def mode_counts(curves: Curves) -> str:
 
 
 def of_variants(curves: Curves, variants: Sequence[Variant], part: str) -> str:
-    """The outcome of the variants of a part of the page, with minutes in Figure 4, and elsewhere with their sizes."""
+    """The outcome of the variants of a part of the page, in Figure 4 with minutes, where rules differ with sizes."""
     rows = []
     for variant in variants:
         if runs := curves.get(variant.name):
             row = {"task": variant.task, "variant": variant.title, **outcome(runs)}
             if part == "figure 4":
                 row |= {"minutes": timed(runs), "minutes of the paper": _PAPER_MINUTES[variant.name]}
-            else:
+            if part in ("rules", "carries over"):
+                ruled = [curve for curve in runs if curve.has_rule]
                 for name, zeta in (("X(1 + ζ-), %", "zeta_negative"), ("X(1 + ζ+), %", "zeta_positive")):
-                    row[name] = estimate([100 * curve.share_of_size(zeta) for curve in runs]).text(0)
+                    row[name] = estimate([100 * curve.share_of_size(zeta) for curve in ruled]).text(0)
             rows.append(row)
     return markdown(rows)
 

@@ -24,7 +24,7 @@ def curve_of(
     about = {
         "idle": given.get("idle", True), "row": {"status": "finished"},
         "config": {
-            "config": {"base_sample_size": 100},
+            "config": {"base_sample_size": 100, "sample_size_rule": given.get("rule", "gradient_conflict")},
             "hyperparams": {"warmup_iterations": warmup, "zeta_positive": 0.0, "zeta_negative": -0.5},
         },
     }  # fmt: skip

@@ -53,6 +53,13 @@ def test_iterations_in_each_mode_stand_beside_those_of_the_paper():
 def test_sizes_at_the_bounds_of_a_rule_are_counted_after_the_first():
     curve = curve_of([10.0] * 5, sizes=[100, 50, 50, 60, 100])
     assert (curve.share_of_size("zeta_negative"), curve.share_of_size("zeta_positive")) == (0.5, 0.25)
+    fixed = variants.Variant("walker2d", "pcrpo")
+    curves = {curve.cell.variant.name: [curve], fixed.name: [curve_of([10.0] * 5, variant=fixed, rule="fixed")]}
+    shown = [curve.cell.variant, fixed]
+    ruled, other = tables.of_variants(curves, shown, "rules").splitlines()[2:]
+    assert ruled.endswith("| 50 | 25 |")
+    assert other.endswith(" |  |  |")
+    assert "X(1 + ζ+)" not in tables.of_variants(curves, shown, "time limit")
 
 
 def test_samples_over_all_tasks_that_have_cells():
