@@ -30,10 +30,10 @@ if all comparisons say yes, **does not hold** if more say no than yes, **holds i
 decided** if one is not made or all are open. Nothing is corrected for the number of comparisons: if ESPO equalled its
 rivals, at least one of twelve would still say yes or no in about half of all experiments.
 
-Samples: every rival takes X in every iteration, so that ESPO's samples are compared with X T. Time: one run of each
-algorithm was alone on an idle machine; its seconds per sample, times the samples of each seed, are its time. So the
-interval has the spread of the samples and not the noise of the machine, which shows in the tables below: a sample of
-ESPO and one of PCRPO are the same work."""
+Every rival takes X samples in every iteration, so that ESPO's samples are compared with X T. The time of a run is its
+samples times the seconds per sample of the one run of its algorithm that was alone on an idle machine. The interval of
+a time therefore has the spread of the samples and not the noise of the machine. The tables below show this noise: a
+sample of ESPO and one of PCRPO are the same work."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,8 @@ for each run; no number of a run is typed in. `python experiments/paper.py run` 
   and PPO-Lagrangian that of the gradients, because they have no natural steps: their share cannot be compared with the
   others.
 - The warm-up is the first 40 iterations on the Safety-MuJoCo tasks. They follow the reward, whatever the cost is.
-- Minutes are wall time without compilation, of runs that were alone on an idle machine (`run --idle`).
+- Minutes are wall time without compilation, of runs that were alone on an idle machine (`run --idle`). Only those of
+  one task may be compared: the tasks were timed on different days, perhaps on different machines.
 """
 
 THEORY = """On random and on small tabular problems. `q`, `centred` and `fisher` are readings of what the angle is
@@ -46,10 +47,10 @@ Are the samples well chosen by the conflict of the gradients, or would another r
 with another rule between the same two sizes, X(1 + ζ⁻) and X(1 + ζ⁺):
 
 - `conflict_angle` makes ESPO's rule continuous in the angle.
-- `norm_test` and `inner_product_test` choose the size by the noise of the gradient, with their default tolerance. It is
-  not fitted to the number of samples of ESPO.
-- `random_56` draws the larger size in 56 % of the iterations, which is ESPO's share of conflicts, whatever the
-  gradients say.
+- `norm_test` and `inner_product_test` choose the size by the noise of the gradient. Their tolerance is the default; it
+  is not fitted to the number of samples of ESPO.
+- `random_56` draws the larger size in 56 % of the iterations, which is ESPO's share of conflicts on Walker2d, whatever
+  the gradients say; `random_58` does so for HopperVelocity.
 - PCRPO takes X in every iteration, or X/2 in twice as many iterations: the same samples.
 
 The last two columns are the shares of the iterations that took the smallest and the largest size. A rule that is nearly
