@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from espo_jax.runs.processor import processor
+
 _MOST_BYTES = 2**31  # of all programs together
 _SHORTEST = 0.1  # seconds of compilation of a program that is worth a file
 _SUFFIX, _CHECKED = "-cache", ".checked"
@@ -45,10 +47,8 @@ def folder() -> Path:
 
 def _processor() -> str:
     """What kind of processor this is."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        fields = dict(line.partition(":")[::2] for line in file if line.strip())
-        named = {name.strip(): value.strip() for name, value in fields.items()}
-        return named.get("model name", "") + named.get("flags", named.get("Features", ""))
+    if said := processor():
+        return said.get("model name", "") + said.get("flags", said.get("Features", ""))
     return platform.machine() + platform.processor()
 
 

@@ -1,6 +1,7 @@
 """What the numbers of a run depend on beside its settings: versions of packages, device and git revision."""
 
 import contextlib
+import os
 import platform
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+from espo_jax.runs.processor import processor
 
 OPTIONAL_PACKAGES = ("warp-lang",)
 PACKAGES = ("espo_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "brax", "mujoco", "mujoco-mjx", "numpy")
@@ -20,10 +23,17 @@ def surroundings() -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": _machine(),
         "command": sys.argv,
         "git_revision": _git_revision(),
     }
+
+
+def _machine() -> str:
+    """System, and what tells processors apart on which times cannot be compared."""
+    said = processor()
+    known = [said[name] for name in ("model name", "cache size") if said.get(name)]
+    return ", ".join([f"{platform.system()} {platform.machine()}", *known, f"{os.cpu_count()} processors"])
 
 
 def _versions() -> dict[str, str]:

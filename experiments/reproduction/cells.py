@@ -81,6 +81,11 @@ class Curve:
         return bool(self.about["idle"])
 
     @property
+    def processor(self) -> str | None:
+        """The processor that the machine had; None for cells before 2026-11-29, which name the system only."""
+        return str(self.about["surroundings"]["machine"]).partition(", ")[2] or None
+
+    @property
     def seconds(self) -> np.ndarray:
         """[T] wall time since the start of training, without compilation, in seconds."""
         return np.cumsum(self._seconds)

@@ -17,9 +17,10 @@ def less_time(ours: Sequence[Curve], theirs: Sequence[Curve]) -> list[float]:
     """How much less time each of our runs takes than one of theirs, in percent.
 
     The time of a run is its samples times the seconds per sample of the runs that were alone on an idle machine. Their
-    runs all take the same number of samples.
+    runs all take the same number of samples. Runs of different processors are not compared.
     """
-    if not idle(ours) or not idle(theirs):
+    alone = idle([*ours, *theirs])
+    if not idle(ours) or not idle(theirs) or len({curve.processor for curve in alone} - {None}) > 1:
         return []
     other = _seconds_per_sample(theirs) * theirs[0].samples
     return [100 * (1 - _seconds_per_sample(ours) * run.samples / other) for run in ours]

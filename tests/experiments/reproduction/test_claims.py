@@ -59,6 +59,15 @@ def test_the_time_of_a_seed_is_its_samples_times_the_seconds_of_a_sample_on_an_i
     assert times.timed(ours[:1]) == ""
 
 
+def test_times_of_two_processors_are_not_compared():
+    ours, theirs, older = (
+        [curve_of([10.0] * 30, machine=f"Linux x86_64{processor}")]
+        for processor in (", Xeon, 2 processors", ", Epyc, 2 processors", "")
+    )
+    assert times.less_time(ours, theirs) == []
+    assert times.less_time(ours, older) == times.less_time(older, theirs) == times.less_time(ours, ours) == [0.0]
+
+
 def test_all_tasks_count_alike_in_a_mean_over_tasks():
     found = estimates.mean_over_tasks([[29.0] * 10, [20.0] * 5, [], [36.0] * 5])
     assert found.value == pytest.approx((29 + 20 + 36) / 3)
