@@ -9,6 +9,7 @@ from brax.envs.base import Env, State
 
 from espo_jax.episode_estimate import estimate_episodes, no_episodes
 from espo_jax.rollout import Rollout, collect
+from tests.slow_cases import slow_but
 
 EPISODE_LENGTH = 200
 
@@ -100,8 +101,12 @@ WIDTHS = [(16, 3_200), (64, 3_200), (1_024, 3_300), (16_384, 16_384), (16_384, 1
 
 @pytest.mark.parametrize(
     ("lifetimes", "num_envs", "sample_size"),
-    [(lifetimes, *width) for lifetimes in ("immortal", "memoryless") for width in WIDTHS]
-    + [(lifetimes, *width) for lifetimes in ("mortal", "some reach the limit") for width in WIDTHS[::2]],
+    slow_but(
+        [("immortal", *width) for width in WIDTHS[::2]]
+        + [("memoryless", *width) for width in WIDTHS[::2]]
+        + [("some reach the limit", *WIDTHS[2])],
+        [(lifetimes, *width) for lifetimes in LIFETIMES for width in WIDTHS],
+    ),
 )
 def test_is_within_5_percent_at_every_width_while_the_cost_falls(lifetimes, num_envs, sample_size):
     """From a hundredth of an episode in each iteration (16,384 environments) to many whole ones."""

@@ -12,6 +12,7 @@ import pytest
 from espo_jax import Config, trpo
 from espo_jax.parallel import over_devices
 from tests.probe_envs import PointEnv
+from tests.slow_cases import slow_but
 
 _ON_EIGHT = """
 import json, sys
@@ -53,7 +54,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", slow_but(("espo", "ppo_lagrangian"), CASES))
 def test_eight_devices_give_the_numbers_of_one(case):
     name, given = CASES[case]
     flags = "--xla_force_host_platform_device_count=8 " + os.environ.get("XLA_FLAGS", "")

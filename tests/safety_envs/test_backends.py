@@ -8,6 +8,7 @@ import safety_envs
 from safety_envs.physics import PIPELINES
 
 from tests.safety_envs.gymnasium_v4 import robot_of
+from tests.slow_cases import slow_but
 
 ROBOTS = {robot_of(name): name for name in sorted(safety_envs.task_names(), reverse=True)}  # one task of each
 TASKS_AND_PIPELINES = [
@@ -16,13 +17,11 @@ TASKS_AND_PIPELINES = [
     for backend in PIPELINES
     if backend not in safety_envs.describe(name).refused
 ]
-SLOW = pytest.mark.slow  # for the time that XLA takes to compile physics
-
-
-def quick_if(condition, *case):
-    return pytest.param(*case, marks=[] if condition else SLOW)
-
-
+# The others are slow, for the time that XLA takes to compile physics.
+QUICK_READINGS = (
+    ("safety_swimmer_velocity", "mjx"),
+    *((name, "generalized") for name in ("safety_reacher", "safety_hopper", "safety_ant", "safety_humanoidstandup")),
+)
 NUM_ENVS = 4
 
 
@@ -43,11 +42,7 @@ def random_states(env, count=5):
 
 @pytest.mark.parametrize(
     ("name", "backend"),
-    [
-        quick_if(backend == "generalized" or name == "safety_swimmer_velocity", name, backend)
-        for name, backend in TASKS_AND_PIPELINES
-        if name in ROBOTS.values()
-    ],
+    slow_but(QUICK_READINGS, [case for case in TASKS_AND_PIPELINES if case[0] in ROBOTS.values()]),
 )
 def test_readings_observation_reward_and_cost_are_the_mujoco_backends(name, backend):
     exact, env = safety_envs.make(name, backend="mujoco"), safety_envs.make(name, backend=backend)
@@ -79,7 +74,7 @@ def test_readings_observation_reward_and_cost_are_the_mujoco_backends(name, back
         np.testing.assert_array_equal(healthy, jax.vmap(env.task.healthy)(exact_readings))
 
 
-@pytest.mark.parametrize("backend", ["generalized", pytest.param("mjx", marks=SLOW), "mujoco"])
+@pytest.mark.parametrize("backend", slow_but(["mujoco"], ["generalized", "mjx", "mujoco"]))
 def test_actuator_forces_are_the_clamped_controls_times_the_gears(backend):
     env = safety_envs.make("safety_humanoid", backend=backend)
     model = safety_envs.make("safety_humanoid", backend="mujoco").sys.model
@@ -98,7 +93,7 @@ def test_actuator_forces_are_the_clamped_controls_times_the_gears(backend):
 @pytest.mark.parametrize(
     ("name", "backend"),
     [
-        *(quick_if(name == "safety_reacher", name, backend) for name, backend in TASKS_AND_PIPELINES),
+        *slow_but([("safety_reacher", "spring"), ("safety_reacher", "mjx")], TASKS_AND_PIPELINES),
         *((name, "mujoco") for name in safety_envs.task_names()),
     ],
 )
@@ -142,7 +137,7 @@ def test_contact_forces_on_mjx_go_to_gymnasiums_bodies():
     assert set(range(model.nbody)) - set(rows.tolist()) == {model.body(n).id for n in ("right_foot", "left_foot")}
 
 
-@SLOW
+@pytest.mark.slow
 def test_contact_forces_on_mjx_carry_the_weight(key):
     env = safety_envs.make("safety_humanoidstandup", backend="mjx")
     model = safety_envs.make("safety_humanoidstandup", backend="mujoco").sys.model

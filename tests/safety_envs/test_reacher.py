@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import safety_envs
 
+from tests.slow_cases import slow_but
+
 ACTIONS = np.array([[0.3, -0.7], [1.0, 1.0], [3.0, -3.0], [1.0, -1.0]], np.float32)
 
 
@@ -24,7 +26,7 @@ def rank_promotion():
         yield
 
 
-@pytest.fixture(scope="module", params=safety_envs.BACKENDS)
+@pytest.fixture(scope="module", params=slow_but(["mujoco", "spring", "warp"], safety_envs.BACKENDS))
 def compiled(request, rank_promotion):
     return Compiled(request.param)
 

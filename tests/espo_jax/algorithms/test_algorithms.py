@@ -1,6 +1,7 @@
 """What every algorithm shares: one program, lanes that do not disturb each other, limits that are met."""
 
 import dataclasses
+import itertools
 
 import chex
 import jax
@@ -14,11 +15,12 @@ from espo_jax.algorithms.metrics import fetch
 from espo_jax.config import Config
 from tests.probe_envs import TugOfWar
 from tests.problems import FIRST_ORDER, RADIUS, TINY_CONFIG, compiled, hyperparams, pose, stacked, update, with_mean
+from tests.slow_cases import every_algorithm, slow_but
 
 BY_CONFLICT = dataclasses.replace(TINY_CONFIG, sample_size_rule="gradient_conflict")
 
 
-@pytest.mark.parametrize("name", algorithms.RULES)
+@pytest.mark.parametrize("name", every_algorithm())
 def test_one_program_for_every_size_setting_and_lane(name, key):
     """With gradient-conflict sizes; three lanes under vmap take different numbers of samples."""
     algorithm, init, step = compiled(name, BY_CONFLICT)
@@ -48,8 +50,13 @@ def test_one_program_for_every_size_setting_and_lane(name, key):
     assert (step._cache_size(), over_lanes._cache_size()) == (1, 1)
 
 
-@pytest.mark.parametrize("rule", sample_size.RULES)
-@pytest.mark.parametrize("name", ["espo", "ppo_lagrangian"])
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    slow_but(
+        [*itertools.product(["espo"], sample_size.RULES), ("ppo_lagrangian", "norm_test")],
+        itertools.product(["espo", "ppo_lagrangian"], sample_size.RULES),
+    ),
+)
 def test_every_rule_stays_between_its_bounds(name, rule, key):
     _, init, step = compiled(name, dataclasses.replace(TINY_CONFIG, sample_size_rule=rule))
     hp = hyperparams(zeta_positive=0.2, zeta_negative=-0.5)
@@ -66,7 +73,7 @@ def test_every_rule_stays_between_its_bounds(name, rule, key):
 
 # What a limit of 4 of the 16 that the goal costs leaves of the reward; TRPO goes to the goal itself. ESPO, with a
 # tighter bound: test_espo.py.
-@pytest.mark.parametrize("name", [name for name in algorithms.RULES if name != "espo"])
+@pytest.mark.parametrize("name", every_algorithm("espo"))
 def test_finds_the_constrained_optimum(name, key):
     limit = 4.0
     config = Config(
@@ -92,7 +99,7 @@ def test_finds_the_constrained_optimum(name, key):
         assert reward == pytest.approx(float(TugOfWar().optimum(limit)), rel=0.4 if name == "cup" else 0.1)
 
 
-@pytest.mark.parametrize("name", algorithms.RULES)
+@pytest.mark.parametrize("name", every_algorithm())
 def test_action_repeat_is_only_a_unit(name, key):
     """Repeating each action 4 times is the task of a quarter of the steps, which reward and cost 4 times as much.
 

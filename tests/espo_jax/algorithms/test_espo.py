@@ -27,6 +27,7 @@ from tests.problems import (
     update,
     with_mean,
 )
+from tests.slow_cases import slow_but
 
 
 def opposed(advantage):
@@ -165,7 +166,7 @@ def train_to_the_end(config, hp, iterations, **env):
     return metrics
 
 
-@pytest.mark.parametrize("metric", ["natural", "euclidean", "fisher"])
+@pytest.mark.parametrize("metric", slow_but(["natural"], ["natural", "euclidean", "fisher"]))
 def test_finds_the_constrained_optimum(metric):
     limit = 4.0  # of the 16 that standing on the goal costs
     config = Config(

@@ -11,6 +11,7 @@ from espo_jax import algorithms
 from espo_jax.config import Config
 from espo_jax.hyperparams import Hyperparams
 from espo_jax.presets import preset, resolve
+from tests.slow_cases import every_algorithm
 
 CONSTRAINED = tuple(name for name in algorithms.RULES if name != "trpo")
 # Costs swing about their limits under multipliers: with these the swing is small at the end of 100 iterations.
@@ -27,7 +28,7 @@ def walker2d():
     return safety_envs.SafetyWrapper(env, effort_and_speed, cost_limit=LIMITS)
 
 
-@pytest.mark.parametrize("name", algorithms.RULES)
+@pytest.mark.parametrize("name", every_algorithm())
 def test_every_algorithm_takes_two_limits(name, key):
     config = Config(
         num_envs=4, base_sample_size=64, block_size=16, max_zeta_positive=0.1, policy_hidden_sizes=(8,),

@@ -1,5 +1,6 @@
 """The `espo` command: which subcommand runs, its version, and that no text of a file or a path harms."""
 
+import itertools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from espo_jax import cli
 from espo_jax.cli import tasks
 from espo_jax.cli import train as train_command
 from tests.made_up import run_dirs
+from tests.slow_cases import slow_but
 from tests.tiny_runs import DATA, copied
 
 
@@ -46,8 +48,10 @@ def shown(text):
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("name", ["task", "algorithm", "backend"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    slow_but([("algorithm", text) for text in HOSTILE], itertools.product(["algorithm", "task", "backend"], HOSTILE)),
+)
 def test_names_in_a_config_are_shown_as_they_are(name, text, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "5000")
     runs = run_dirs(tmp_path)
@@ -131,10 +135,22 @@ sys.exit(cli.main(["train", "--run-dir", sys.argv[1]]))
 """
 
 
-@pytest.mark.parametrize("caught", ["BaseException", "ZeroDivisionError"])
-@pytest.mark.parametrize(("which", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-@pytest.mark.parametrize("module", ["jax", "mujoco.mjx", "espo_jax.runs.prepare"])
-def test_a_signal_while_modules_are_imported_is_one_line_even_if_they_swallow_it(module, which, code, caught, tmp_path):
+MODULES = ("jax", "mujoco.mjx", "espo_jax.runs.prepare")
+
+
+@pytest.mark.parametrize(
+    ("module", "which", "caught"),
+    slow_but(
+        [
+            ("jax", "SIGINT", "BaseException"),
+            ("mujoco.mjx", "SIGTERM", "BaseException"),
+            ("espo_jax.runs.prepare", "SIGINT", "ZeroDivisionError"),
+        ],
+        itertools.product(MODULES, ["SIGINT", "SIGTERM"], ["BaseException", "ZeroDivisionError"]),
+    ),
+)
+def test_a_signal_while_modules_are_imported_is_one_line_even_if_they_swallow_it(module, which, caught, tmp_path):
+    code = 128 + signal.Signals[which]
     script = SWALLOWED.format(module=module, signal=which, caught=caught)
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True, timeout=60

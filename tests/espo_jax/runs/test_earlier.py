@@ -26,6 +26,7 @@ from espo_jax.runs.records import read_metrics, readable
 from espo_jax.runs.run_config import RunConfig
 from tests.probe_envs import PointEnv
 from tests.rendering import can_render, render_environment
+from tests.slow_cases import slow_but
 from tests.tiny_runs import DATA, Quiet, copied, resumed
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
@@ -98,7 +99,7 @@ def test_report_of_format_2(tmp_path):
 
 
 @pytest.mark.skipif(not can_render(), reason="needs an off-screen OpenGL")
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", slow_but(REAL[:1], REAL))
 def test_render(name, tmp_path):
     output = tmp_path / "episode.gif"
     flags = ["--output", str(output), "--steps", "5", "--width", "80", "--height", "60"]

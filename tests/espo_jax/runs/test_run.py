@@ -19,6 +19,7 @@ from espo_jax.results.read import read_run
 from espo_jax.runs import output, run
 from espo_jax.runs.signals import SIGNALS, Stop, finish_first
 from tests.espo_jax.runs.test_loggers import events
+from tests.slow_cases import slow_but
 from tests.tiny_runs import Quiet, finished, go_on, measured, prepared, resumed, train
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
@@ -197,7 +198,7 @@ sys.exit(code)
 """
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", slow_but([True], [False, True]))
 def test_a_disk_that_takes_no_more_leaves_what_was_written(tmp_path, after):
     """A limit on the size of files stands for a full disk; either before training or in the third iteration."""
     path, root = tmp_path / "run", str(Path(__file__).parents[3])
