@@ -15,6 +15,7 @@ from espo_jax.algorithms.metrics import NONFINITE_QUANTITIES, fetch
 from tests import references
 from tests.probe_envs import TugOfWar
 from tests.problems import TINY_CONFIG, UPDATE_CONFIG, compiled, hyperparams, pose, with_mean
+from tests.slow_cases import slow_but
 
 # So far apart that the noise of actions matters little: half way between the two, reward and cost conflict.
 FAR = {"goal": (3.0, 0.0), "home": (0.0, -3.0)}
@@ -22,7 +23,11 @@ BETWEEN = (1.5, -1.5)
 
 
 @pytest.mark.parametrize(
-    ("num_envs", "base", "sizes"), [(64, 64, (70, 45)), (64, 80, (88, 56)), (16, 80, (88, 56)), (7, 80, (88, 56))]
+    ("num_envs", "base", "sizes"),
+    slow_but(
+        [(64, 64, (70, 45)), (7, 80, (88, 56))],
+        [(64, 64, (70, 45)), (64, 80, (88, 56)), (16, 80, (88, 56)), (7, 80, (88, 56))],
+    ),
 )
 def test_the_sample_size_is_the_rule_s_to_one_sample_at_every_width(num_envs, base, sizes, key):
     """X(1 + 0.1) after a conflict, X(1 - 0.3) else; with whole time steps both would be 64 of 64."""

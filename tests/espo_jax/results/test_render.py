@@ -9,10 +9,11 @@ import pytest
 
 from tests.made_up import hopper
 from tests.rendering import can_render, render_environment
+from tests.slow_cases import slow_but
 
 
 @pytest.mark.skipif(not can_render(), reason="needs an off-screen OpenGL")
-@pytest.mark.parametrize("suffix", ["gif", "mp4"])
+@pytest.mark.parametrize("suffix", slow_but(["mp4"], ["gif", "mp4"]))
 def test_film(tmp_path, suffix):
     run_dir = hopper()
     path = tmp_path / f"episode.{suffix}"
