@@ -1,4 +1,4 @@
-"""Cases of parametrised tests that are left to `make slow`, because quick ones run the same code."""
+"""Cases of parametrised tests that are left to `make slow`, because the quick ones run most of their code."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -12,7 +12,7 @@ DISTINCT_ALGORITHMS = ("espo", "pcpo", "cup", "ppo_lagrangian")
 
 
 def slow_but(quick: Collection[Any], cases: Iterable[Any]) -> list[Any]:
-    """The cases, those that are not among the quick ones marked as slow.
+    """The cases, of which those that are not quick are marked as slow.
 
     Args:
       quick: cases that every run of the tests has.
@@ -28,7 +28,7 @@ def slow_but(quick: Collection[Any], cases: Iterable[Any]) -> list[Any]:
 
 
 def every_algorithm(*left_out: str) -> list[Any]:
-    """Names of the algorithms but those left out; those that share ESPO's steps are slow cases."""
+    """Names of the algorithms without those left out. Those that share ESPO's steps are slow cases."""
     names = [name for name in algorithms.RULES if name not in left_out]
     return slow_but([name for name in DISTINCT_ALGORITHMS if name in names], names)
 

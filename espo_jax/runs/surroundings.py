@@ -30,7 +30,7 @@ def surroundings() -> dict[str, Any]:
 
 
 def _machine() -> str:
-    """System, and what tells processors apart on which times cannot be compared."""
+    """The system and its processors: times of different processors cannot be compared."""
     said = processor()
     known = [said[name] for name in ("model name", "cache size") if said.get(name)]
     return ", ".join([f"{platform.system()} {platform.machine()}", *known, f"{os.cpu_count()} processors"])

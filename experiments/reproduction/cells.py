@@ -82,7 +82,7 @@ class Curve:
 
     @property
     def processor(self) -> str | None:
-        """The processor that the machine had; None for cells before 2026-11-29, which name the system only."""
+        """The processor that the machine had. It is None for the first 51 cells, which name the system only."""
         return str(self.about["surroundings"]["machine"]).partition(", ")[2] or None
 
     @property

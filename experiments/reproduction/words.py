@@ -22,8 +22,8 @@ for each run; no number of a run is typed in. `python experiments/paper.py run` 
   others.
 - The warm-up is the first 40 iterations on the Safety-MuJoCo tasks. They follow the reward, whatever the cost is.
 - Minutes are wall time without compilation, of runs that were alone on an idle machine (`run --idle`). Only those of
-  one task may be compared: the tasks were timed on different days, perhaps on different machines. Cells since
-  2026-11-29 name their processor, and times of different processors are not compared.
+  one task may be compared: the tasks were timed on different days, perhaps on different machines. The first
+  51 cells do not name their processor. Cells that name different processors are not compared in time.
 """
 
 THEORY = """On random and on small tabular problems. `q`, `centred` and `fisher` are readings of what the angle is

@@ -74,7 +74,7 @@ def test_readings_observation_reward_and_cost_are_the_mujoco_backends(name, back
         np.testing.assert_array_equal(healthy, jax.vmap(env.task.healthy)(exact_readings))
 
 
-@pytest.mark.parametrize("backend", slow_but(["mujoco"], ["generalized", "mjx", "mujoco"]))
+@pytest.mark.parametrize("backend", slow_but(["generalized", "mujoco"], ["generalized", "mjx", "mujoco"]))
 def test_actuator_forces_are_the_clamped_controls_times_the_gears(backend):
     env = safety_envs.make("safety_humanoid", backend=backend)
     model = safety_envs.make("safety_humanoid", backend="mujoco").sys.model
