@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from espo_jax.modes import MODE_NAMES
 from tabular import page
 
 from reproduction.cells import Curve
@@ -164,7 +165,7 @@ def mode_counts(curves: Curves) -> str:
 
 
 def of_variants(curves: Curves, variants: Sequence[Variant], part: str) -> str:
-    """The outcome of the variants of a part of the page, in Figure 4 with minutes, where rules differ with sizes."""
+    """The outcome of the variants of a part of the page: Figure 4 with minutes, rules with sizes, limits with modes."""
     rows = []
     for variant in variants:
         if runs := curves.get(variant.name):
@@ -175,6 +176,9 @@ def of_variants(curves: Curves, variants: Sequence[Variant], part: str) -> str:
                 ruled = [curve for curve in runs if curve.has_rule]
                 for name, zeta in (("X(1 + ζ-), %", "zeta_negative"), ("X(1 + ζ+), %", "zeta_positive")):
                     row[name] = estimate([100 * curve.share_of_size(zeta) for curve in ruled]).text(0)
+            if part == "time limit":
+                counts = [run.counts() for run in runs] if variant.has_band else []
+                row |= {mode: estimate([count[mode] for count in counts]).text(0) for mode in MODE_NAMES}
             rows.append(row)
     return markdown(rows)
 
