@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from espo_jax.modes import MODE_NAMES
 from tabular import page
 
+from espo_jax.modes import MODE_NAMES
 from reproduction.cells import Curve
 from reproduction.estimates import differences, estimate, mean_over_tasks, pairs, percents_less
 from reproduction.times import less_time, timed
@@ -178,7 +178,7 @@ def of_variants(curves: Curves, variants: Sequence[Variant], part: str) -> str:
                     row[name] = estimate([100 * curve.share_of_size(zeta) for curve in ruled]).text(0)
             if part == "time limit":
                 counts = [run.counts() for run in runs] if variant.has_band else []
-                row |= {mode: estimate([count[mode] for count in counts]).text(0) for mode in MODE_NAMES}
+                row |= {f"{mode} mode": estimate([count[mode] for count in counts]).text(0) for mode in MODE_NAMES}
             rows.append(row)
     return markdown(rows)
 

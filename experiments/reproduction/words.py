@@ -67,7 +67,7 @@ natural steps. X/2 in twice as many iterations takes the same samples as X.
 
 An episode of 1,000 steps ends by its time limit. The advantages take this as a termination, or as a truncation whose
 last state has a value; the paper does not say which. These runs have the reading that the tables above do not have. The
-last columns of the first table are the numbers of iterations in each mode, of algorithms that have a balance mode. The
+last columns of the first table are numbers of iterations in each mode, of the algorithms that have a balance mode. The
 second table has each algorithm minus itself in the reading above, and ESPO minus its rivals in the other reading. The
 rules for the sample size and the algorithms with gradient conflict are not run with it.
 """,

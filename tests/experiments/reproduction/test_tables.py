@@ -62,6 +62,17 @@ def test_sizes_at_the_bounds_of_a_rule_are_counted_after_the_first():
     assert "X(1 + ζ+)" not in tables.of_variants(curves, shown, "time limit")
 
 
+def test_modes_are_counted_beside_the_reward_and_the_cost_of_each_reading_of_the_time_limit():
+    espo, crpo = (variants.Variant("walker2d", algorithm) for algorithm in ("espo", "crpo"))
+    modes = [MODE_NAMES.index(name) for name in ("reward", "reward", "cost", "conflict", "aligned", "reward")]
+    curves = {v.name: [curve_of([10.0] * 6, variant=v, reward=[7.0] * 6, mode=modes)] for v in (espo, crpo)}
+    head, _, with_band, without = tables.of_variants(curves, [espo, crpo], "time limit").splitlines()
+    assert head.endswith(" | reward mode | cost mode | aligned mode | conflict mode |")
+    assert "| 7.0 | 10.0 of 20 |" in with_band
+    assert with_band.endswith(" | 3 | 1 | 1 | 1 |")
+    assert without.endswith(" |  |  |  |  |")
+
+
 def test_samples_over_all_tasks_that_have_cells():
     curves = {}
     for task, size in (("walker2d", 50), ("reacher", 80)):
