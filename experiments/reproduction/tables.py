@@ -1,6 +1,6 @@
 """The tables of the page, in Markdown."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from tabular import page
@@ -165,22 +165,38 @@ def mode_counts(curves: Curves) -> str:
 
 
 def of_variants(curves: Curves, variants: Sequence[Variant], part: str) -> str:
-    """The outcome of the variants of a part of the page: Figure 4 with minutes, rules with sizes, limits with modes."""
-    rows = []
-    for variant in variants:
-        if runs := curves.get(variant.name):
-            row = {"task": variant.task, "variant": variant.title, **outcome(runs)}
-            if part == "figure 4":
-                row |= {"minutes": timed(runs), "minutes of the paper": _PAPER_MINUTES[variant.name]}
-            if part in ("rules", "carries over"):
-                ruled = [curve for curve in runs if curve.has_rule]
-                for name, zeta in (("X(1 + ζ-), %", "zeta_negative"), ("X(1 + ζ+), %", "zeta_positive")):
-                    row[name] = estimate([100 * curve.share_of_size(zeta) for curve in ruled]).text(0)
-            if part == "time limit":
-                counts = [run.counts() for run in runs] if variant.has_band else []
-                row |= {f"{mode} mode": estimate([count[mode] for count in counts]).text(0) for mode in MODE_NAMES}
-            rows.append(row)
-    return markdown(rows)
+    """What came out of the variants of a part of the page, with the columns that only this part has."""
+    own = _COLUMNS.get(part, lambda variant, runs: {})
+    return markdown(
+        [
+            {"task": variant.task, "variant": variant.title, **outcome(runs), **own(variant, runs)}
+            for variant in variants if (runs := curves.get(variant.name))
+        ]
+    )  # fmt: skip
+
+
+def _minutes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:
+    return {"minutes": timed(runs), "minutes of the paper": _PAPER_MINUTES[variant.name]}
+
+
+def _sizes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:
+    """Shares of the iterations with the smallest and with the largest size, if there is a rule."""
+    ruled = [curve for curve in runs if curve.has_rule]
+    zetas = {"X(1 + ζ-), %": "zeta_negative", "X(1 + ζ+), %": "zeta_positive"}
+    return {
+        name: estimate([100 * curve.share_of_size(zeta) for curve in ruled]).text(0) for name, zeta in zetas.items()
+    }
+
+
+def _modes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:
+    """Numbers of iterations in each mode, if there is a balance mode."""
+    counts = [curve.counts() for curve in runs] if variant.has_band else []
+    return {f"{mode} mode": estimate([count[mode] for count in counts]).text(0) for mode in MODE_NAMES}
+
+
+_COLUMNS: Mapping[str, Callable[[Variant, Sequence[Curve]], dict[str, str]]] = {
+    "figure 4": _minutes, "rules": _sizes, "carries over": _sizes, "time limit": _modes,
+}  # fmt: skip
 
 
 def against(curves: Curves, compared: Sequence[tuple[Variant, Variant]]) -> str:

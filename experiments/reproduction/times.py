@@ -17,8 +17,7 @@ def less_time(ours: Sequence[Curve], theirs: Sequence[Curve]) -> list[float]:
     """How much less time each of our runs takes than one of theirs, in percent.
 
     The time of a run is its samples times the seconds per sample of the runs that were alone on an idle machine. Their
-    runs all take the same number of samples. Runs that name different processors are not
-    compared.
+    runs all take the same number of samples. Runs that name different processors are not compared.
     """
     alone = idle([*ours, *theirs])
     if not idle(ours) or not idle(theirs) or len({curve.processor for curve in alone} - {None}) > 1:

@@ -22,8 +22,8 @@ for each run; no number of a run is typed in. `python experiments/paper.py run` 
   others.
 - The warm-up is the first 40 iterations on the Safety-MuJoCo tasks. They follow the reward, whatever the cost is.
 - Minutes are wall time without compilation, of runs that were alone on an idle machine (`run --idle`). Only those of
-  one task may be compared: the tasks were timed on different days, perhaps on different machines. The first
-  51 cells do not name their processor. Cells that name different processors are not compared in time.
+  one task may be compared: the tasks were timed on different days, perhaps on different machines. The first 51
+  cells do not name their processor. Cells that name different processors are not compared in time.
 """
 
 THEORY = """On random and on small tabular problems. `q`, `centred` and `fisher` are readings of what the angle is
@@ -67,9 +67,9 @@ natural steps. X/2 in twice as many iterations takes the same samples as X.
 
 An episode of 1,000 steps ends by its time limit. The advantages take this as a termination, or as a truncation whose
 last state has a value; the paper does not say which. These runs have the reading that the tables above do not have. The
-last columns of the first table are numbers of iterations in each mode, of the algorithms that have a balance mode. The
-second table has each algorithm minus itself in the reading above, and ESPO minus its rivals in the other reading. The
-rules for the sample size and the algorithms with gradient conflict are not run with it.
+last columns of the first table count the iterations in each mode, if the algorithm has a balance mode. The second table
+has each algorithm minus itself in the reading above, and ESPO minus its rivals in the other reading. The rules for
+the sample size and the algorithms with gradient conflict are not run with it.
 """,
     "conflict": """## The conflict's metric and its resolution
 
