@@ -30,16 +30,19 @@ _LIGHTEST = 0.5  # share of white in the lightest shade of a colour
 def colors_of(names: Sequence[str]) -> list[Any]:
     """One colour for each group of runs, by the names of the groups.
 
-    A name may begin with that of an algorithm, such as "espo, cost_limit 25": the colour is then the algorithm's, in
-    several shades if it has several groups. Names without different algorithms get the steps of a colour scale.
+    A name may begin with that of an algorithm, such as "espo, cost_limit 25". Groups of different algorithms have the
+    colour of their algorithm, in several shades if it has several groups. Groups of one algorithm, or of none, get the
+    steps of a colour scale if all end in a number or they are many; else colours that have no order, the first of
+    which is the algorithm's.
 
     Args:
       names: names of the groups, all different.
     """
     algorithms = [name.split(", ")[0] for name in names]
-    named = [name in ALGORITHM_COLORS or ":" in name for name in algorithms]
-    if not all(named) or (len(set(algorithms)) == 1 and len(names) > 1):
-        return _scale(len(names))
+    if not all(name in ALGORITHM_COLORS or ":" in name for name in algorithms):
+        return _steps_or(GROUP_COLORS, names)
+    if len(set(algorithms)) == 1:
+        return _steps_or(list(dict.fromkeys((_color_of(algorithms[0]), *_OWN_COLORS))), names)
     found = []
     for place, algorithm in enumerate(algorithms):
         shades = algorithms.count(algorithm)
@@ -53,8 +56,18 @@ def _color_of(algorithm: str) -> str:
     return ALGORITHM_COLORS.get(algorithm) or _OWN_COLORS[zlib.crc32(algorithm.encode()) % len(_OWN_COLORS)]
 
 
-def _scale(count: int) -> list[Any]:
-    if count == 1:
-        return [to_rgb(BLUE)]
+def _steps_or(palette: Sequence[str], names: Sequence[str]) -> list[Any]:
+    """Colours of a palette; steps of a scale if all names end in a number or the palette is too small."""
+    count = len(names)
+    if count == 1 or (count <= len(palette) and not all(map(_ends_in_a_number, names))):
+        return [to_rgb(color) for color in palette[:count]]
     scale = matplotlib.colormaps["viridis" if count <= len(GROUP_COLORS) else "turbo"]
     return [scale(0.9 * place / (count - 1)) for place in range(count)]
+
+
+def _ends_in_a_number(name: str) -> bool:
+    try:
+        float(name.split()[-1])
+    except (IndexError, ValueError):  # no word, or no number
+        return False
+    return True

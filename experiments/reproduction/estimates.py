@@ -26,13 +26,13 @@ class Estimate:
     count: int
 
     def text(self, digits: int = 1, scale: float = 1.0) -> str:
-        """The estimate with its interval; one run has none."""
+        """The estimate with its interval; one run has none. What is rounded to 0 has no sign."""
         if not self.count:
             return ""
-        value = f"{self.value * scale:,.{digits}f}"
+        value = f"{self.value * scale:z,.{digits}f}"
         if self.count < 2:
             return value
-        return f"{value} [{self.low * scale:,.{digits}f}, {self.high * scale:,.{digits}f}]"
+        return f"{value} [{self.low * scale:z,.{digits}f}, {self.high * scale:z,.{digits}f}]"
 
 
 def estimate(values: Sequence[float]) -> Estimate:

@@ -33,6 +33,13 @@ def shown(part: str) -> list[Variant]:
     return sorted(variants, key=lambda v: list(TASKS).index(v.task))
 
 
+def with_cells(curves: Curves, part: str) -> list[Variant]:
+    """The variants of a section that have cells, of the tasks for which a variant of the section's own has."""
+    found = [variant for variant in shown(part) if curves.get(variant.name)]
+    tasks = {variant.task for variant in found if part in variant.parts}
+    return [variant for variant in found if variant.task in tasks]
+
+
 def compared(part: str) -> list[tuple[Variant, Variant]]:
     """The pairs of variants whose runs are subtracted by seed in a section."""
     found = []
@@ -86,10 +93,9 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
     yield crossings.table(curves)
     yield images("band")
     for part, introduction in words.SECTIONS.items():
-        own = any(curves.get(variant.name) for variant in VARIANTS if part in variant.parts)
         yield introduction
-        yield tables.of_variants(curves, shown(part) if own else [], part)
-        if own:
+        yield tables.of_variants(curves, with_cells(curves, part), part)
+        if with_cells(curves, part):
             yield "By seed:\n\n" + tables.against(curves, compared(part))
         yield images(part)
     yield words.DEVIATIONS
@@ -109,8 +115,8 @@ def _pictures(curves: Curves, name: str) -> Iterator[tuple[str, str, str, Mappin
             yield "band", task, f"{name}_{task}_band.png", {a: groups[a] for a in ("espo", RIVALS[task][0])}
     for part in _BESIDE:
         for task in TASKS:
-            groups = {v.title: curves[v.name] for v in shown(part) if v.task == task and curves.get(v.name)}
-            if any(run.cell.variant.settings for runs in groups.values() for run in runs):
+            groups = {v.title: curves[v.name] for v in with_cells(curves, part) if v.task == task}
+            if groups:
                 yield part, task, f"{name}_{task}_{part.replace(' ', '_')}.png", groups
 
 

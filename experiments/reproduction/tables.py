@@ -167,12 +167,11 @@ def mode_counts(curves: Curves) -> str:
 def of_variants(curves: Curves, variants: Sequence[Variant], part: str) -> str:
     """What came out of the variants of a part of the page, with the columns that only this part has."""
     own = _COLUMNS.get(part, lambda variant, runs: {})
-    return markdown(
-        [
-            {"task": variant.task, "variant": variant.title, **outcome(runs), **own(variant, runs)}
-            for variant in variants if (runs := curves.get(variant.name))
-        ]
-    )  # fmt: skip
+    rows = []
+    for variant in variants:
+        runs = curves[variant.name]
+        rows.append({"task": variant.task, "variant": variant.title, **outcome(runs), **own(variant, runs)})
+    return markdown(rows)
 
 
 def _minutes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 
 from espo_jax.algorithms import RULES
 from espo_jax.modes import MODE_NAMES
-from espo_jax.runs.colors import ALGORITHM_COLORS, MODE_COLORS, colors_of
+from espo_jax.runs.colors import ALGORITHM_COLORS, GROUP_COLORS, MODE_COLORS, colors_of
 
 
 def lab(color):
@@ -49,3 +49,18 @@ def test_groups_that_are_no_algorithms_have_different_colours():
     for names in (["zeta_negative -0.5", "zeta_negative -0.3"], ["espo, seed 0", "espo, seed 1"], list("abcdefghijkl")):
         colors = colors_of(names)
         assert len({tuple(color) for color in colors}) == len(names)
+
+
+def test_only_numbers_are_steps_of_a_scale():
+    alike = {
+        "espo": [f"espo, conflict_metric {name}" for name in "abcde"],
+        "crpo": ["crpo, sample_size_rule gradient_conflict", "crpo, x -1"],
+        "a": list("bcdefg"),
+    }
+    for first, others in alike.items():
+        colors = colors_of([first, *others])
+        assert colors[0] == to_rgb(ALGORITHM_COLORS.get(first, GROUP_COLORS[0]))
+        for one, other in itertools.combinations([*colors, "white"], 2):
+            assert distance(one, other) > 20, (one, other)
+    steps = [lab(color)[0] for color in colors_of(["zeta_negative -1.0", "zeta_negative -0.3", "zeta_negative 0"])]
+    assert steps == sorted(steps)  # from dark to light

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from reproduction import crossings, tables, variants
+from reproduction import crossings, estimates, page, tables, variants
 
 from espo_jax.modes import MODE_NAMES
 from tests.experiments.reproduction.made_up import curve_of
@@ -83,3 +83,16 @@ def test_samples_over_all_tasks_that_have_cells():
         "| Table 1 | 2 of 3 | 35.0 [35.0, 35.0] | 25.6 |",
         "| both | 2 of 5 | 35.0 [35.0, 35.0] | 25.6 |",
     ]
+
+
+def test_a_section_shows_the_plain_variants_of_those_tasks_where_it_has_cells_of_its_own():
+    other = variants.Variant("reacher", "espo", {"time_limit": "truncation"})
+    plain = [variants.Variant(task, "espo") for task in ("reacher", "walker2d")]
+    curves = {each.name: [curve_of([10.0], variant=each)] for each in (*plain, other)}
+    assert [each.name for each in page.with_cells(curves, "time limit")] == [plain[0].name, other.name]
+    assert page.with_cells({each.name: curves[each.name] for each in plain}, "time limit") == []
+
+
+def test_what_is_rounded_to_zero_has_no_sign():
+    assert estimates.estimate([-0.04]).text() == "0.0"
+    assert estimates.estimate([-0.04, -0.03]).text() == "0.0 [0.0, 0.0]"
