@@ -18,22 +18,24 @@ from reproduction.tables import (
     of,
     reward,
 )
-from reproduction.times import less_time
+from reproduction.times import less_time, time_of_a_sample
 from reproduction.variants import RIVALS
 
 FEWEST = 3  # seeds without which a comparison is not made
 
 RULE = f"""A claim is a number of comparisons: one for each task and rival, or for each task if all rivals are alike. A
 comparison is a mean over seeds with its 95 % interval by Student's t. It says yes or no if the whole interval is on the
-side of the claim or on the other, else it is open; with fewer than {FEWEST} seeds it is not made. The claim **holds**
-if all comparisons say yes, **does not hold** if more say no than yes, **holds in part** if some say yes, and is **not
-decided** if one is not made or all are open. Nothing is corrected for the number of comparisons: if ESPO equalled its
-rivals, at least one of twelve would still say yes or no in about half of all experiments.
+side of the claim or on the other, else it is open; with fewer than {FEWEST} seeds it is not made. The claim is
+**not decided** if a comparison is not made, whatever the others say. Otherwise it **holds** if all say yes, **does not
+hold** if more say no than yes, **holds in part** if some say yes, and is **not decided** if all are open. Nothing is
+corrected for the number of comparisons: if ESPO equalled its rivals, at least one of twelve independent ones would
+still say yes or no in about half of all experiments. The thresholds of samples and time are the abstract's; by its own
+tables the paper misses them on Walker2d and AntVelocity.
 
 Every rival takes X samples in every iteration, so that ESPO's samples are compared with X T. The time of a run is its
-samples times the seconds per sample of the one run of its algorithm that was alone on an idle machine. The interval of
-a time therefore has the spread of the samples and not the noise of the machine. The tables below show this noise: a
-sample of ESPO and one of PCRPO are the same work."""
+samples times the seconds per sample of the one run of its algorithm that was alone on an idle machine; the tables name
+its seed. A time therefore has a value for each of ESPO's seeds, whatever seeds the rival has, and its interval has the
+spread of the samples and not the noise of the machine."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +85,18 @@ class Claim:
     command: str = "python experiments/paper.py run --table 1 --table 2"
     paper: str = ""
     digits: int = 1
+
+
+def noise_of_times(curves: Curves) -> str:
+    """How unlike the times of a sample are that should be alike."""
+    both = [(of(curves, task, "espo"), of(curves, task, "pcrpo")) for task in RIVALS]
+    found = [ratio for pair in both if (ratio := time_of_a_sample(*pair)) is not None]
+    if not found:
+        return ""
+    return (
+        "A sample of ESPO and one of PCRPO are the same work. This shows the noise: one of ESPO took from\n"
+        f"{min(found):.2f} to {max(found):.2f} times as long.\n"
+    )
 
 
 def verdict(comparisons: Sequence[Comparison]) -> str:
@@ -141,7 +155,7 @@ CLAIMS = (
     ),
     Claim(
         "outperforms them in constraint satisfaction (last 100 iterations above the limit; numbers: percentage points "
-        "that ESPO has fewer)", violates_less, paper="not given", digits=0,
+        "that ESPO has fewer)", violates_less, paper="not given",
     ),
     Claim("25 to 29 % fewer samples than the baselines (at least 25 %)", needs_fewer_samples, paper=_PAPER_FEWER),
     Claim(

@@ -76,6 +76,7 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
 
     yield words.HEAD.format(cells=name, backend=backend)
     yield "## The claims of the abstract\n\n" + claims.RULE + "\n"
+    yield claims.noise_of_times(curves)
     yield claims.table(curves)
     yield "## The theorem and the propositions\n"
     yield words.THEORY

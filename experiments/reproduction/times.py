@@ -14,16 +14,21 @@ def idle(runs: Iterable[Curve]) -> list[Curve]:
 
 
 def less_time(ours: Sequence[Curve], theirs: Sequence[Curve]) -> list[float]:
-    """How much less time each of our runs takes than one of theirs, in percent.
+    """How much less time each of our runs takes than one of theirs, in percent, whatever seeds they have.
 
     The time of a run is its samples times the seconds per sample of the runs that were alone on an idle machine. Their
     runs all take the same number of samples. Runs that name different processors are not compared.
     """
+    ratio = time_of_a_sample(ours, theirs)
+    return [] if ratio is None else [100 * (1 - ratio * run.samples / theirs[0].samples) for run in ours]
+
+
+def time_of_a_sample(ours: Sequence[Curve], theirs: Sequence[Curve]) -> float | None:
+    """The time of one of our samples relative to one of theirs; None if there are no times that may be compared."""
     alone = idle([*ours, *theirs])
     if not idle(ours) or not idle(theirs) or len({curve.processor for curve in alone} - {None}) > 1:
-        return []
-    other = _seconds_per_sample(theirs) * theirs[0].samples
-    return [100 * (1 - _seconds_per_sample(ours) * run.samples / other) for run in ours]
+        return None
+    return _seconds_per_sample(ours) / _seconds_per_sample(theirs)
 
 
 def timed(runs: Sequence[Curve]) -> str:

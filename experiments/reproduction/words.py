@@ -10,20 +10,24 @@ for each run; no number of a run is typed in. `python experiments/paper.py run` 
   and cost conflict ESPO takes X(1 + ζ⁺) samples, after any other one X(1 + ζ⁻). PCRPO is ESPO with X samples in every
   iteration. [docs/paper.md](../paper.md) has the whole algorithm, and the settings.
 - Physics `{backend}`, 500 iterations (1,000 with half of X), the paper's settings (`--preset paper`).
-- Numbers are interquartile means over seeds (means for fewer than four) with 95 % bootstrap intervals in brackets.
-  Such an interval is too narrow for few seeds. If the noise is normal, it contains the truth in 50 % of cases with 2
-  seeds, in 75 % with 3 and in 91 % with 5. The claims below are therefore judged by means and Student's t.
+- Numbers are interquartile means over seeds (means for fewer than four) with 95 % bootstrap intervals in brackets. Such
+  an interval is too narrow for few seeds. If the noise is normal, it contains the truth in 50 % of cases with 2 seeds,
+  in 75 % with 3, in 87 % with 4 and in 91 % with 5. The claims below are therefore judged by means and Student's t.
+- Differences are taken seed by seed before they are averaged: they are not those of the averages in another table.
 - Reward and cost are undiscounted sums of an episode: means over the last 20 iterations of training, of the policy that
-  samples. "Fresh episodes" are 20 new ones of the last policy.
-- "At equal samples" compares two runs of the same seed where the shorter one has ended.
+  samples. "Fresh episodes" are 20 new ones of the last policy, with its noise.
+- "At equal samples" compares two runs of the same seed where the shorter one has ended, by means of the 20 iterations
+  up to there, linear between iterations.
 - "Conflicts" are the iterations after the warm-up with the cost in the band and an angle above 90 degrees, of all
   iterations. Algorithms that never look at the angle have them too. The angle is that of the natural steps, but for CUP
-  and PPO-Lagrangian that of the gradients, because they have no natural steps: their share cannot be compared with the
-  others.
+  and PPO-Lagrangian that of the gradients, because they have no natural steps, and with another `conflict_metric` it is
+  that of the metric: such shares cannot be compared with the others.
 - The warm-up is the first 40 iterations on the Safety-MuJoCo tasks. They follow the reward, whatever the cost is.
 - Minutes are wall time without compilation, of runs that were alone on an idle machine (`run --idle`). Only those of
-  one task may be compared: the tasks were timed on different days, perhaps on different machines. The first 51
-  cells do not name their processor. Cells that name different processors are not compared in time.
+  one task may be compared: the runs were timed in several sittings, perhaps on different machines. The first 51
+  cells do not name their processor; of those timed on AntVelocity CUP's and PPO-Lagrangian's do, ESPO's and PCPO's do
+  not. Cells that name different processors are not compared in time.
+- The tables show the variants that have cells.
 """
 
 THEORY = """On random and on small tabular problems. `q`, `centred` and `fisher` are readings of what the angle is
@@ -52,16 +56,18 @@ with another rule between the same two sizes, X(1 + ζ⁻) and X(1 + ζ⁺):
   is not fitted to the number of samples of ESPO.
 - `random_56` draws the larger size in 56 % of the iterations, which is ESPO's share of conflicts on Walker2d, whatever
   the gradients say; `random_58` does so for HopperVelocity.
-- PCRPO takes X in every iteration, or X/2 in twice as many iterations: the same samples.
+- PCRPO takes X in every iteration, or X/2 in twice as many iterations: the same samples. With
+  X/2 the warm-up and the last 20 and 100 iterations are half as many samples as those of the others.
 
-The last two columns are the shares of the iterations that took the smallest and the largest size. A rule that is nearly
-always at one of them is in effect a fixed size.
+The last two columns are the shares of the iterations after the first that took the smallest and the largest size. A
+rule that is nearly always at one of them is in effect a fixed size.
 """,
     "carries over": """## Gradient conflict around other algorithms
 
 Does the rule save samples in other algorithms too? They have no balance mode, but the rule asks only whether the cost
 is in the band and the angle above 90 degrees. For CUP and PPO-Lagrangian that is the angle of the gradients, not of
-natural steps. X/2 in twice as many iterations takes the same samples as X.
+natural steps. X/2 in twice as many iterations takes the same samples as X, and its warm-up and its last iterations
+are half as many samples.
 """,
     "time limit": """## The other reading of the time limit
 
@@ -89,8 +95,8 @@ used; [docs/algorithms.md](../algorithms.md) gives the reasons.
   (`conflict_metric="natural"`), but for CUP and PPO-Lagrangian that of the gradients. V_c is the undiscounted cost of
   an episode. In the balance mode x_r = x_c = 1/2.
 - **Warm-up.** On the Safety-MuJoCo tasks the first 40 iterations follow the reward only, as in the code family of the
-  paper's code. ESPO takes X(1 + ζ⁻) samples in them, its rivals X. This alone saves 39 · |ζ⁻| of 500 X samples: 2.3 %
-  with ζ⁻ = -0.3, 3.9 % with -0.5.
+  paper's code. ESPO takes X(1 + ζ⁻) samples after each of them, its rivals X. This alone saves 40 · |ζ⁻| of 500 X
+  samples: 2.4 % with ζ⁻ = -0.3, 4 % with -0.5. If the paper has the warm-up, its numbers have this too.
 - **Errors of the paper.** Its Algorithm 1 exchanges two references, and its equations 32 and 33 have a wrong sign and
   exchange r and c; both are [corrected](../paper.md#4-algorithm-1-and-the-errata-that-are-corrected-here).
 - **Rollouts.** 16 or 20 environments are stepped together instead of one, and an iteration's samples are pieces of
@@ -106,11 +112,15 @@ used; [docs/algorithms.md](../algorithms.md) gives the reasons.
   1.5 times its radius (`kl_margin`); the code family has no bound.
 - **Rivals.** CRPO's tolerance is 0. PCPO's projected step is scaled back to the KL radius. CUP and PPO-Lagrangian
   follow Omnisafe 0.5.0 where Table 7 is silent: Adam for the multipliers (CUP's at most 2), a policy's learning rate
-  that falls linearly to 0, and cost advantages that are centred and not standardised.
+  that falls linearly to 0, and cost advantages that are centred and not standardised. PPO-Lagrangian does not learn
+  HopperVelocity with these settings, where Omnisafe publishes a reward of 962; in a
+  [short run](learning.md#cup-and-ppo-lagrangian-the-learning-rate-and-the-bound-on-the-multiplier) Omnisafe itself did
+  not either.
 - **Precision.** The physics is in double precision, everything else in single precision.
 """
 
-HOURS = """Hours are wall time. A run that was alone had both cores of the machine. Most others had one core, or shared
+HOURS = """Hours are wall time without stops, which are iterations of more than ten times the median. Runs that a later
+one replaced are not counted. A run that was alone had both cores of the machine. Most others had one core, or shared
 both with other work, so that their rates differ.
 """
 

@@ -57,6 +57,9 @@ def test_the_time_of_a_seed_is_its_samples_times_the_seconds_of_a_sample_on_an_i
     assert times.less_time(ours[:1], theirs) == times.less_time(ours, theirs[1:]) == []
     assert times.timed(ours) == "0.5 (20000 µs a sample, seed 1)"
     assert times.timed(ours[:1]) == ""
+    curves = {"walker2d-espo": ours, "walker2d-pcrpo": theirs}
+    assert "one of ESPO took from\n2.00 to 2.00 times as long" in claims.noise_of_times(curves)
+    assert claims.noise_of_times({"walker2d-espo": ours}) == ""
 
 
 def test_times_of_two_processors_are_not_compared():
