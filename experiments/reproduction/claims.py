@@ -94,7 +94,7 @@ def noise_of_times(curves: Curves) -> str:
     if not found:
         return ""
     return (
-        "A sample of ESPO and one of PCRPO are the same work. This shows the noise: one of ESPO took from\n"
+        "A sample of ESPO and one of PCRPO are nearly the same work. This shows the noise: one of ESPO took from\n"
         f"{min(found):.2f} to {max(found):.2f} times as long.\n"
     )
 
