@@ -84,7 +84,7 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
     for number, tasks in enumerate((SAFETY_MUJOCO, VELOCITY), 1):
         yield f"## Table {number}\n\n" + tables.results(curves, tasks)
         yield "ESPO minus each rival, by seed:\n\n" + tables.differences_by_seed(curves, tasks)
-    yield "## Samples over all tasks\n\nThe mean of the tasks, each of which counts alike.\n"
+    yield words.ALL_TASKS
     yield tables.all_together(curves)
     yield words.MODES
     yield tables.mode_counts(curves)

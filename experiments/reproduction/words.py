@@ -35,6 +35,11 @@ between; `q` is the update as the paper writes it. [theory.md](theory.md) has th
 after the first full run, the measurements, and the smallest examples where a claim fails.
 """
 
+ALL_TASKS = """## Samples over all tasks
+
+The mean of the tasks, each of which counts alike. A task with one seed adds nothing to the width of an interval.
+"""
+
 MODES = """## Table 3: iterations in each mode on HumanoidStandup
 
 The warm-up counts as reward mode. The paper gives no number of conflicts; that of its row follows from its samples.
