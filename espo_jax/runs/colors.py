@@ -32,17 +32,17 @@ def colors_of(names: Sequence[str]) -> list[Any]:
 
     A name may begin with that of an algorithm, such as "espo, cost_limit 25". Groups of different algorithms have the
     colour of their algorithm, in several shades if it has several groups. Groups of one algorithm, or of none, get the
-    steps of a colour scale if all end in a number or they are many; else colours that have no order, the first of
-    which is the algorithm's.
+    steps of a colour scale if all names end in a number or they are many. Otherwise they get colours without an order;
+    the first group of one algorithm has the colour of the algorithm.
 
     Args:
       names: names of the groups, all different.
     """
     algorithms = [name.split(", ")[0] for name in names]
     if not all(name in ALGORITHM_COLORS or ":" in name for name in algorithms):
-        return _steps_or(GROUP_COLORS, names)
+        return _palette_or_scale(GROUP_COLORS, names)
     if len(set(algorithms)) == 1:
-        return _steps_or(list(dict.fromkeys((_color_of(algorithms[0]), *_OWN_COLORS))), names)
+        return _palette_or_scale(list(dict.fromkeys((_color_of(algorithms[0]), *_OWN_COLORS))), names)
     found = []
     for place, algorithm in enumerate(algorithms):
         shades = algorithms.count(algorithm)
@@ -56,7 +56,7 @@ def _color_of(algorithm: str) -> str:
     return ALGORITHM_COLORS.get(algorithm) or _OWN_COLORS[zlib.crc32(algorithm.encode()) % len(_OWN_COLORS)]
 
 
-def _steps_or(palette: Sequence[str], names: Sequence[str]) -> list[Any]:
+def _palette_or_scale(palette: Sequence[str], names: Sequence[str]) -> list[Any]:
     """Colours of a palette; steps of a scale if all names end in a number or the palette is too small."""
     count = len(names)
     if count == 1 or (count <= len(palette) and not all(map(_ends_in_a_number, names))):

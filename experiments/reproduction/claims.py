@@ -29,13 +29,13 @@ side of the claim or on the other, else it is open; with fewer than {FEWEST} see
 **not decided** if a comparison is not made, whatever the others say. Otherwise it **holds** if all say yes, **does not
 hold** if more say no than yes, **holds in part** if some say yes, and is **not decided** if all are open. Nothing is
 corrected for the number of comparisons: if ESPO equalled its rivals, at least one of twelve independent ones would
-still say yes or no in about half of all experiments. The thresholds of samples and time are the abstract's; by its own
-tables the paper misses them on Walker2d and AntVelocity.
+still say yes or no in about half of all experiments. The thresholds of samples and time are those of the abstract. In
+the paper's own tables the samples miss theirs on Walker2d and AntVelocity, and the time misses it on Walker2d.
 
 Every rival takes X samples in every iteration, so that ESPO's samples are compared with X T. The time of a run is its
-samples times the seconds per sample of the one run of its algorithm that was alone on an idle machine; the tables name
-its seed. A time therefore has a value for each of ESPO's seeds, whatever seeds the rival has, and its interval has the
-spread of the samples and not the noise of the machine."""
+samples times the seconds per sample of the one run of its algorithm that was alone on an idle machine. The tables name
+the seed of this run; the command below times seed 0. A time therefore has a value for each of ESPO's seeds, whatever
+seeds the rival has, and its interval has the spread of the samples and not the noise of the machine."""
 
 
 @dataclasses.dataclass(frozen=True)

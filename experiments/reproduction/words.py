@@ -13,20 +13,21 @@ for each run; no number of a run is typed in. `python experiments/paper.py run` 
 - Numbers are interquartile means over seeds (means for fewer than four) with 95 % bootstrap intervals in brackets. Such
   an interval is too narrow for few seeds. If the noise is normal, it contains the truth in 50 % of cases with 2 seeds,
   in 75 % with 3, in 87 % with 4 and in 91 % with 5. The claims below are therefore judged by means and Student's t.
-- Differences are taken seed by seed before they are averaged: they are not those of the averages in another table.
+- A difference is taken for each seed and then averaged. It is not always the difference of the averages in another
+  table.
 - Reward and cost are undiscounted sums of an episode: means over the last 20 iterations of training, of the policy that
   samples. "Fresh episodes" are 20 new ones of the last policy, with its noise.
 - "At equal samples" compares two runs of the same seed where the shorter one has ended, by means of the 20 iterations
   up to there, linear between iterations.
 - "Conflicts" are the iterations after the warm-up with the cost in the band and an angle above 90 degrees, of all
-  iterations. Algorithms that never look at the angle have them too. The angle is that of the natural steps, but for CUP
-  and PPO-Lagrangian that of the gradients, because they have no natural steps, and with another `conflict_metric` it is
-  that of the metric: such shares cannot be compared with the others.
+  iterations. Algorithms that never look at the angle have them too. The angle is that of the natural steps. For CUP and
+  PPO-Lagrangian, which have no natural steps, it is that of the gradients, and with another `conflict_metric` it is the
+  angle of this metric: these shares cannot be compared with the others.
 - The warm-up is the first 40 iterations on the Safety-MuJoCo tasks. They follow the reward, whatever the cost is.
 - Minutes are wall time without compilation, of runs that were alone on an idle machine (`run --idle`). Only those of
   one task may be compared: the runs were timed in several sittings, perhaps on different machines. The first 51
-  cells do not name their processor; of those timed on AntVelocity CUP's and PPO-Lagrangian's do, ESPO's and PCPO's do
-  not. Cells that name different processors are not compared in time.
+  cells do not name their processor. On AntVelocity the timed cells of CUP and PPO-Lagrangian name it, those of ESPO and
+  PCPO do not. Cells that name different processors are not compared in time.
 - The tables show the variants that have cells.
 """
 
@@ -61,8 +62,8 @@ with another rule between the same two sizes, X(1 + ζ⁻) and X(1 + ζ⁺):
   is not fitted to the number of samples of ESPO.
 - `random_56` draws the larger size in 56 % of the iterations, which is ESPO's share of conflicts on Walker2d, whatever
   the gradients say; `random_58` does so for HopperVelocity.
-- PCRPO takes X in every iteration, or X/2 in twice as many iterations: the same samples. With
-  X/2 the warm-up and the last 20 and 100 iterations are half as many samples as those of the others.
+- PCRPO takes X in every iteration, or X/2 in twice as many iterations: the same samples.
+  With X/2 the warm-up and the last 20 and 100 iterations have half as many samples as those of the others.
 
 The last two columns are the shares of the iterations after the first that took the smallest and the largest size. A
 rule that is nearly always at one of them is in effect a fixed size.
@@ -71,8 +72,8 @@ rule that is nearly always at one of them is in effect a fixed size.
 
 Does the rule save samples in other algorithms too? They have no balance mode, but the rule asks only whether the cost
 is in the band and the angle above 90 degrees. For CUP and PPO-Lagrangian that is the angle of the gradients, not of
-natural steps. X/2 in twice as many iterations takes the same samples as X, and its warm-up and its last iterations
-are half as many samples.
+natural steps. X/2 in twice as many iterations takes the same samples as X. Its warm-up and its last 20 and 100
+iterations have half as many samples.
 """,
     "time limit": """## The other reading of the time limit
 
