@@ -62,10 +62,10 @@ class Comparison:
         """1 for yes, -1 for no, 0 for open: the side of the number on which the whole interval is."""
         return int(self.seen.low > self.least) - int(self.seen.high < self.least)
 
-    def text(self, digits: int) -> str:
+    def text(self) -> str:
         """What was measured, and what it says."""
         says = {1: "yes", -1: "no", 0: "open"}[self.answer] if self.made else "not made"
-        return f"{self.name}: {self.seen.text(digits)}, {says}"
+        return f"{self.name}: {self.seen.text()}, {says}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,14 +77,12 @@ class Claim:
       compare: (cells by variant) -> its comparisons.
       command: the command that trains the cells.
       paper: what the paper's own tables say of it.
-      digits: digits of its numbers.
     """
 
     words: str
     compare: Callable[[Curves], list[Comparison]]
     command: str = "python experiments/paper.py run --table 1 --table 2"
     paper: str = ""
-    digits: int = 1
 
 
 def noise_of_times(curves: Curves) -> str:
@@ -175,7 +173,7 @@ def table(curves: Curves) -> str:
     rows = []
     for claim in CLAIMS:
         comparisons = claim.compare(curves)
-        seen = "<br>".join(each.text(claim.digits) for each in comparisons if each.seen.count)
+        seen = "<br>".join(each.text() for each in comparisons if each.seen.count)
         rows.append(
             {
                 "claim": claim.words, "measured": seen or "no cell yet", "the paper's tables": claim.paper,

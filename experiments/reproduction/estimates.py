@@ -25,14 +25,21 @@ class Estimate:
     high: float
     count: int
 
-    def text(self, digits: int = 1, scale: float = 1.0) -> str:
-        """The estimate with its interval; one run has none. What is rounded to 0 has no sign."""
+    def text(self, digits: int | None = None, scale: float = 1.0) -> str:
+        """The estimate with its interval; one run has none. What is rounded to 0 has no sign.
+
+        Args:
+          digits: digits after the point; None is as many as show three digits of the largest number, at most two.
+          scale: factor of the numbers.
+        """
         if not self.count:
             return ""
-        value = f"{self.value * scale:z,.{digits}f}"
-        if self.count < 2:
-            return value
-        return f"{value} [{self.low * scale:z,.{digits}f}, {self.high * scale:z,.{digits}f}]"
+        numbers = [scale * number for number in (self.value, self.low, self.high)[: 1 if self.count < 2 else 3]]
+        if digits is None:
+            largest = max(map(abs, numbers))
+            digits = (largest < 100) + (largest < 10)
+        value, *interval = [f"{number:z,.{digits}f}" for number in numbers]
+        return f"{value} [{', '.join(interval)}]" if interval else value
 
 
 def estimate(values: Sequence[float]) -> Estimate:

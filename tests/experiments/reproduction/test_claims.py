@@ -36,14 +36,14 @@ def test_claims_compare_the_side_that_they_are_about():
 def test_a_comparison_needs_three_values_and_is_decided_by_the_interval_that_it_shows():
     def compared(*values, least=0.0):
         found = claims.Comparison("walker2d, crpo", estimates.mean(values), least)
-        return found.made, found.answer, found.text(1)
+        return found.made, found.answer, found.text()
 
     assert compared() == (False, 0, "walker2d, crpo: , not made")
-    assert compared(1.0) == (False, 0, "walker2d, crpo: 1.0, not made")
+    assert compared(1.0) == (False, 0, "walker2d, crpo: 1.00, not made")
     assert compared(1.0, 1.1)[0] is False
-    assert compared(1.0, 1.1, 1.2) == (True, 1, "walker2d, crpo: 1.1 [0.9, 1.3], yes")
-    assert compared(1.0, 1.1, 1.2, least=2.0) == (True, -1, "walker2d, crpo: 1.1 [0.9, 1.3], no")
-    assert compared(0.1, 1.0, 2.0) == (True, 0, "walker2d, crpo: 1.0 [-1.3, 3.4], open")  # all above 0, not clearly
+    assert compared(1.0, 1.1, 1.2) == (True, 1, "walker2d, crpo: 1.10 [0.85, 1.35], yes")
+    assert compared(1.0, 1.1, 1.2, least=2.0) == (True, -1, "walker2d, crpo: 1.10 [0.85, 1.35], no")
+    assert compared(0.1, 1.0, 2.0) == (True, 0, "walker2d, crpo: 1.03 [-1.33, 3.39], open")  # all above 0, not clearly
     assert compared(0.0, 0.0, 0.0)[:2] == (True, 0)
 
 
@@ -55,7 +55,7 @@ def test_the_time_of_a_seed_is_its_samples_times_the_seconds_of_a_sample_on_an_i
     ]
     assert times.less_time(ours, theirs) == pytest.approx([0.0, -2.0, -4.0])  # half the samples at half the speed
     assert times.less_time(ours[:1], theirs) == times.less_time(ours, theirs[1:]) == []
-    assert times.timed(ours) == "0.5 (20000 µs a sample, seed 1)"
+    assert times.timed(ours) == "0.51 (20000 µs a sample, seed 1)"
     assert times.timed(ours[:1]) == ""
     curves = {"walker2d-espo": ours, "walker2d-pcrpo": theirs}
     assert "one of ESPO took from\n2.00 to 2.00 times as long" in claims.noise_of_times(curves)

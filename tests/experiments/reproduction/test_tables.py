@@ -68,7 +68,7 @@ def test_modes_are_counted_beside_the_reward_and_the_cost_of_each_reading_of_the
     curves = {v.name: [curve_of([10.0] * 6, variant=v, reward=[7.0] * 6, mode=modes)] for v in (espo, crpo)}
     head, _, with_band, without = tables.of_variants(curves, [espo, crpo], "time limit").splitlines()
     assert head.endswith(" | reward mode | cost mode | aligned mode | conflict mode |")
-    assert "| 7.0 | 10.0 of 20 |" in with_band
+    assert "| 7.00 | 10.0 of 20 |" in with_band
     assert with_band.endswith(" | 3 | 1 | 1 | 1 |")
     assert without.endswith(" |  |  |  |  |")
 
@@ -94,5 +94,13 @@ def test_a_section_shows_the_plain_variants_of_those_tasks_where_it_has_cells_of
 
 
 def test_what_is_rounded_to_zero_has_no_sign():
-    assert estimates.estimate([-0.04]).text() == "0.0"
-    assert estimates.estimate([-0.04, -0.03]).text() == "0.0 [0.0, 0.0]"
+    assert estimates.estimate([-0.004]).text() == "0.00"
+    assert estimates.estimate([-0.04, -0.03]).text(1) == "0.0 [0.0, 0.0]"
+
+
+def test_an_estimate_has_three_digits_of_its_largest_number():
+    assert estimates.estimate([0.789]).text() == "0.79"
+    assert estimates.estimate([-55.55]).text() == "-55.5"
+    assert estimates.estimate([34273.8]).text() == "34,274"
+    assert estimates.Estimate(1.0, -99.0, 101.0, 3).text() == "1 [-99, 101]"
+    assert estimates.Estimate(2e6, 1.9e6, 2.1e6, 3).text(2, 1e-6) == "2.00 [1.90, 2.10]"
