@@ -81,6 +81,8 @@ def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any]
                 hosts.join(options.distributed)
             if options.launcher == "slurm":
                 slurm.check(options, run_options.backend, make_env)
+            path = Path(options.sweep_dir) if options.sweep_dir else stamped(f"{run_options.task}-sweep")
+            SweepFolder.check(path)
             make_env = functools.cache(make_env)
             lanes = lanes_of(make_env, run_options, settings, options.axes(), parse_seeds(options.seeds))
             checked = [sweep.check(program, make_env, options.pack_size) for program in programs_of(lanes)]
@@ -88,7 +90,6 @@ def run(options: SweepOptions, run_options: RunOptions, settings: dict[str, Any]
                 for line in dry_run.lines(checked, options.lanes_per_group):
                     out.print(line, soft_wrap=True)
                 return OK
-            path = Path(options.sweep_dir) if options.sweep_dir else stamped(f"{run_options.task}-sweep")
             folder = SweepFolder.plan(path, lanes, options.lanes_per_group or sweep.lanes_per_group(checked))
         return _LAUNCH[options.launcher](folder, options, make_env, stop)
 

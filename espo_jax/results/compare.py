@@ -80,6 +80,8 @@ def prepare(make_env: MakeEnv, settings: Mapping[str, Any], options: CompareOpti
       OSError: the folder cannot be written to.
     """
     parse_names(options.log)
+    path = Path(options.run_dir) if options.run_dir else stamped(f"{options.task}-compare")
+    SweepFolder.check(path)
     common = {name: getattr(options, name) for name in settings_of(RunOptions)}
     run_options = RunOptions(**{**common, "run_dir": None, "log": "", "eval_interval": 0})
     axis = Axis(("algorithm",), tuple((name,) for name in options.names))
@@ -88,7 +90,6 @@ def prepare(make_env: MakeEnv, settings: Mapping[str, Any], options: CompareOpti
     if len(iterations) != 1:
         raise ValueError(f"num_iterations differs between the algorithms ({sorted(iterations)}); give one for all")
     checked = [sweep.check(program, make_env, options.pack_size) for program in programs_of(lanes)]
-    path = Path(options.run_dir) if options.run_dir else stamped(f"{options.task}-compare")
     return SweepFolder.plan(path, lanes, sweep.lanes_per_group(checked))
 
 

@@ -46,6 +46,20 @@ class SweepFolder:
         path = Path(path)
         return cls(path, Manifest.read(path / MANIFEST))
 
+    @staticmethod
+    def check(path: str | Path) -> None:
+        """Refuse a folder that is there and is no sweep, before what takes time.
+
+        Raises:
+          ValueError: it has something else.
+          DamagedError: its manifest is damaged.
+        """
+        path = usable(Path(path))
+        if path.exists() and not (path / MANIFEST).exists():
+            raise ValueError(f"{path} exists and has no {MANIFEST}: it is no sweep, and is never overwritten")
+        if path.exists():
+            Manifest.read(path / MANIFEST)
+
     @classmethod
     def plan(cls, path: str | Path, lanes: Sequence[Lane], lanes_per_group: int) -> "SweepFolder":
         """Write the manifest of a sweep: of a new one, or of one that goes on and may have become wider.
@@ -73,8 +87,7 @@ class SweepFolder:
             except BaseException:
                 shutil.rmtree(building, ignore_errors=True)
                 raise
-        if not (path / MANIFEST).exists():
-            raise ValueError(f"{path} exists and has no {MANIFEST}: it is no sweep, and is never overwritten")
+        cls.check(path)
         with _locked(path / ".manifest.lock", path, wait=True):
             content = files.parse_json(files.read(path / MANIFEST, MOST_BYTES), str(path / MANIFEST))
             try:

@@ -58,6 +58,7 @@ def run(
         )
     SweepOptions(pack_size=pack_size, lanes_per_group=lanes_per_group)  # which checks them
     options = {name: settings.pop(name) for name in settings_of(RunOptions) if name in settings}
+    SweepFolder.check(sweep_dir)
     make_env = functools.cache(make_env)
     with finish_first() as stop:
         lanes = lanes_of(make_env, RunOptions(**options), settings, axes, seeds)

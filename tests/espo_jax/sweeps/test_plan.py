@@ -5,12 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 
+from espo_jax.cli import sweep as cli_sweep
+from espo_jax.cli.common import BadInputError
+from espo_jax.results import compare
+from espo_jax.results.compare import CompareOptions
 from espo_jax.runs import files
 from espo_jax.runs.files import DamagedError
-from espo_jax.sweeps import axes, memory
+from espo_jax.runs.options import RunOptions
+from espo_jax.sweeps import axes, memory, run
 from espo_jax.sweeps.folder import SweepFolder
 from espo_jax.sweeps.manifest import Manifest
 from espo_jax.sweeps.memory import Memory
+from espo_jax.sweeps.options import SweepOptions
 from espo_jax.sweeps.plan import programs_of
 from espo_jax.sweeps.sweep import check
 from tests.probe_envs import TINY
@@ -145,6 +151,26 @@ def test_another_sweep_s_folder_is_refused(tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(ValueError, match=r"mine exists and has no manifest.json: it is no sweep"):
         SweepFolder.plan(tmp_path / "mine", other, lanes_per_group=10)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda path, make_env: run.run([], [0], path, make_env=make_env),
+        lambda path, make_env: cli_sweep.run(SweepOptions(sweep_dir=path), RunOptions(), {}, make_env),
+        lambda path, make_env: compare.prepare(make_env, {}, CompareOptions(run_dir=path)),
+    ],
+    ids=["python", "sweep", "compare"],
+)
+def test_a_folder_that_is_no_sweep_is_refused_before_an_environment_is_made(start, tmp_path):
+    def make_env(*names):
+        pytest.fail(f"the environment {names} was made")
+
+    with pytest.raises((ValueError, BadInputError), match="it is no sweep"):
+        start(str(tmp_path), make_env)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises((DamagedError, BadInputError), match="it is not valid JSON"):
+        start(str(tmp_path), make_env)
 
 
 @pytest.mark.parametrize(
