@@ -54,7 +54,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", slow_but(("espo", "ppo_lagrangian"), CASES))
+@pytest.mark.parametrize("case", slow_but(("espo",), CASES))
 def test_eight_devices_give_the_numbers_of_one(case):
     name, given = CASES[case]
     flags = "--xla_force_host_platform_device_count=8 " + os.environ.get("XLA_FLAGS", "")

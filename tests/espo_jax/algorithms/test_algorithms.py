@@ -99,7 +99,7 @@ def test_finds_the_constrained_optimum(name, key):
         assert reward == pytest.approx(float(TugOfWar().optimum(limit)), rel=0.4 if name == "cup" else 0.1)
 
 
-@pytest.mark.parametrize("name", every_algorithm())
+@pytest.mark.parametrize("name", slow_but(["espo", "cup"], algorithms.RULES))
 def test_action_repeat_is_only_a_unit(name, key):
     """Repeating each action 4 times is the task of a quarter of the steps, which reward and cost 4 times as much.
 

@@ -16,7 +16,7 @@ from espo_jax.presets import preset, resolve
 from espo_jax.runs.options import RunOptions
 from espo_jax.settings import settings_of
 from tests.probe_envs import TINY, TugOfWar
-from tests.slow_cases import every_algorithm
+from tests.slow_cases import slow_but
 
 
 def test_every_setting_of_a_training_is_in_one_group():
@@ -25,7 +25,7 @@ def test_every_setting_of_a_training_is_in_one_group():
     assert sorted(names) == sorted(declared | {"resume"})
 
 
-@pytest.mark.parametrize("algorithm", every_algorithm())
+@pytest.mark.parametrize("algorithm", slow_but(["espo", "cup"], algorithms.RULES))
 def test_what_the_help_leaves_out_has_no_effect(algorithm):
     """Two iterations are the same to the bit with other values of all settings that the algorithm does not use."""
     changes = {
