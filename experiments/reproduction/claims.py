@@ -102,8 +102,8 @@ def verdict(comparisons: Sequence[Comparison]) -> str:
     made = [each for each in comparisons if each.made]
     yes, no = (sum(each.answer == sign for each in made) for sign in (1, -1))
     counted = f"{yes} yes, {no} no of {len(made)}"
-    if len(made) < len(comparisons):
-        return f"not decided ({counted}; {len(comparisons) - len(made)} are not made)"
+    if missing := len(comparisons) - len(made):
+        return f"not decided ({counted}; {missing} {'is' if missing == 1 else 'are'} not made)"
     if yes == len(made):
         return f"holds ({counted})"
     if no > yes:

@@ -72,7 +72,7 @@ def outcome(runs: Sequence[Curve]) -> dict[str, str]:
         "samples (M)": estimate([curve.samples for curve in runs]).text(2, 1e-6),
         "conflicts, %": estimate([100 * float(np.mean(curve.conflicts)) for curve in runs]).text(0),
         "reward": estimate([reward(curve) for curve in runs]).text(),
-        "cost": f"{estimate([cost(curve) for curve in runs]).text()} of {runs[0].limit:g}",
+        "cost": f"{estimate([cost(curve) for curve in runs]).text()} of {runs[0].limit:,g}",
         "seeds that meet the limit": f"{met} of {len(runs)}",
         "last 100 iterations above it, %": estimate([above(curve) for curve in runs]).text(0),
         "above it after the warm-up, %": estimate([share_above(run, run.after_warmup) for run in runs]).text(0),
