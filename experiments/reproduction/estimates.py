@@ -29,8 +29,9 @@ class Estimate:
         """The estimate with its interval; one run has none. What is rounded to 0 has no sign.
 
         Args:
-          digits: digits after the point; None is as many as show three digits of the largest number, at most two.
-          scale: factor of the numbers.
+          digits: number of digits after the point. None shows three digits of the largest number, of them at most two
+            after the point.
+          scale: factor that the numbers are multiplied by.
         """
         if not self.count:
             return ""
