@@ -96,9 +96,10 @@ class Tuning:
                 f"num_eval_episodes is {episodes}: it must be at least 2, since trials are judged by an interval of "
                 "the cost of fresh episodes"
             )
+        path = Path(options.tune_dir) if options.tune_dir else stamped(f"{run_options.task}-tune")
+        tune_folder.check(path)
         make_env = functools.cache(make_env)
         lanes = TrialLanes(options, dataclasses.replace(run_options, eval_interval=0), settings, make_env)
-        path = Path(options.tune_dir) if options.tune_dir else stamped(f"{run_options.task}-tune")
         tune_folder.claim(path, tune_folder.identity(options, lanes.seeds, lanes.first))
         return cls(path, options, lanes, make_env)
 

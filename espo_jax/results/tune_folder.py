@@ -43,6 +43,17 @@ def identity(options: TuneOptions, seeds: Sequence[int], lane: Lane) -> dict[str
     )
 
 
+def check(path: Path) -> None:
+    """Refuse a folder that exists and is no tuning; it takes no time, unlike the lane that `claim` compares.
+
+    Raises:
+      ValueError: the folder has something else.
+      DamagedError: its study is damaged.
+    """
+    if usable(path).exists():
+        _read(path)
+
+
 def claim(path: Path, asked: Mapping[str, Mapping[str, Any]]) -> None:
     """Make the folder of a tuning, or check that the one that is there is about the same study.
 
@@ -66,11 +77,7 @@ def claim(path: Path, asked: Mapping[str, Mapping[str, Any]]) -> None:
             pass
         finally:
             shutil.rmtree(building, ignore_errors=True)
-    if not (path / STUDY).exists():
-        raise ValueError(f"{path} exists and has no {STUDY}: it is no tuning, and is never overwritten")
-    there = files.read_json(path / STUDY)
-    if there.get("format") != FORMAT:
-        raise DamagedError(f"{path / STUDY} has format {shown(there.get('format'))}: this version reads {FORMAT}")
+    there = _read(path)
     for section, wanted in asked.items():
         found = there.get(section)
         if not isinstance(found, dict):
@@ -80,3 +87,13 @@ def claim(path: Path, asked: Mapping[str, Mapping[str, Any]]) -> None:
                 what = {"tuned": f"its range or choice of {name}"}.get(section, f"its {name}")
                 values = [shown(values[name]) if name in values else "not given" for values in (found, wanted)]
                 raise ValueError(f"{path} has another study: {what} is {values[0]}, and {values[1]} is asked for")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What study.json says."""
+    if not (path / STUDY).exists():
+        raise ValueError(f"{path} exists and has no {STUDY}: it is no tuning, and is never overwritten")
+    there = files.read_json(path / STUDY)
+    if there.get("format") != FORMAT:
+        raise DamagedError(f"{path / STUDY} has format {shown(there.get('format'))}: this version reads {FORMAT}")
+    return there

@@ -233,6 +233,18 @@ def test_a_folder_of_another_study_is_refused(change, message):
     assert message in str(error.value)
 
 
+def test_a_folder_that_is_no_tuning_is_refused_before_an_environment_is_made(tmp_path):
+    def never(*names):
+        pytest.fail(f"the environment {names} was made")
+
+    options = TuneOptions(**{**OPTIONS, "tune_dir": str(tmp_path)})
+    with pytest.raises(ValueError, match=r"has no study\.json: it is no tuning, and is never overwritten"):
+        Tuning.prepare(options, RUN, SETTINGS, never)
+    (tmp_path / tune_folder.STUDY).write_text('{"format": 9}')
+    with pytest.raises(files.DamagedError, match=r"study\.json has format 9: this version reads 1"):
+        Tuning.prepare(options, RUN, SETTINGS, never)
+
+
 def test_damaged_files_are_named(tmp_path):
     copy = shutil.copytree(tuned()[0], tmp_path / "tune")
     (copy / "journal.log").write_text('{"op_code": 99}\n{\n{}\n')
