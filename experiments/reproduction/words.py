@@ -61,8 +61,8 @@ with another rule between the same two sizes, X(1 + ζ⁻) and X(1 + ζ⁺):
 - `norm_test` and `inner_product_test` choose the size by the noise of the gradient. Their tolerance is the default; it
   is not fitted to the number of samples of ESPO.
 - `random_56` draws the larger size in 56 % of the iterations, whatever the gradients say. This is the mean of
-  ESPO's share of conflicts on Walker2d over seeds; the tables have interquartile means. `random_58` does so for
-  HopperVelocity.
+  ESPO's share of conflicts on Walker2d over seeds 0 to 2, with which the rules are compared; the tables have
+  interquartile means of all seeds. `random_58` does so for HopperVelocity.
 - PCRPO takes X in every iteration, or X/2 in twice as many iterations: the same samples.
   With X/2 the warm-up and the last 20 and 100 iterations have half as many samples as those of the others.
 
