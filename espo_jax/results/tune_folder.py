@@ -44,7 +44,7 @@ def identity(options: TuneOptions, seeds: Sequence[int], lane: Lane) -> dict[str
 
 
 def check(path: Path) -> None:
-    """Refuse a folder that exists and is no tuning; it takes no time, unlike the lane that `claim` compares.
+    """Refuse a folder that exists and is no tuning. It makes no environment, which `claim` needs for a lane.
 
     Raises:
       ValueError: the folder has something else.
