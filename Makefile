@@ -7,9 +7,10 @@ PYTEST_ARGS ?= -n 2
 
 .PHONY: train test slow lint bench docs clean
 
+# Modules are compiled when they are first imported, which most of what is installed never is.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
 train: $(VENV)/installed  ## train ESPO on SafetyReacher and meet its cost limit

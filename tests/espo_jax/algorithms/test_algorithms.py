@@ -20,7 +20,7 @@ from tests.slow_cases import every_algorithm, slow_but
 BY_CONFLICT = dataclasses.replace(TINY_CONFIG, sample_size_rule="gradient_conflict")
 
 
-@pytest.mark.parametrize("name", every_algorithm())
+@pytest.mark.parametrize("name", slow_but(["espo", "cup"], algorithms.RULES))
 def test_one_program_for_every_size_setting_and_lane(name, key):
     """With gradient-conflict sizes; three lanes under vmap take different numbers of samples."""
     algorithm, init, step = compiled(name, BY_CONFLICT)
@@ -53,7 +53,7 @@ def test_one_program_for_every_size_setting_and_lane(name, key):
 @pytest.mark.parametrize(
     ("name", "rule"),
     slow_but(
-        [*itertools.product(["espo"], sample_size.RULES), ("ppo_lagrangian", "norm_test")],
+        [("espo", "fixed"), ("espo", "gradient_conflict"), ("ppo_lagrangian", "norm_test")],
         itertools.product(["espo", "ppo_lagrangian"], sample_size.RULES),
     ),
 )

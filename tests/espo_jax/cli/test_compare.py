@@ -128,7 +128,7 @@ def test_given_settings_hold_for_all_and_the_rest_is_each_preset_s(monkeypatch):
         raise ValueError("stop here")
 
     monkeypatch.setattr(SweepFolder, "plan", plan)
-    argv = "compare --algorithms espo,cup --backend spring --sample-size conflict_angle --target_kl=0.03"
+    argv = "compare --algorithms espo,cup --backend mujoco --sample-size conflict_angle --target_kl=0.03"
     assert cli.main(argv.split()) == 2
     assert {name: values["sample_size_rule"] for name, values in seen.items()} == dict.fromkeys(
         ("espo", "cup"), "conflict_angle"

@@ -16,7 +16,7 @@ from tests.fake_slurm import FakeSlurm
 from tests.probe_envs import TINY
 from tests.tiny_sweeps import make_env
 
-TASK = "--task safety_reacher --backend spring"
+TASK = "--task safety_reacher --backend mujoco"
 
 
 def sweep(path, settings=None, **options):

@@ -15,7 +15,7 @@ from espo_jax.sweeps.sweep import Worker
 from tests.tiny_sweeps import make_env
 from tests.tiny_tunings import OPTIONS, RUN, SETTINGS, compiled_once, tuned
 
-TASK = "--task safety_reacher --backend spring"
+TASK = "--task safety_reacher --backend mujoco"
 RANGE = "--range target_kl=0.005:0.05:log"
 
 
