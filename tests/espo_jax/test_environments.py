@@ -13,7 +13,8 @@ MODULE = "tests.own_module"
 
 
 @pytest.fixture(autouse=True)
-def allowed():
+def allowed(monkeypatch):
+    monkeypatch.setattr(own_code, "_allowed", set())
     own_code.allow(MODULE)
 
 

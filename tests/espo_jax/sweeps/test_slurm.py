@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from espo_jax import own_code
 from espo_jax.runs.place import BusyError
 from espo_jax.runs.signals import Interrupted, Stop
 from espo_jax.sweeps import slurm
@@ -20,6 +21,7 @@ from tests.tiny_sweeps import limits, make_env, swept
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_code, "_allowed", set())  # a job takes along what its process has allowed
     return FakeSlurm(tmp_path / "bin", monkeypatch)
 
 
