@@ -44,6 +44,12 @@ def interruptible():
 
 
 @pytest.fixture
+def nothing_allowed(monkeypatch):
+    """No module of the user's own code is allowed, and what the test allows ends with it."""
+    monkeypatch.setattr("espo_jax.own_code._allowed", set())
+
+
+@pytest.fixture
 def key():
     return jax.random.key(0)
 

@@ -13,8 +13,7 @@ MODULE = "tests.own_module"
 
 
 @pytest.fixture(autouse=True)
-def allowed(monkeypatch):
-    monkeypatch.setattr(own_code, "_allowed", set())
+def allowed(nothing_allowed):
     own_code.allow(MODULE)
 
 

@@ -14,10 +14,7 @@ from tests import own_module
 
 MODULE = "tests.own_module"
 
-
-@pytest.fixture(autouse=True)
-def nothing_allowed(monkeypatch):
-    monkeypatch.setattr(own_code, "_allowed", set())
+pytestmark = pytest.mark.usefixtures("nothing_allowed")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import pytest
 import safety_envs
 
-from espo_jax import own_code
 from espo_jax.cli import main
 from espo_jax.presets import split
 from espo_jax.results.export import export
@@ -154,11 +153,11 @@ def test_examples_of_the_tasks_page():
     assert len({float(x) for x in state.pipeline_state.qd[:, 1]}) == 3, "each environment has a mass of its own"
 
 
+@pytest.mark.usefixtures("nothing_allowed")
 def test_the_environment_of_the_page_of_environments_trains(tmp_path, monkeypatch):
     """Its model and its module, in a folder of their own, with smaller commands."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(own_code, "_allowed", set())
     page = (ROOT / "docs/environments.md").read_text()
     model, module, python = (
         re.findall(rf"```{kind}\n(.*?)```", page, flags=re.DOTALL)[place]

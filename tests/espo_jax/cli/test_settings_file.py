@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from espo_jax import own_code
 from espo_jax.cli import main
 from espo_jax.cli.common import BadInputError
 from espo_jax.cli.flags import flags_of, given, parse
@@ -79,8 +78,8 @@ def test_the_settings_of_another_run_are_taken(tmp_path):
         ("a.toml", "policy_hidden_sizes = [8, '--task', 'evil:make']", "it must be a number, a text or a list"),
     ],
 )
-def test_a_file_that_is_not_usable_is_one_line(tmp_path, monkeypatch, name, content, message):
-    monkeypatch.setattr(own_code, "_allowed", set())
+@pytest.mark.usefixtures("nothing_allowed")
+def test_a_file_that_is_not_usable_is_one_line(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(BadInputError, match=message):
@@ -107,8 +106,8 @@ def test_a_table_of_options_and_the_second_name_of_a_flag_are_entries(tmp_path):
         ("tune", "choice = ['algorithm=espo,evil:RULE']"),
     ],
 )
+@pytest.mark.usefixtures("nothing_allowed")
 def test_code_that_a_file_names_is_not_imported(tmp_path, monkeypatch, capsys, command, entries):
-    monkeypatch.setattr(own_code, "_allowed", set())
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text("open('ran', 'w')")

@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from espo_jax import own_code
 from espo_jax.runs.place import BusyError
 from espo_jax.runs.signals import Interrupted, Stop
 from espo_jax.sweeps import slurm
@@ -20,8 +19,7 @@ from tests.tiny_sweeps import limits, make_env, swept
 
 
 @pytest.fixture
-def cluster(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_code, "_allowed", set())  # a job takes along what its process has allowed
+def cluster(tmp_path, monkeypatch, nothing_allowed):  # a job takes along what its process has allowed
     return FakeSlurm(tmp_path / "bin", monkeypatch)
 
 
