@@ -104,7 +104,10 @@ class GroupRun:
         """
         self.folder, self.group, self.lanes, self._compiled = folder, group, group.lanes, compiled
         options = group.program.options
-        self.budget = Budget.create(int(self.lanes[0].config.hyperparams["num_iterations"]), options.num_timesteps)
+        self._budgets = [
+            Budget.create(int(lane.config.hyperparams["num_iterations"]), lane.config.options.num_timesteps)
+            for lane in self.lanes
+        ]
         self._places = Places.of(len(self.lanes), compiled.size, len(compiled.devices))
         self._hyperparams = compiled.put(self._places.spread(group.program.hyperparams(self.lanes)))
         self._tables: list[pa.Table] = []
@@ -133,10 +136,15 @@ class GroupRun:
         self._checkpoints.__exit__(kind, *error)
 
     @property
+    def used(self) -> np.ndarray:
+        """[n] share of each lane's budget that is used up."""
+        progress = zip(self._budgets, self.iterations, self.env_steps, strict=True)
+        return np.array([budget.fraction(int(iteration), int(steps)) for budget, iteration, steps in progress])
+
+    @property
     def active(self) -> np.ndarray:
         """[n] bool, the lanes whose budget is not used up and that did not fail."""
-        used = [self.budget.fraction(int(i), int(s)) for i, s in zip(self.iterations, self.env_steps, strict=True)]
-        return (np.array(used) < 1) & (self._rest.failure == 0)
+        return (self.used < 1) & (self._rest.failure == 0)
 
     @property
     def failed(self) -> dict[int, IterationError]:

@@ -60,7 +60,10 @@ class Manifest:
         return max(np.size(lane.config.hyperparams["cost_limit"]) for lane in self.lanes)
 
     def widened(self, lanes: Sequence[Lane], lanes_per_group: int) -> "Manifest":
-        """With lanes that are new, in groups of their own. Lanes that there are take the new budget and options.
+        """With lanes that are new, in groups of their own.
+
+        Lanes that there are take the budget and the options with which they are asked for. Those that are not asked for
+        take these of the first lane that is.
 
         Args:
           lanes: lanes that are asked for.
@@ -77,13 +80,7 @@ class Manifest:
             raise ValueError(self._foreign(lanes[0]))
         if unknown := next((lane.config.unknown for lane in self.lanes if lane.config.unknown), None):
             raise ValueError(f"it has settings of a later version ({', '.join(unknown)}): go on with that version")
-        changes = {
-            name: getattr(lanes[0].config.options, name)
-            for name, declared in settings_of(RunOptions).items()
-            if declared.changeable and declared.recorded
-        }
-        changes["num_iterations"] = lanes[0].config.hyperparams["num_iterations"]
-        groups = [_replaced(group, changes) for group in self.groups]
+        groups = [_replaced(group, asked, lanes[0]) for group in self.groups]
         new = [lane for hash_, lane in asked.items() if hash_ not in known]
         for program in programs_of(new):
             for begin in range(0, len(program.lanes), lanes_per_group):
@@ -152,10 +149,29 @@ class Manifest:
         return "none of its lanes is asked for: a command that widens a sweep asks for at least one of them too"
 
 
-def _replaced(group: Group, changes: Mapping[str, Any]) -> Group:
-    """A group with another budget and other options that may change."""
-    lanes = tuple(dataclasses.replace(lane, config=lane.config.changed(changes)) for lane in group.lanes)
-    return dataclasses.replace(group, program=dataclasses.replace(group.program, lanes=lanes))
+def _replaced(group: Group, asked: Mapping[str, Lane], first: Lane) -> Group:
+    """A group whose lanes have the budget and the options that may change of those that are asked for.
+
+    Args:
+      group: the group.
+      asked: lanes that are asked for, by their hashes.
+      first: the one whose budget and options the other lanes take.
+    """
+    lanes = []
+    for lane in group.lanes:
+        changes = _changeable(asked.get(lane.hash, first).config)
+        lanes.append(dataclasses.replace(lane, config=lane.config.changed(changes)))
+    return dataclasses.replace(group, program=dataclasses.replace(group.program, lanes=tuple(lanes)))
+
+
+def _changeable(config: RunConfig) -> dict[str, Any]:
+    """The settings of a run that may be others when it goes on."""
+    options = {
+        name: getattr(config.options, name)
+        for name, declared in settings_of(RunOptions).items()
+        if declared.changeable and declared.recorded
+    }
+    return {**options, "num_iterations": config.hyperparams["num_iterations"]}
 
 
 def _difference(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:

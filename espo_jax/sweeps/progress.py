@@ -92,6 +92,4 @@ class GroupReport:
 
     def _done(self) -> float:
         """The share of the budgets of all lanes that is used up; a lane that stopped has used up its own."""
-        run = self._run
-        used = [run.budget.fraction(int(i), int(s)) for i, s in zip(run.iterations, run.env_steps, strict=True)]
-        return float(np.mean(np.where(run.active, used, 1.0)))
+        return float(np.mean(np.where(self._run.active, self._run.used, 1.0)))

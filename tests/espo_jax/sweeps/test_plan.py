@@ -141,6 +141,18 @@ def test_a_longer_sweep_has_the_same_lanes(tmp_path):
     assert {lane.config.hyperparams["num_iterations"] for lane in after.lanes} == {9}
 
 
+def test_lanes_keep_the_budgets_with_which_they_are_asked_for(tmp_path):
+    def annealed(cost_limit, num_iterations):
+        settings = {"anneal_zeta_negative": True, "num_iterations": num_iterations, "cost_limit": cost_limit}
+        return lanes(settings=settings, seeds=[0])
+
+    short, long = annealed(1.0, 4), annealed(4.0, 8)
+    for asked in (long, [*short, *long], [*long, *short]):
+        manifest = SweepFolder.plan(tmp_path / "sweep", asked, lanes_per_group=10).manifest
+    found = {lane.hash: lane.config.hyperparams["num_iterations"] for lane in manifest.lanes}
+    assert found == {short[0].hash: 4, long[0].hash: 8}
+
+
 def test_another_sweep_s_folder_is_refused(tmp_path):
     SweepFolder.plan(tmp_path / "sweep", limits(), lanes_per_group=10)
     before = (tmp_path / "sweep" / "manifest.json").read_bytes()

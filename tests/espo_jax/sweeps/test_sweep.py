@@ -111,6 +111,18 @@ def test_a_longer_sweep_goes_on(tmp_path):
     assert rows(direct) == rows(longer)
 
 
+def test_lanes_of_a_group_have_budgets_of_their_own(tmp_path):
+    shutil.copytree(swept().path, tmp_path / "sweep")
+    longer = lanes(*axes.grid(cost_limit=[4.0]), settings={"num_iterations": 6})
+    folder = SweepFolder.plan(tmp_path / "sweep", [*limits(1.0), *longer], 3)
+    work(folder)
+    found = [(row["cost_limit"], row["status"], row["iterations"]) for row in folder.rows()]
+    assert found == [(1.0, "finished", 4)] * 2 + [(4.0, "finished", 6)] * 2
+    again = SweepFolder.plan(tmp_path / "sweep", [*limits(1.0), *longer], 3)
+    assert work(again) == []
+    assert rows(again)[:2] == rows(swept())[:2]
+
+
 def test_more_episodes_of_evaluation_are_made_up_for(tmp_path):
     shutil.copytree(swept().path, tmp_path / "sweep")
     wider = lanes(*axes.grid(cost_limit=[1.0, 4.0]), num_eval_episodes=4)
