@@ -122,7 +122,8 @@ used; [docs/algorithms.md](../algorithms.md) gives the reasons.
   that falls linearly to 0, and cost advantages that are centred and not standardised. PPO-Lagrangian does not learn
   HopperVelocity with these settings, where Omnisafe publishes a reward of 962; in a
   [short run](learning.md#cup-and-ppo-lagrangian-the-learning-rate-and-the-bound-on-the-multiplier) Omnisafe itself did
-  not either.
+  not either. Nor does it with X/2 samples in an iteration; with [gradient
+  conflict](#gradient-conflict-around-other-algorithms) one run does and another does not.
 - **Precision.** The physics is in double precision, everything else in single precision.
 """
 
