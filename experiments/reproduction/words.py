@@ -44,6 +44,7 @@ The mean of the tasks, each of which counts alike. A task with one seed adds not
 MODES = """## Table 3: iterations in each mode on HumanoidStandup
 
 The warm-up counts as reward mode. The paper gives no number of conflicts; that of its row follows from its samples.
+With the [other reading of the time limit](#the-other-reading-of-the-time-limit) the counts are others.
 """
 
 SECTIONS = {  # what each asks
