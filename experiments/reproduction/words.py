@@ -83,7 +83,8 @@ An episode of 1,000 steps ends by its time limit. The advantages take this as a 
 last state has a value; the paper does not say which. These runs have the reading that the tables above do not have. The
 last columns of the first table count the iterations in each mode, if the algorithm has a balance mode. The second table
 has each algorithm minus itself in the reading above, and ESPO minus its rivals in the other reading. The rules for
-the sample size and the algorithms with gradient conflict are not run with it.
+the sample size and the algorithms with gradient conflict are not run with it. A run whose episodes all fall before
+1,000 steps is the same in both readings: PPO-Lagrangian on HopperVelocity.
 """,
     "conflict": """## The conflict's metric and its resolution
 
