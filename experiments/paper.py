@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
+import safety_envs
 import tyro
 from reproduction import cells, page, training, variants
 from tabular import verdicts
@@ -94,7 +95,13 @@ class Figures:
 
 
 def named(backend: str) -> str:
-    """Name of the page and of the folder of the cells of a physics."""
+    """Name of the page and of the folder of the cells of a physics.
+
+    Raises:
+      ValueError: there is no such physics.
+    """
+    if backend not in safety_envs.BACKENDS:
+        raise ValueError(f"backend is {backend!r}: it must be one of {', '.join(safety_envs.BACKENDS)}")
     return "paper" if backend == "mujoco" else f"paper_{backend}"
 
 
@@ -117,9 +124,10 @@ def figures(args: Figures) -> int:
 
 
 def plan(args: Plan) -> int:
+    root = RESULTS / named(args.backend)
     for part in variants.PARTS:
         asked = variants.chosen([part])
-        there = [cell for cell in asked if cells.path_of(RESULTS / named(args.backend), cell).exists()]
+        there = [cell for cell in asked if cells.path_of(root, cell).exists()]
         print(f"{part}: {len(there)} of {len(asked)} cells")
     return 0
 

@@ -82,8 +82,13 @@ class Curve:
 
     @property
     def processor(self) -> str | None:
-        """The processor that the machine had. It is None for the first 51 cells, which name the system only."""
+        """The processor that the machine had. It is None for cells that name the system only, as early ones do."""
         return str(self.about["surroundings"]["machine"]).partition(", ")[2] or None
+
+    @property
+    def uncommitted(self) -> bool:
+        """Whether the code had changes that were not committed."""
+        return str(self.about["surroundings"].get("git_revision", "")).endswith("-dirty")
 
     @property
     def seconds(self) -> np.ndarray:
@@ -193,8 +198,11 @@ def read_all(root: Path) -> list[Curve]:
     """All cells that are there, by variant and seed, those too of more seeds than the page asks for.
 
     Raises:
+      FileNotFoundError: there is no such folder.
       DamagedError: a file cannot be read, or its name is no seed.
     """
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: there is no such folder of cells")
     found = []
     for variant in VARIANTS:
         paths = list((root / variant.name).glob("*.parquet"))

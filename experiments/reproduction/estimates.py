@@ -85,16 +85,18 @@ def percents_less(ours: Sequence[Curve], theirs: Sequence[Curve], of: Callable[[
     return [100 * (1 - of(a) / of(b)) for a, b in pairs(ours, theirs)]
 
 
-def mean(values: Sequence[float]) -> Estimate:
-    """Mean with the 95 % interval of Student's t, which keeps its level with few values, unlike a bootstrap.
+def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
+    """Mean with the interval of Student's t, which keeps its level with few values, unlike a bootstrap.
 
     Args:
       values: one for each run; one value has no interval.
+      level: probability with which the interval contains the mean of normal values.
     """
     if not values:
         return Estimate(np.nan, np.nan, np.nan, 0)
     middle = float(np.mean(values))
     if len(values) < 2:
         return Estimate(middle, np.nan, np.nan, 1)
-    reach = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    quantile = stats.t.ppf((1 + level) / 2, len(values) - 1)
+    reach = float(quantile * np.std(values, ddof=1) / np.sqrt(len(values)))
     return Estimate(middle, middle - reach, middle + reach, len(values))

@@ -1,5 +1,6 @@
 """The pictures of the page."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from reproduction.cells import Curve, smoothed
 
 _POINTS = 200  # of a curve
 _DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (7, 1)), (0, (1, 3)))  # of the variants of one algorithm
+_LIMIT_DASHES = ("--", ":")  # of the first and of the second limit
 _BY = {"iteration": "iteration", "env_steps": "samples"}
 _SHOWN = {
     "episode_reward": "episode reward", "episode_cost": "episode cost", "seconds": "minutes",
@@ -141,6 +143,6 @@ def _limits(panel: Axes, runs: Sequence[Curve], of: str | None = None) -> list[A
         edges = np.clip([limit + low, limit + high], 0.0, top)
         label = band_name(limit, low, high)
         handles.append(panel.axhspan(*edges, color=LIGHT_GREY, alpha=0.25, linewidth=0, label=label))
-    for each in sorted({curve.limit for curve in runs}):
-        handles.append(panel.axhline(each, color=GREY, linestyle="--", linewidth=1, label=f"limit {each:g}"))
+    for each, dashes in zip(sorted({curve.limit for curve in runs}), itertools.cycle(_LIMIT_DASHES)):
+        handles.append(panel.axhline(each, color=GREY, linestyle=dashes, linewidth=1, label=f"limit {each:g}"))
     return [*handles, *clipped_note(max(map(np.max, costs)), top)]

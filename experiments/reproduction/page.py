@@ -40,6 +40,18 @@ def with_cells(curves: Curves, part: str) -> list[Variant]:
     return [variant for variant in found if variant.task in tasks]
 
 
+def of_section(curves: Curves, part: str) -> Curves:
+    """The runs that a section shows: its own, and those of the plain variants with the seeds that it compares."""
+    own = [variant for variant in with_cells(curves, part) if part in variant.parts]
+    found = {variant.name: curves[variant.name] for variant in own}
+    for plain in (variant for variant in with_cells(curves, part) if variant not in own):
+        others = [variant for variant in own if variant.task == plain.task]
+        alike = [variant for variant in others if variant.algorithm == plain.algorithm] or others
+        seeds = {run.cell.seed for variant in alike for run in curves[variant.name]}
+        found[plain.name] = [run for run in curves[plain.name] if run.cell.seed in seeds]
+    return found
+
+
 def compared(part: str) -> list[tuple[Variant, Variant]]:
     """The pairs of variants whose runs are subtracted by seed in a section."""
     found = []
@@ -75,7 +87,7 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
         return "\n".join(f"![{kind}, {task}](img/{file})\n" for task, file in files)
 
     yield words.HEAD.format(cells=name, backend=backend)
-    yield "## The claims of the abstract\n\n" + claims.RULE + "\n"
+    yield words.RULE.format(fewest=claims.FEWEST)
     yield claims.noise_of_times(curves)
     yield claims.table(curves)
     yield "## The theorem and the propositions\n"
@@ -95,7 +107,8 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
     yield images("band")
     for part, introduction in words.SECTIONS.items():
         yield introduction
-        yield tables.of_variants(curves, with_cells(curves, part), part)
+        section = of_section(curves, part)
+        yield tables.of_variants(section, with_cells(section, part), part, times_of=curves)
         if with_cells(curves, part):
             yield "By seed:\n\n" + tables.against(curves, compared(part))
         yield images(part)
@@ -115,8 +128,9 @@ def _pictures(curves: Curves, name: str) -> Iterator[tuple[str, str, str, Mappin
         if "espo" in groups and RIVALS[task][0] in groups:
             yield "band", task, f"{name}_{task}_band.png", {a: groups[a] for a in ("espo", RIVALS[task][0])}
     for part in _BESIDE:
+        section = of_section(curves, part)
         for task in TASKS:
-            groups = {v.title: curves[v.name] for v in with_cells(curves, part) if v.task == task}
+            groups = {v.title: section[v.name] for v in with_cells(section, part) if v.task == task}
             if groups:
                 yield part, task, f"{name}_{task}_{part.replace(' ', '_')}.png", groups
 

@@ -164,18 +164,24 @@ def mode_counts(curves: Curves) -> str:
     return markdown(rows)
 
 
-def of_variants(curves: Curves, variants: Sequence[Variant], part: str) -> str:
-    """What came out of the variants of a part of the page, with the columns that only this part has."""
+def of_variants(curves: Curves, variants: Sequence[Variant], part: str, times_of: Curves) -> str:
+    """What came out of the variants of a part of the page, with the columns that only this part has.
+
+    Args:
+      curves: the runs that the part shows.
+      variants: its variants.
+      part: the part.
+      times_of: all runs, of which others may have been timed.
+    """
     own = _COLUMNS.get(part, lambda variant, runs: {})
     rows = []
     for variant in variants:
         runs = curves[variant.name]
-        rows.append({"task": variant.task, "variant": variant.title, **outcome(runs), **own(variant, runs)})
+        row = {"task": variant.task, "variant": variant.title, **outcome(runs), **own(variant, runs)}
+        if part == "figure 4":
+            row |= {"minutes": timed(times_of[variant.name]), "minutes of the paper": _PAPER_MINUTES[variant.name]}
+        rows.append(row)
     return markdown(rows)
-
-
-def _minutes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:
-    return {"minutes": timed(runs), "minutes of the paper": _PAPER_MINUTES[variant.name]}
 
 
 def _sizes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:
@@ -194,7 +200,7 @@ def _modes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:
 
 
 _COLUMNS: Mapping[str, Callable[[Variant, Sequence[Curve]], dict[str, str]]] = {
-    "figure 4": _minutes, "rules": _sizes, "carries over": _sizes, "time limit": _modes,
+    "rules": _sizes, "carries over": _sizes, "time limit": _modes,
 }  # fmt: skip
 
 
@@ -221,7 +227,10 @@ def progress(curves: Curves) -> str:
             row = {"variant": variant.name, "cells": f"{len(runs)} of {variant.seeds}"}
             row |= {"hours each": estimate(each).text(2), "samples per second": estimate(rate).text(0, 1 / 3600)}
             rows.append(row)
-    return f"{markdown(rows)}\n{hours:.1f} hours of training in all. {missing} cells are missing.\n"
+    dirty = [run.cell.name for runs in curves.values() for run in runs if run.uncommitted]
+    changed = "\nTrained by code with changes that were not committed:\n\n" if dirty else ""
+    changed += "".join(f"- {name}\n" for name in dirty)
+    return f"{markdown(rows)}\n{hours:.1f} hours of training in all. {missing} cells are missing.\n{changed}"
 
 
 def failures(runs: Iterable[Curve]) -> str:

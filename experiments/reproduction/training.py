@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ class Work:
         of their own, and take the place of cells that were trained on a busy machine.
 
     Raises:
-      ValueError: cells that are trained together have no time of their own.
+      ValueError: hours is no number, or cells that are to be timed are trained together, without a time of their own.
     """
 
     root: Path
@@ -50,6 +51,8 @@ class Work:
     idle: bool = False
 
     def __post_init__(self) -> None:
+        if math.isnan(self.hours):
+            raise ValueError("hours is nan: it must be a number, or inf for no limit")
         if self.idle and self.lanes_per_group > 1:
             raise ValueError(f"lanes_per_group is {self.lanes_per_group}: it must be 1 with idle, one run at a time")
 
@@ -131,9 +134,12 @@ def train(
 
 
 def _with_known(sweep_dir: Path, planned: dict[str, Lane]) -> list[Lane]:
-    """The lanes that are planned, and first those that the folder has already: it only takes requests for both."""
+    """The lanes that the folder has, for it only takes requests for these too, and those that are planned.
+
+    Their budgets are the planned ones. An earlier version could record others.
+    """
     known = SweepFolder.open(sweep_dir).manifest.lanes if sweep_dir.exists() else []
-    return list({lane.hash: lane for lane in [*planned.values(), *known]}.values())
+    return list({lane.hash: lane for lane in [*known, *planned.values()]}.values())
 
 
 def _place(order: Sequence[str], group: Group) -> int:

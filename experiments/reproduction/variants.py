@@ -25,6 +25,7 @@ HALF = {
     "walker2d": {"base_sample_size": 8_000, "num_iterations": 1_000},
     "hopper_velocity": {"base_sample_size": 10_000, "num_iterations": 1_000},
 }
+OTHER_TIME_LIMIT = {**dict.fromkeys(SAFETY_MUJOCO, "truncation"), **dict.fromkeys(VELOCITY, "termination")}
 SEEDS_BEYOND = 3  # of what the paper does not show
 
 
@@ -114,9 +115,8 @@ def _sample_sizes() -> Iterator[Variant]:
 def _readings() -> Iterator[Variant]:
     """The other reading of the time limit, and of the conflict."""
     for task, rivals in RIVALS.items():
-        other = "truncation" if task in SAFETY_MUJOCO else "termination"
         for algorithm in ("espo", *rivals):
-            yield Variant(task, algorithm, {"time_limit": other}, ("time limit",))
+            yield Variant(task, algorithm, {"time_limit": OTHER_TIME_LIMIT[task]}, ("time limit",))
     for metric in ("euclidean", "fisher"):
         yield Variant("walker2d", "espo", {"conflict_metric": metric}, ("conflict",))
     for resolution in ("weighted", "min_norm", "cagrad"):

@@ -1,9 +1,9 @@
-"""The words of docs/results/paper.md that do not depend on the cells."""
+"""The words of docs/results/paper.md, beside the tables that are made from the cells."""
 
 HEAD = """# ESPO, reproduced
 
 Written by `python experiments/paper.py tables` and `figures` from the cells in docs/results/{cells}, one Parquet file
-for each run; no number of a run is typed in. `python experiments/paper.py run` trains the cells that are missing.
+for each run; no number in a table is typed in. `python experiments/paper.py run` trains the cells that are missing.
 
 - b is the limit of an episode's cost V_c. ESPO follows the reward below b + h⁻, the cost above b + h⁺, and both in the
   band between. X is the base sample size, T the number of iterations. After an iteration in the band whose reward
@@ -25,10 +25,33 @@ for each run; no number of a run is typed in. `python experiments/paper.py run` 
   angle of this metric: these shares cannot be compared with the others.
 - The warm-up is the first 40 iterations on the Safety-MuJoCo tasks. They follow the reward, whatever the cost is.
 - Minutes are wall time without compilation, of runs that were alone on an idle machine (`run --idle`). Only those of
-  one task may be compared: the runs were timed in several sittings, perhaps on different machines. The first 51
-  cells do not name their processor. On AntVelocity the timed cells of CUP and PPO-Lagrangian name it, those of ESPO and
-  PCPO do not. Cells that name different processors are not compared in time.
-- The tables show the variants that have cells.
+  one task may be compared: the runs were timed in several sittings, perhaps on different machines. Cells that name
+  different processors are not compared in time; early cells name none, and are compared with any.
+- The tables show the variants that have cells. The sections after Figure 1 show an algorithm with the paper's settings
+  only with the seeds that they compare, so that a variant with one seed stands beside one run. One run decides nothing.
+"""
+
+RULE = """## The claims of the abstract
+
+A claim is a number of comparisons: one for each task and rival, or for each task if all rivals are alike. A
+comparison is a mean over seeds with its 95 % interval by Student's t. It says yes or no if the whole interval is on the
+side of the claim or on the other, else it is open; with fewer than {fewest} seeds it is not made. The claim is
+**not decided** if a comparison is not made, whatever the others say. Otherwise it **holds** if all say yes, **does not
+hold** if more say no than yes, **holds in part** if some say yes, and is **not decided** if all are open.
+
+This count is not corrected for the number of comparisons: if ESPO equalled its rivals, at least one of twelve
+independent ones would still say yes or no in about half of all experiments. The verdict therefore also counts the
+answers with wider intervals, all of which together contain the truth with 95 % (Bonferroni). Whether a claim holds in
+part or does not hold may rest on a comparison that says yes or no in the first count only, or on one with a rival whose
+runs all exceed the limit, which is named. The thresholds of samples and time are those of the abstract. In the paper's
+own tables the samples miss theirs on Walker2d and AntVelocity, and the time misses it on Walker2d.
+
+Every rival takes X samples in every iteration, so that ESPO's samples are compared with X T. The time of a run is its
+samples times the seconds per sample of the one run of its algorithm that was alone on an idle machine. The tables name
+the seed of this run; the command below times seed 0. A time therefore has a value for each of ESPO's seeds, whatever
+seeds the rival has. Its interval has the spread of the samples, and is then made as wide as the noise of the machine:
+each end by the largest factor between times of a sample that should be alike. Where a sample of ESPO takes clearly less
+time than one of the rival, the time is saved by a cheaper sample too, and not only by fewer samples.
 """
 
 THEORY = """On random and on small tabular problems. `q`, `centred` and `fisher` are readings of what the angle is
@@ -83,8 +106,8 @@ An episode of 1,000 steps ends by its time limit. The advantages take this as a 
 last state has a value; the paper does not say which. These runs have the reading that the tables above do not have. The
 last columns of the first table count the iterations in each mode, if the algorithm has a balance mode. The second table
 has each algorithm minus itself in the reading above, and ESPO minus its rivals in the other reading. The rules for
-the sample size and the algorithms with gradient conflict are not run with it. A run whose episodes all fall before
-1,000 steps is the same in both readings: PPO-Lagrangian on HopperVelocity.
+the sample size and the algorithms with gradient conflict are not run with it. A run whose episodes all end before
+1,000 steps is the same in both readings, as that of seed 0 of PPO-Lagrangian on HopperVelocity is.
 """,
     "conflict": """## The conflict's metric and its resolution
 
@@ -100,7 +123,8 @@ The paper's code is not public. Where its text is silent the readings of [docs/p
 used; [docs/algorithms.md](../algorithms.md) gives the reasons.
 
 - **Readings.** The time limit is a termination on the Safety-MuJoCo tasks and a truncation on the velocity tasks; the
-  section on the time limit has the opposite choice. The angle is that of the natural steps
+  section on the time limit has the opposite choice. The code families of the paper do so. The numbers of samples depend
+  on it, and so does the claim about them: the table of claims has both. The angle is that of the natural steps
   (`conflict_metric="natural"`), but for CUP and PPO-Lagrangian that of the gradients. V_c is the undiscounted cost of
   an episode. In the balance mode x_r = x_c = 1/2.
 - **Warm-up.** On the Safety-MuJoCo tasks the first 40 iterations follow the reward only, as in the code family of the
@@ -116,7 +140,8 @@ used; [docs/algorithms.md](../algorithms.md) gives the reasons.
 - **Networks and critics.** On the Safety-MuJoCo tasks the networks are tanh; the code family of the paper's code uses
   ReLU, fits critics to Monte Carlo returns, and only those of the objectives that are followed, scales the value's
   output by 0.1, and moves the normaliser while it samples. Here all critics are fitted in every iteration, to
-  TD(lambda) returns.
+  TD(lambda) returns. Each of these differences alone was
+  [tried on HumanoidStandup](learning.md#humanoidstandup-what-it-needs) for 150 iterations, and changed no mode.
 - **Steps.** The Fisher product uses every fourth sample (`fisher_stride`). The line search bounds the KL divergence by
   1.5 times its radius (`kl_margin`); the code family has no bound.
 - **Rivals.** CRPO's tolerance is 0. PCPO's projected step is scaled back to the KL radius. CUP and PPO-Lagrangian
@@ -124,8 +149,7 @@ used; [docs/algorithms.md](../algorithms.md) gives the reasons.
   that falls linearly to 0, and cost advantages that are centred and not standardised. PPO-Lagrangian does not learn
   HopperVelocity with these settings, where Omnisafe publishes a reward of 962; in a
   [short run](learning.md#cup-and-ppo-lagrangian-the-learning-rate-and-the-bound-on-the-multiplier) Omnisafe itself did
-  not either. Nor does it with X/2 samples in an iteration; with [gradient
-  conflict](#gradient-conflict-around-other-algorithms) one run does and another does not.
+  not either. With [gradient conflict](#gradient-conflict-around-other-algorithms) some runs learn it.
 - **Precision.** The physics is in double precision, everything else in single precision.
 """
 

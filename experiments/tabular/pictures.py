@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from tabular.samples import FIXED
 from tabular.theorem import CLAIMED
+from tabular.verdicts import FEWEST
 
 COLOURS = matplotlib.colormaps["tab10"]
 
@@ -116,10 +117,13 @@ def samples(results: dict[str, Any]) -> Figure:
             error = np.abs([middle - low, high - middle])
             label = f"target: {target:g} of the bound"
             axis.errorbar(places, middle, error, fmt="o", ms=4, color=COLOURS(index), label=label)
+            few = [place for place in range(len(there)) if shown[there[place]]["targets"][index]["cmdps"] < FEWEST]
+            axis.plot(places[few], middle[few], "o", ms=4, mec=COLOURS(index), mfc="white", zorder=3)
         axis.axhline(1, color="black", ls="--", lw=1)
         axis.set_xticks(range(len(shown)), [row["rule"] for row in shown], rotation=40, ha="right", fontsize=8)
         axis.set_title(f"reading `{reading}`", fontsize=10)
     axes[0].set_ylabel("samples until the target / with fixed X")
     axes[0].legend(fontsize=8)
-    figure.suptitle("Proposition 4.3: geometric mean over CMDPs and 95 % interval", fontsize=11)
+    title = f"Proposition 4.3, X = {rows[0]['X']:,}: geometric mean over CMDPs and 95 % interval"
+    figure.suptitle(f"{title} (hollow: fewer than {FEWEST} CMDPs)", fontsize=11)
     return figure

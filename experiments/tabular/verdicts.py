@@ -166,8 +166,9 @@ def of_region(results: dict[str, Any]) -> list[Verdict]:
             of_readings(with_random(neither, random["joint"])),
             f"small CMDPs for which some x_r stays, of {total:,}: {words(count('suitable'))}; of these, those where no "
             f"x_r both stays and follows the reward as often as CRPO: {words(neither)}; cases in which an x_r above 0 "
-            f"stays and follows it less often: {some}; random CMDPs with an x_r that does both: {follows} of {cmdps} "
-            "in every reading",
+            f"stays and follows it less often: {some}; with x_r = 1/2, whether it stays or not, CMDPs that follow it "
+            f"less often: {words(count('fewer', weights.index(0.5)))}; random CMDPs with an x_r that does both: "
+            f"{follows} of {cmdps} in every reading",
         ),
     ]  # fmt: skip
 

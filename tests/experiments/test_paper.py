@@ -68,7 +68,9 @@ def test_cells_in_the_repository_have_the_settings_that_their_variants_have_now(
     planned = training.lanes([run.cell for run in found], "mujoco")
     for run in found:
         recorded = RunConfig.parse(run.about["config"], Path(run.cell.name))
-        assert recorded.identity() == planned[run.cell.name].config.identity(), run.cell.name
+        config = planned[run.cell.name].config
+        assert recorded.identity() == config.identity(), run.cell.name
+        assert run.failure or len(run.values["iteration"]) == config.hyperparams["num_iterations"], run.cell.name
 
 
 def test_conflicts_of_espo_in_the_repository_are_its_modes_and_its_sizes():
@@ -92,7 +94,10 @@ def test_conflicts_of_espo_in_the_repository_are_its_modes_and_its_sizes():
         ("run --tasks reachr", "error: task is 'reachr': it must be one of reacher, "),
         ("run --variant walker", "error: variant is 'walker': it must be one of reacher-espo, "),
         ("run --idle --lanes-per-group 2 --table 1", "error: lanes_per_group is 2: it must be 1 with idle"),
-        ("tables --results /no/such/folder", "error: .*No such file or directory"),
+        ("run --hours nan --table 1", "error: hours is nan: it must be a number"),
+        ("tables --results /no/such/folder", "error: /no/such/folder/paper: there is no such folder of cells"),
+        ("figures --results /no/such/folder", "error: /no/such/folder/paper: there is no such folder of cells"),
+        *((f"{name} --backend mujco", "error: backend is 'mujco': it must be one of ") for name in paper._COMMANDS),
     ],
 )
 def test_a_wrong_command_is_one_line(argv, message, monkeypatch):
@@ -123,8 +128,9 @@ def test_run_says_what_is_missing_and_how_an_interrupted_one_goes_on(monkeypatch
     assert "; the same command goes on" in said
 
 
-def test_the_plan_counts_the_cells_of_every_part(capsys):
-    assert paper.plan(paper.Plan(backend="none")) == 0
+def test_the_plan_counts_the_cells_of_every_part(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(paper, "RESULTS", tmp_path)
+    assert paper.plan(paper.Plan()) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(variants.PARTS)
     assert "table 1: 0 of 60 cells" in lines

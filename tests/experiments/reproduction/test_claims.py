@@ -10,14 +10,32 @@ from tests.experiments.reproduction.made_up import curve_of
 def test_a_verdict_follows_from_the_comparisons():
     def verdict(*answers, made=True):
         values = {1: [1.0, 1.1, 1.2], 0: [-1.0, 0.0, 1.0], -1: [-1.0, -1.1, -1.2]}
-        return claims.verdict([claims.Comparison("", estimates.mean(values[a][: 3 if made else 2])) for a in answers])
+        return claims.verdict([claims.Comparison("", values[a][: 3 if made else 2]) for a in answers])
 
-    assert verdict(1, 1) == "holds (2 yes, 0 no of 2)"
-    assert verdict(1, 0, -1) == "holds in part (1 yes, 1 no of 3)"
-    assert verdict(0, -1) == "does not hold (0 yes, 1 no of 2)"
-    assert verdict(1, -1, -1) == "does not hold (1 yes, 2 no of 3)"
-    assert verdict(0, 0) == "not decided (0 yes, 0 no of 2)"
+    def both(yes, no, of):
+        return f"({yes} yes, {no} no of {of}; all intervals together at 95 %: {yes} yes, {no} no)"
+
+    assert verdict(1) == "holds (1 yes, 0 no of 1)"
+    assert verdict(1, 1) == f"holds {both(2, 0, 2)}"
+    assert verdict(1, 0, -1) == f"holds in part {both(1, 1, 3)}"
+    assert verdict(0, -1) == f"does not hold {both(0, 1, 2)}"
+    assert verdict(1, -1, -1) == f"does not hold {both(1, 2, 3)}"
+    assert verdict(0, 0) == f"not decided {both(0, 0, 2)}"
     assert verdict(1, 1, made=False) == "not decided (0 yes, 0 no of 0; 2 are not made)"
+
+
+def test_what_one_interval_says_may_be_open_in_intervals_that_hold_together():
+    clear, unclear = claims.Comparison("", [1.0, 1.1, 1.2]), claims.Comparison("", [1.0, 1.5, 2.0])
+    counted = "(2 yes, 0 no of 2; all intervals together at 95 %: 1 yes, 0 no)"
+    assert claims.verdict([clear, unclear]) == f"holds {counted}"
+
+
+def test_the_noise_of_the_machine_makes_an_interval_of_time_wider():
+    plain, noisy = (claims.Comparison("", [30.0, 30.1, 30.2], 21.0, noise) for noise in (1.0, 1.2))
+    assert (plain.answer(), noisy.answer()) == (1, 0)
+    assert 100 - noisy.seen().low == pytest.approx(1.2 * (100 - plain.seen().low))
+    assert 100 - noisy.seen().high == pytest.approx((100 - plain.seen().high) / 1.2)
+    assert noisy.seen().value == plain.seen().value
 
 
 def test_claims_compare_the_side_that_they_are_about():
@@ -26,17 +44,18 @@ def test_claims_compare_the_side_that_they_are_about():
     curves = {"walker2d-espo": ours, "walker2d-crpo": theirs}
     for claim in claims.CLAIMS:
         made = [each for each in claim.compare(curves) if each.made]
-        assert [each.answer for each in made] == [1], claim.words
+        assert [each.answer() for each in made] == [1] * len(made), claim.words
+        assert bool(made) is ("other reading" not in claim.words)
     swapped = {"walker2d-espo": theirs, "walker2d-crpo": ours}
     for claim in claims.CLAIMS:
         made = [each for each in claim.compare(swapped) if each.made]
-        assert [each.answer for each in made] == [-1], claim.words
+        assert [each.answer() for each in made] == [-1] * len(made), claim.words
 
 
 def test_a_comparison_needs_three_values_and_is_decided_by_the_interval_that_it_shows():
     def compared(*values, least=0.0):
-        found = claims.Comparison("walker2d, crpo", estimates.mean(values), least)
-        return found.made, found.answer, found.text()
+        found = claims.Comparison("walker2d, crpo", values, least)
+        return found.made, found.answer(), found.text()
 
     assert compared() == (False, 0, "walker2d, crpo: , not made")
     assert compared(1.0) == (False, 0, "walker2d, crpo: 1.00, not made")

@@ -56,17 +56,17 @@ def test_sizes_at_the_bounds_of_a_rule_are_counted_after_the_first():
     fixed = variants.Variant("walker2d", "pcrpo")
     curves = {curve.cell.variant.name: [curve], fixed.name: [curve_of([10.0] * 5, variant=fixed, rule="fixed")]}
     shown = [curve.cell.variant, fixed]
-    ruled, other = tables.of_variants(curves, shown, "rules").splitlines()[2:]
+    ruled, other = tables.of_variants(curves, shown, "rules", curves).splitlines()[2:]
     assert ruled.endswith("| 50 | 25 |")
     assert other.endswith(" |  |  |")
-    assert "X(1 + ζ+)" not in tables.of_variants(curves, shown, "time limit")
+    assert "X(1 + ζ+)" not in tables.of_variants(curves, shown, "time limit", curves)
 
 
 def test_modes_are_counted_beside_the_reward_and_the_cost_of_each_reading_of_the_time_limit():
     espo, crpo = (variants.Variant("walker2d", algorithm) for algorithm in ("espo", "crpo"))
     modes = [MODE_NAMES.index(name) for name in ("reward", "reward", "cost", "conflict", "aligned", "reward")]
     curves = {v.name: [curve_of([10.0] * 6, variant=v, reward=[7.0] * 6, mode=modes)] for v in (espo, crpo)}
-    head, _, with_band, without = tables.of_variants(curves, [espo, crpo], "time limit").splitlines()
+    head, _, with_band, without = tables.of_variants(curves, [espo, crpo], "time limit", curves).splitlines()
     assert head.endswith(" | reward mode | cost mode | aligned mode | conflict mode |")
     assert "| 7.00 | 10.0 of 20 |" in with_band
     assert with_band.endswith(" | 3 | 1 | 1 | 1 |")
@@ -91,6 +91,19 @@ def test_a_section_shows_the_plain_variants_of_those_tasks_where_it_has_cells_of
     curves = {each.name: [curve_of([10.0], variant=each)] for each in (*plain, other)}
     assert [each.name for each in page.with_cells(curves, "time limit")] == [plain[0].name, other.name]
     assert page.with_cells({each.name: curves[each.name] for each in plain}, "time limit") == []
+
+
+def test_a_section_shows_plain_variants_with_the_seeds_that_it_compares():
+    espo, crpo = (variants.Variant("walker2d", algorithm) for algorithm in ("espo", "crpo"))
+    other = variants.Variant("walker2d", "espo", {"time_limit": "truncation"})
+    seeds = [(espo, range(5)), (crpo, range(5)), (other, (1, 3))]
+    curves = {each.name: [curve_of([10.0], variant=each, seed=s) for s in own] for each, own in seeds}
+    section = page.of_section(curves, "time limit")
+    assert {name: [run.cell.seed for run in runs] for name, runs in section.items()} == {
+        each: [1, 3] for each in curves
+    }
+    beside = page.of_section({**curves, crpo.name: curves[crpo.name][:1]}, "time limit")
+    assert [each.name for each in page.with_cells(beside, "time limit")] == [espo.name, other.name]
 
 
 def test_what_is_rounded_to_zero_has_no_sign():

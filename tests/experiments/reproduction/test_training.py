@@ -20,10 +20,11 @@ def two():
     return [variants.Cell(variant, seed) for seed in (0, 1)]
 
 
-def train(asked, folder, env=PointEnv, **options):
+def train(asked, folder, env=PointEnv, num_iterations=TINY["num_iterations"], **options):
     work = training.Work(folder / "paper", folder / "sweep", **options)
     console = Quiet()
     small = {**TINY, "num_eval_episodes": 2, "preset": "none", "slack_positive": 9.0, "slack_negative": -9.0}
+    small["num_iterations"] = num_iterations
     missing = training.train(asked, work, console, lambda *_: env(), **small)
     return missing, console.lines
 
@@ -58,6 +59,12 @@ def test_a_cell_is_what_its_run_was(two, trained):
 def test_nothing_is_trained_twice_and_none_is_begun_after_the_time(two, trained, tmp_path):
     assert train(two, trained) == ([], [])
     assert train(two, tmp_path, hours=-1.0) == (["walker2d-espo/0", "walker2d-espo/1"], [])
+
+
+def test_a_cell_has_the_iterations_of_its_variant_whatever_the_folder_recorded(two, tmp_path):
+    train(two[:1], tmp_path, num_iterations=1, hours=-1.0)  # only planned
+    assert train(two[:1], tmp_path, num_iterations=2)[0] == []
+    assert cells.read(tmp_path / "paper", two[:1])[0].values["iteration"].tolist() == [1, 2]
 
 
 def test_a_cell_that_was_not_kept_before_a_kill_is_kept_without_training(two, trained, tmp_path):
