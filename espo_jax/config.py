@@ -95,6 +95,13 @@ class Config:
     activation: str = setting(
         "tanh", "activation function of the hidden layers of all networks", choices=policy.ACTIVATIONS, earlier="tanh"
     )
+    initial_log_std: float = setting(
+        0.0,
+        "natural logarithm of the standard deviation of the policy's actions at the start of training; the cost of a "
+        "task that counts the size of the actions starts with it",
+        range="[-20, 20]",
+        earlier=0.0,
+    )
     normalize_observations: bool = setting(
         True, "whether observations are whitened by their running mean and standard deviation"
     )

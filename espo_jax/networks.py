@@ -52,10 +52,12 @@ def make_networks(observation_size: int, action_size: int, num_constraints: int,
       observation_size: O, size of an observation.
       action_size: A, size of an action.
       num_constraints: K, number of constraints.
-      config: static settings, of which hidden sizes and activation are used.
+      config: static settings, of which hidden sizes, activation and initial_log_std are used.
     """
     observation = jnp.zeros((observation_size,))
-    policy_net = GaussianPolicy(action_size, config.policy_hidden_sizes, activation=config.activation)
+    policy_net = GaussianPolicy(
+        action_size, config.policy_hidden_sizes, config.initial_log_std, activation=config.activation
+    )
     critic_net = Critic(config.critic_hidden_sizes, activation=config.activation)
     unravel_policy = _unraveler(policy_net, observation)
     unravel_critic = _unraveler(critic_net, observation)

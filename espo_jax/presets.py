@@ -26,6 +26,7 @@ _PAPER: dict[str, Any] = {
     "action_repeat": 1,
     "reset_each_iteration": False,
     "activation": "tanh",
+    "initial_log_std": 0.0,
     "cost_advantages": "standardize",
     "conflict_metric": "natural",
     "conflict_resolution": "projection",

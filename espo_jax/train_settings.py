@@ -59,6 +59,7 @@ class TrainSettings(TypedDict, total=False):
     policy_hidden_sizes: tuple[int, ...]
     critic_hidden_sizes: tuple[int, ...]
     activation: str
+    initial_log_std: float
     normalize_observations: bool
     observation_clip: float
     cg_iterations: int

@@ -25,9 +25,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "multiplier_optimizer",
     ),
     "policy_update": (
-        "policy_hidden_sizes", "activation", "target_kl", "kl_margin", "cg_iterations", "cg_damping", "fisher_stride",
-        "line_search_steps", "accept_ratio", "policy_passes", "policy_minibatch_size", "policy_learning_rate",
-        "anneal_policy_learning_rate", "policy_max_gradient_norm", "clip_ratio",
+        "policy_hidden_sizes", "activation", "initial_log_std", "target_kl", "kl_margin", "cg_iterations", "cg_damping",
+        "fisher_stride", "line_search_steps", "accept_ratio", "policy_passes", "policy_minibatch_size",
+        "policy_learning_rate", "anneal_policy_learning_rate", "policy_max_gradient_norm", "clip_ratio",
     ),
     "critics": (
         "critic_hidden_sizes", "critic_optimizer", "critic_l2", "lbfgs_iterations", "critic_passes",

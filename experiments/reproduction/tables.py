@@ -200,7 +200,7 @@ def _modes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:
 
 
 _COLUMNS: Mapping[str, Callable[[Variant, Sequence[Curve]], dict[str, str]]] = {
-    "rules": _sizes, "carries over": _sizes, "time limit": _modes,
+    "rules": _sizes, "carries over": _sizes, "time limit": _modes, "initial noise": _modes,
 }  # fmt: skip
 
 

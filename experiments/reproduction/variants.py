@@ -123,7 +123,13 @@ def _readings() -> Iterator[Variant]:
         yield Variant("walker2d", "espo", {"conflict_resolution": resolution}, ("conflict",))
 
 
-VARIANTS: tuple[Variant, ...] = (*_main(), *_ablations(), *_sample_sizes(), *_readings())
+def _starts() -> Iterator[Variant]:
+    """Less noise in the first policy, on the task whose cost is mostly that noise."""
+    for algorithm in ("espo", *RIVALS["humanoidstandup"]):
+        yield Variant("humanoidstandup", algorithm, {"initial_log_std": -0.5}, ("initial noise",))
+
+
+VARIANTS: tuple[Variant, ...] = (*_main(), *_ablations(), *_sample_sizes(), *_readings(), *_starts())
 PARTS = tuple(dict.fromkeys(part for variant in VARIANTS for part in variant.parts))
 _FIGURES = {"figure 1": "crossings", "figure 2": "curves", "figure 3": "curves", "figure 5": "curves"}
 

@@ -13,6 +13,7 @@ from espo_jax.config import Config
         ({"num_envs": 16_001}, ["base_sample_size", "16000", "at least num_envs (16001)"]),
         ({"time_limit": "reset"}, ["time_limit", "reset", "truncation, termination"]),
         ({"activation": "gelu"}, ["activation", "gelu", "tanh, relu"]),
+        ({"initial_log_std": math.nan}, ["initial_log_std", "nan", "[-20, 20]"]),
         ({"cost_advantages": "none"}, ["cost_advantages", "none", "standardize, center"]),
         ({"multiplier_optimizer": "rmsprop"}, ["multiplier_optimizer", "rmsprop", "sgd, adam"]),
         ({"conflict_resolution": "typo"}, ["conflict_resolution", "typo", "projection, weighted, min_norm, cagrad"]),

@@ -54,6 +54,13 @@ def test_the_activation_is_that_of_both_networks(activation, key):
     chex.assert_trees_all_close(made.critic(critic_params, x), forward(critic, x)[0], rtol=1e-5)
 
 
+def test_the_first_policy_has_the_standard_deviation_that_is_asked_for(key):
+    for given, expected in (({}, 0.0), ({"initial_log_std": -0.5}, -0.5)):
+        made = networks(**given)
+        log_std = made.policy(made.init_policy(key), np.ones((4, 3))).log_std
+        np.testing.assert_array_equal(log_std, np.full(log_std.shape, expected, np.float32))
+
+
 def test_making_networks_makes_no_parameters():
     """So that it costs nothing to build an algorithm of any size."""
     with jax.checking_leaks():

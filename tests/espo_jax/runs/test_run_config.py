@@ -62,7 +62,7 @@ def test_a_config_without_later_settings_has_what_was_done_then():
     config = RunConfig.read(DATA / "format_2").config
     assert {name: config[name] for name in set(config) - set(written)} == {
         "time_limit": "truncation", "activation": "tanh", "cost_advantages": "standardize", "reset_pool_size": 4,
-        "rollout_chunk": 1,
+        "rollout_chunk": 1, "initial_log_std": 0.0,
     }  # fmt: skip
     assert json.loads(json.dumps({name: config[name] for name in written})) == written
 
@@ -85,7 +85,7 @@ def test_a_setting_of_a_later_version_is_kept_and_only_what_trains_refuses_it(se
 
 
 def test_settings_that_an_earlier_version_did_not_have_have_the_values_of_then(intact, victim):
-    for name in ("activation", "time_limit", "cost_advantages"):
+    for name in ("activation", "time_limit", "cost_advantages", "initial_log_std"):
         field("config", name, value=...)(victim)
     assert RunConfig.read(victim) == RunConfig.read(intact)
     assert load_policy(victim, deterministic=True)(np.zeros((1, 1)))[0].shape == (1, 1)
