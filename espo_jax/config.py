@@ -97,8 +97,8 @@ class Config:
     )
     initial_log_std: float = setting(
         0.0,
-        "natural logarithm of the standard deviation of the policy's actions at the start of training; the cost of a "
-        "task that counts the size of the actions starts with it",
+        "natural logarithm of the standard deviation of the actions of the first policy; a policy that is taken from "
+        "another run has its own",
         range="[-20, 20]",
         earlier=0.0,
     )
