@@ -120,9 +120,9 @@ rules of multi-objective optimisation. [docs/algorithms.md](../algorithms.md) ha
 The cost of HumanoidStandup is mostly the squared size of its 17 actions. A policy that only adds noise of standard
 deviation 1 has a cost of 0.1 · 17 · 1,000 = 1,700 from it, which is b + h⁺: the first iteration is above the band
 already. The paper does not give this number. The code family of the paper's code has 1, and so have the tables above;
-these runs have e^-0.5 = 0.61, a common choice, with a cost of 625. [Table
-3](#table-3-iterations-in-each-mode-on-humanoidstandup) has the paper's modes, 298 of reward and 3 of cost, and Table 1
-its 5.1 M samples.
+these runs have e^-0.5 = 0.61, a common choice, with a cost of 625. The
+[table of modes](#table-3-iterations-in-each-mode-on-humanoidstandup) has those of the paper, 298 of reward and 3 of
+cost; its samples are 5.1 M.
 """,
 }
 
