@@ -150,7 +150,8 @@ used; [docs/algorithms.md](../algorithms.md) gives the reasons.
   ReLU, fits critics to Monte Carlo returns, and only those of the objectives that are followed, scales the value's
   output by 0.1, and moves the normaliser while it samples. Here all critics are fitted in every iteration, to
   TD(lambda) returns. Each of these differences alone was
-  [tried on HumanoidStandup](learning.md#humanoidstandup-what-it-needs) for 150 iterations, and changed no mode.
+  [tried on HumanoidStandup](learning.md#humanoidstandup-what-it-needs) for 150 iterations. The numbers of
+  iterations in each mode did not change.
 - **Steps.** The Fisher product uses every fourth sample (`fisher_stride`). The line search bounds the KL divergence by
   1.5 times its radius (`kl_margin`); the code family has no bound.
 - **Rivals.** CRPO's tolerance is 0. PCPO's projected step is scaled back to the KL radius. CUP and PPO-Lagrangian
@@ -158,7 +159,7 @@ used; [docs/algorithms.md](../algorithms.md) gives the reasons.
   that falls linearly to 0, and cost advantages that are centred and not standardised. PPO-Lagrangian does not learn
   HopperVelocity with these settings, where Omnisafe publishes a reward of 962; in a
   [short run](learning.md#cup-and-ppo-lagrangian-the-learning-rate-and-the-bound-on-the-multiplier) Omnisafe itself did
-  not either. With [gradient conflict](#gradient-conflict-around-other-algorithms) some runs learn it.
+  not either. The section on [gradient conflict](#gradient-conflict-around-other-algorithms) has other runs of it.
 - **Precision.** The physics is in double precision, everything else in single precision.
 """
 
