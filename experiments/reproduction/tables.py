@@ -8,7 +8,7 @@ from tabular import page
 from espo_jax.modes import MODE_NAMES
 from reproduction.cells import Curve
 from reproduction.estimates import differences, estimate, mean_over_tasks, pairs, percents_less
-from reproduction.times import less_time, timed
+from reproduction.times import less_time, minutes_at_the_rate_of, timed
 from reproduction.variants import RIVALS, SAFETY_MUJOCO, VARIANTS, VELOCITY, Variant
 
 Curves = Mapping[str, Sequence[Curve]]  # finished runs by the name of their variant
@@ -173,18 +173,22 @@ def of_variants(curves: Curves, variants: Sequence[Variant], part: str, times_of
       part: the part.
       times_of: all runs, of which others may have been timed.
     """
-    own = _COLUMNS.get(part, lambda variant, runs: {})
+    own = _COLUMNS.get(part, lambda variant, runs, times_of: {})
     rows = []
     for variant in variants:
         runs = curves[variant.name]
-        row = {"task": variant.task, "variant": variant.title, **outcome(runs), **own(variant, runs)}
-        if part == "figure 4":
-            row |= {"minutes": timed(times_of[variant.name]), "minutes of the paper": _PAPER_MINUTES[variant.name]}
+        row = {"task": variant.task, "variant": variant.title, **outcome(runs), **own(variant, runs, times_of)}
         rows.append(row)
     return markdown(rows)
 
 
-def _sizes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:
+def _minutes(variant: Variant, runs: Sequence[Curve], times_of: Curves) -> dict[str, str]:
+    """Minutes at the rate of the algorithm's run with the paper's settings that was timed."""
+    alone = of(times_of, variant.task, variant.algorithm)
+    return {"minutes": minutes_at_the_rate_of(alone, runs), "minutes of the paper": _PAPER_MINUTES[variant.name]}
+
+
+def _sizes(variant: Variant, runs: Sequence[Curve], times_of: Curves) -> dict[str, str]:
     """Shares of the iterations with the smallest and with the largest size, if there is a rule."""
     ruled = [curve for curve in runs if curve.has_rule]
     zetas = {"X(1 + ζ-), %": "zeta_negative", "X(1 + ζ+), %": "zeta_positive"}
@@ -193,14 +197,14 @@ def _sizes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:
     }
 
 
-def _modes(variant: Variant, runs: Sequence[Curve]) -> dict[str, str]:
+def _modes(variant: Variant, runs: Sequence[Curve], times_of: Curves) -> dict[str, str]:
     """Numbers of iterations in each mode, if there is a balance mode."""
     counts = [curve.counts() for curve in runs] if variant.has_band else []
     return {f"{mode} mode": estimate([count[mode] for count in counts]).text(0) for mode in MODE_NAMES}
 
 
-_COLUMNS: Mapping[str, Callable[[Variant, Sequence[Curve]], dict[str, str]]] = {
-    "rules": _sizes, "carries over": _sizes, "time limit": _modes, "initial noise": _modes,
+_COLUMNS: Mapping[str, Callable[[Variant, Sequence[Curve], Curves], dict[str, str]]] = {
+    "figure 4": _minutes, "rules": _sizes, "carries over": _sizes, "time limit": _modes, "initial noise": _modes,
 }  # fmt: skip
 
 
@@ -223,9 +227,9 @@ def progress(curves: Curves) -> str:
         missing += max(0, variant.seeds - len(runs))
         if runs:
             hours += sum(curve.hours for curve in runs)
-            each, rate = ([value(run) for run in runs] for value in (lambda r: r.hours, lambda r: r.samples / r.hours))
             row = {"variant": variant.name, "cells": f"{len(runs)} of {variant.seeds}"}
-            row |= {"hours each": estimate(each).text(2), "samples per second": estimate(rate).text(0, 1 / 3600)}
+            row["hours of each cell, by seed"] = ", ".join(f"{curve.hours:.2f}" for curve in runs)
+            row["samples per second"] = estimate([curve.samples / curve.hours for curve in runs]).text(0, 1 / 3600)
             rows.append(row)
     dirty = [run.cell.name for runs in curves.values() for run in runs if run.uncommitted]
     changed = "\nTrained by code with changes that were not committed:\n\n" if dirty else ""

@@ -40,6 +40,11 @@ def timed(runs: Sequence[Curve]) -> str:
     return f"{minutes} ({1e6 * _seconds_per_sample(runs):.0f} µs a sample, seed {seeds})"
 
 
+def minutes_at_the_rate_of(alone: Sequence[Curve], runs: Sequence[Curve]) -> str:
+    """Minutes of runs if each of their samples takes as long as in those that were alone on an idle machine."""
+    return estimate([_seconds_per_sample(alone) * run.samples / 60 for run in runs]).text() if idle(alone) else ""
+
+
 def _seconds_per_sample(runs: Sequence[Curve]) -> float:
     """Mean over the runs that were alone."""
     return float(np.mean([curve.seconds[-1] / curve.samples for curve in idle(runs)]))

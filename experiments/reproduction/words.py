@@ -74,7 +74,7 @@ SECTIONS = {  # what each asks
     "figure 4": """## Figure 4: other limits and other sizes on Walker2d
 
 The paper says that ESPO reaches a similar reward with a limit of 30 as with 40, and more reward with a ζ⁺ of 0.2 than
-with 0.
+with 0. Minutes are the samples times those of a sample of the algorithm's timed run in Table 1.
 """,
     "rules": """## Rules for the sample size
 

@@ -73,6 +73,18 @@ def test_modes_are_counted_beside_the_reward_and_the_cost_of_each_reading_of_the
     assert without.endswith(" |  |  |  |  |")
 
 
+def test_figure_4_has_minutes_at_the_rate_of_the_run_that_was_timed():
+    plain, ours = (variants.Variant("walker2d", "espo", own) for own in ({}, {"cost_limit": 30.0}))
+    runs = [curve_of([10.0] * 30, variant=plain, seed=s, idle=s == 1) for s in (0, 1)]  # 100 samples in 2 seconds
+    ablation = [curve_of([10.0] * 30, variant=ours, sizes=[90] * 30, idle=False)]
+    curves = {plain.name: runs, ours.name: ablation}
+    first, second = tables.of_variants(curves, [plain, ours], "figure 4", curves).splitlines()[2:]
+    assert first.endswith("| 1.00 [1.00, 1.00] | 58 |")
+    assert second.endswith("| 0.90 | 63 |")
+    busy = {**curves, plain.name: runs[:1]}
+    assert tables.of_variants(busy, [ours], "figure 4", busy).endswith("|  | 63 |\n")
+
+
 def test_samples_over_all_tasks_that_have_cells():
     curves = {}
     for task, size in (("walker2d", 50), ("reacher", 80)):
