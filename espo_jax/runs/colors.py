@@ -23,7 +23,7 @@ ALGORITHM_COLORS = {
     "trpo": BLACK,
 }  # fmt: skip
 GROUP_COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK)  # one for each line that is no algorithm
-_OWN_COLORS = (SKY_BLUE, OLIVE, "#7F3C8D", "#A6761D", "#00868B")  # of algorithms of the user's own
+OWN_COLORS = (SKY_BLUE, OLIVE, "#7F3C8D", "#A6761D", "#00868B")  # of algorithms of the user's own
 _LIGHTEST = 0.5  # share of white in the lightest shade of a colour
 
 
@@ -42,7 +42,7 @@ def colors_of(names: Sequence[str]) -> list[Any]:
     if not all(name in ALGORITHM_COLORS or ":" in name for name in algorithms):
         return _palette_or_scale(GROUP_COLORS, names)
     if len(set(algorithms)) == 1:
-        return _palette_or_scale(list(dict.fromkeys((_color_of(algorithms[0]), *_OWN_COLORS))), names)
+        return _palette_or_scale(list(dict.fromkeys((_color_of(algorithms[0]), *OWN_COLORS))), names)
     found = []
     for place, algorithm in enumerate(algorithms):
         shades = algorithms.count(algorithm)
@@ -53,7 +53,7 @@ def colors_of(names: Sequence[str]) -> list[Any]:
 
 def _color_of(algorithm: str) -> str:
     """Colour of an algorithm; one of the user's own has the same in every process."""
-    return ALGORITHM_COLORS.get(algorithm) or _OWN_COLORS[zlib.crc32(algorithm.encode()) % len(_OWN_COLORS)]
+    return ALGORITHM_COLORS.get(algorithm) or OWN_COLORS[zlib.crc32(algorithm.encode()) % len(OWN_COLORS)]
 
 
 def _palette_or_scale(palette: Sequence[str], names: Sequence[str]) -> list[Any]:

@@ -133,6 +133,12 @@ class Curve:
         """Number of iterations in each mode."""
         return dict(zip(MODE_NAMES, np.bincount(self.values["mode"], minlength=len(MODE_NAMES)).tolist(), strict=True))
 
+    def saved_after(self, mode: str) -> float:
+        """How much of the samples that are saved, compared with X, is saved after iterations of a mode, in percent."""
+        saved = self._base_size - self.values["sample_size"][1:]
+        after = self.values["mode"][:-1] == MODE_NAMES.index(mode)
+        return float(100 * np.sum(saved, where=after) / np.sum(saved)) if np.any(saved) else 0.0
+
     def at(self, name: str, samples: np.ndarray | float) -> np.ndarray:
         """A column, averaged over 20 iterations, at numbers of samples: linear between iterations.
 
@@ -203,6 +209,9 @@ def read_all(root: Path) -> list[Curve]:
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: there is no such folder of cells")
+    names = {variant.name for variant in VARIANTS}
+    if unknown := sorted(path for path in root.iterdir() if path.is_dir() and path.name not in names):
+        raise DamagedError(f"{unknown[0]} is the folder of no variant: they are in reproduction/variants.py")
     found = []
     for variant in VARIANTS:
         paths = list((root / variant.name).glob("*.parquet"))
@@ -218,8 +227,22 @@ def _read(path: Path, cell: Cell) -> Curve:
         about = json.loads(table.schema.metadata[_ABOUT])
         values = {name: table[name].to_numpy() for name in _KEPT}
         values["mode"] = np.array([MODE_NAMES.index(mode) for mode in values["mode"]], np.int8)
+        wrong = _wrong(cell, about, values)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DamagedError(f"{path} cannot be read: {error}") from None
-    if (about.get("variant"), about.get("seed")) != (cell.variant.name, cell.seed):
-        raise DamagedError(f"{path} has the cell {about.get('variant')}/{about.get('seed')}: it was renamed or copied")
+        raise DamagedError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
+    if wrong:
+        raise DamagedError(f"{path} {wrong}")
     return Curve(cell, files.infinities(about), values)
+
+
+def _wrong(cell: Cell, about: dict[str, Any], values: dict[str, np.ndarray]) -> str | None:
+    """What contradicts that the file is of a cell, and whole if its run is finished."""
+    if (about["variant"], about["seed"]) != (cell.variant.name, cell.seed):
+        return f"has the cell {about['variant']}/{about['seed']}: it was renamed or copied"
+    broken = [name for name, column in values.items() if name not in _BAND and not np.all(np.isfinite(column))]
+    count, asked = len(values["iteration"]), about["config"]["hyperparams"]["num_iterations"]
+    if about["row"]["status"] != FINISHED:
+        return None
+    if count != asked:
+        return f"has {count} iterations: its finished run has {asked}"
+    return f"has a value in {broken[0]} that is not finite, though its run is finished" if broken else None

@@ -6,63 +6,25 @@ from collections.abc import Callable, Iterator, Sequence
 from tabular.verdicts import Verdict
 
 from reproduction.cells import Curve
-from reproduction.estimates import Estimate, differences, mean
+from reproduction.comparisons import Comparison, verdict
+from reproduction.estimates import differences, mean
 from reproduction.tables import (
     PAPER_SAMPLES,
     Curves,
     above,
+    above_after_warmup,
     at_equal_samples,
     cost,
     fewer_samples,
     markdown,
     of,
     reward,
+    samples_above,
 )
 from reproduction.times import less_time, time_of_a_sample
 from reproduction.variants import OTHER_TIME_LIMIT, RIVALS, Variant
 
-FEWEST = 3  # seeds without which a comparison is not made
-LEVEL = 0.95  # of an interval
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """ESPO against one rival on one task, or against a limit.
-
-    Attributes:
-      name: the task and the rival.
-      values: what was measured, a number for each seed.
-      least: the number above which it agrees with the claim.
-      noise: for savings in percent, the factor by which what is left may be wrong in either direction.
-    """
-
-    name: str
-    values: Sequence[float]
-    least: float = 0.0
-    noise: float = 1.0
-
-    @property
-    def made(self) -> bool:
-        """Whether there are enough seeds."""
-        return len(self.values) >= FEWEST
-
-    def seen(self, level: float = LEVEL) -> Estimate:
-        """The mean with an interval of some level."""
-        seen = mean(self.values, level)
-        if self.noise == 1.0:
-            return seen
-        low, high = 100 - (100 - seen.low) * self.noise, 100 - (100 - seen.high) / self.noise
-        return dataclasses.replace(seen, low=low, high=high)
-
-    def answer(self, level: float = LEVEL) -> int:
-        """1 for yes, -1 for no, 0 for open: the side of the number on which the whole interval of some level is."""
-        seen = self.seen(level)
-        return int(seen.low > self.least) - int(seen.high < self.least)
-
-    def text(self) -> str:
-        """What was measured, and what it says."""
-        says = {1: "yes", -1: "no", 0: "open"}[self.answer()] if self.made else "not made"
-        return f"{self.name}: {self.seen().text()}, {says}"
+_PUBLISHED = {("hopper_velocity", "ppo_lagrangian"): 962}  # reward that Omnisafe publishes, where ours is far from it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,28 +60,6 @@ def _ratios_of_alike(curves: Curves) -> list[float]:
     return [ratio for pair in both if (ratio := time_of_a_sample(*pair)) is not None]
 
 
-def verdict(comparisons: Sequence[Comparison]) -> str:
-    """What follows from the comparisons of a claim, see words.RULE."""
-    made = [each for each in comparisons if each.made]
-
-    def count(level: float) -> tuple[int, int]:
-        answers = [each.answer(level) for each in made]
-        return answers.count(1), answers.count(-1)
-
-    yes, no = count(LEVEL)
-    counted = f"{yes} yes, {no} no of {len(made)}"
-    if len(made) > 1:
-        together = count(1 - (1 - LEVEL) / len(made))
-        counted += f"; all intervals together at {100 * LEVEL:.0f} %: {together[0]} yes, {together[1]} no"
-    if missing := len(comparisons) - len(made):
-        return f"not decided ({counted}; {missing} {'is' if missing == 1 else 'are'} not made)"
-    if yes == len(made):
-        return f"holds ({counted})"
-    if no > yes:
-        return f"does not hold ({counted})"
-    return f"holds in part ({counted})" if yes else f"not decided ({counted})"
-
-
 def outperforms_in_reward(curves: Curves) -> list[Comparison]:
     """More reward than every rival, over the last 20 iterations."""
     return _against_rivals(curves, lambda ours, theirs: differences(ours, theirs, reward))
@@ -135,9 +75,9 @@ def meets_the_limit(curves: Curves) -> list[Comparison]:
     return [Comparison(t, [run.limit - cost(run) for run in of(curves, t, "espo")]) for t in RIVALS]
 
 
-def violates_less(curves: Curves) -> list[Comparison]:
-    """Fewer of the last 100 iterations above the limit than every rival."""
-    return _against_rivals(curves, lambda ours, theirs: differences(theirs, ours, above))
+def violates_less(measure: Callable[[Curve], float]) -> Callable[[Curves], list[Comparison]]:
+    """Less of a measure of violations than every rival."""
+    return lambda curves: _against_rivals(curves, lambda ours, theirs: differences(theirs, ours, measure))
 
 
 def needs_fewer_samples(curves: Curves) -> list[Comparison]:
@@ -178,7 +118,12 @@ CLAIMS = (
     ),
     Claim(
         "outperforms them in constraint satisfaction (last 100 iterations above the limit; numbers: percentage points "
-        "that ESPO has fewer)", violates_less, paper="not given",
+        "that ESPO has fewer)", violates_less(above), paper="not given",
+    ),
+    Claim("the same of all iterations after the warm-up", violates_less(above_after_warmup), paper="not given"),
+    Claim(
+        "the same of the samples in these iterations, in percent of X T", violates_less(samples_above),
+        paper="not given",
     ),
     Claim("25 to 29 % fewer samples than the baselines (at least 25 %)", needs_fewer_samples, paper=_PAPER_FEWER),
     Claim(
@@ -212,6 +157,21 @@ def table(curves: Curves) -> str:
     return markdown(rows)
 
 
+def of_uncommitted_code(curves: Curves) -> str:
+    """The cells of code with changes that were not committed, and the claims that would end otherwise without them."""
+    dirty = [run.cell.name for runs in curves.values() for run in runs if run.uncommitted]
+    if not dirty:
+        return ""
+    others = {name: [run for run in runs if not run.uncommitted] for name, runs in curves.items()}
+    both = [
+        (claim, *(verdict(claim.compare(each)).partition(" (")[0] for each in (curves, others))) for claim in CLAIMS
+    ]
+    ends = [f'"{claim.words}" would not be "{word}" but "{other}"' for claim, word, other in both if word != other]
+    listed = "".join(f"- {name}\n" for name in dirty)
+    changed = "; ".join(ends) or "every claim would have the same verdict, by the first count"
+    return f"Trained by code with changes that were not committed:\n\n{listed}\nWithout these cells {changed}.\n"
+
+
 def theory_table(theory: Sequence[Verdict]) -> str:
     """A row for each verdict on the theorems."""
     command = "`python experiments/theory.py`"
@@ -224,8 +184,9 @@ def _against_rivals(
     """A comparison for each task and rival, by values for each seed that are to be above 0."""
     found = []
     for task, rival, ours, theirs in _rivals(curves):
-        exceeds = bool(theirs) and all(cost(run) > run.limit for run in theirs)
-        about = " (all its runs exceed the limit)" if exceeds else ""
+        about = " (all its runs exceed the limit)" if theirs and all(cost(run) > run.limit for run in theirs) else ""
+        if theirs and (published := _PUBLISHED.get((task, rival))):
+            about += f" (its reward is {mean([reward(run) for run in theirs]).value:.0f}, Omnisafe's {published})"
         found.append(Comparison(f"{task}, {rival}{about}", of_pair(ours, theirs)))
     return found
 

@@ -5,19 +5,10 @@ from pathlib import Path
 
 from tabular.verdicts import Verdict
 
-from reproduction import claims, crossings, figures, tables, words
+from reproduction import claims, comparisons, crossings, figures, sections, tables, words
 from reproduction.cells import Curve
 from reproduction.tables import Curves
-from reproduction.variants import HALF, RIVALS, SAFETY_MUJOCO, TASKS, VARIANTS, VELOCITY, Variant
-
-_BESIDE = {  # plain variants that a section shows beside its own
-    "figure 4": ("walker2d-espo", "walker2d-crpo"),
-    "rules": ("walker2d-espo", "walker2d-pcrpo", "hopper_velocity-espo"),
-    "carries over": ("walker2d-crpo", "hopper_velocity-cup", "hopper_velocity-ppo_lagrangian"),
-    "time limit": tuple(Variant(task, algorithm).name for task in TASKS for algorithm in ("espo", *RIVALS[task])),
-    "conflict": ("walker2d-espo",),
-    "initial noise": ("humanoidstandup-espo",),
-}
+from reproduction.variants import RIVALS, SAFETY_MUJOCO, TASKS, VARIANTS, VELOCITY
 
 
 def by_variant(found: Sequence[Curve]) -> Curves:
@@ -26,46 +17,6 @@ def by_variant(found: Sequence[Curve]) -> Curves:
     for curve in found:
         groups.setdefault(curve.cell.variant.name, []).append(curve)
     return groups
-
-
-def shown(part: str) -> list[Variant]:
-    """The variants of a section, with the plain ones that they are compared with, by task."""
-    variants = [v for v in VARIANTS if part in v.parts or v.name in _BESIDE[part]]
-    return sorted(variants, key=lambda v: list(TASKS).index(v.task))
-
-
-def with_cells(curves: Curves, part: str) -> list[Variant]:
-    """The variants of a section that have cells, of the tasks for which a variant of the section's own has."""
-    found = [variant for variant in shown(part) if curves.get(variant.name)]
-    tasks = {variant.task for variant in found if part in variant.parts}
-    return [variant for variant in found if variant.task in tasks]
-
-
-def of_section(curves: Curves, part: str) -> Curves:
-    """The runs that a section shows: its own, and those of the plain variants with the seeds that it compares."""
-    own = [variant for variant in with_cells(curves, part) if part in variant.parts]
-    found = {variant.name: curves[variant.name] for variant in own}
-    for plain in (variant for variant in with_cells(curves, part) if variant not in own):
-        others = [variant for variant in own if variant.task == plain.task]
-        alike = [variant for variant in others if variant.algorithm == plain.algorithm] or others
-        seeds = {run.cell.seed for variant in alike for run in curves[variant.name]}
-        found[plain.name] = [run for run in curves[plain.name] if run.cell.seed in seeds]
-    return found
-
-
-def compared(part: str) -> list[tuple[Variant, Variant]]:
-    """The pairs of variants whose runs are subtracted by seed in a section."""
-    found = []
-    for variant in (v for v in VARIANTS if part in v.parts and v.settings != HALF.get(v.task)):
-        found.append((variant, Variant(variant.task, variant.algorithm)))
-        if "sample_size_rule" in variant.settings:
-            algorithm = "pcrpo" if variant.algorithm == "espo" else variant.algorithm  # ESPO without its rule
-            found.append((variant, Variant(variant.task, algorithm, HALF[variant.task])))
-        if part == "time limit" and variant.algorithm == "espo":
-            found += [(variant, Variant(variant.task, rival, variant.settings)) for rival in RIVALS[variant.task]]
-    if part == "rules":
-        found = [(Variant(t, "espo"), Variant(t, "pcrpo", half)) for t, half in HALF.items()] + found
-    return found
 
 
 def text(found: Sequence[Curve], theory: Sequence[Verdict], backend: str = "mujoco", name: str = "paper") -> str:
@@ -88,7 +39,7 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
         return "\n".join(f"![{kind}, {task}](img/{file})\n" for task, file in files)
 
     yield words.HEAD.format(cells=name, backend=backend)
-    yield words.RULE.format(fewest=claims.FEWEST)
+    yield words.RULE.format(fewest=comparisons.FEWEST)
     yield claims.noise_of_times(curves)
     yield claims.table(curves)
     yield "## The theorem and the propositions\n"
@@ -101,23 +52,24 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
     yield tables.all_together(curves)
     yield words.MODES
     yield tables.mode_counts(curves)
-    yield "## Figures 2, 3 and 5: curves\n"
+    yield words.CURVES
     yield images("curves")
     yield "## Figure 1: crossings of the band\n\nIterations after the warm-up between which the cost passed an edge.\n"
     yield crossings.table(curves)
     yield images("band")
     for part, introduction in words.SECTIONS.items():
         yield introduction
-        section = of_section(curves, part)
-        yield tables.of_variants(section, with_cells(section, part), part, times_of=curves)
-        if with_cells(curves, part):
-            yield "By seed:\n\n" + tables.against(curves, compared(part))
+        section = sections.of_section(curves, part)
+        yield sections.results(section, part, times_of=curves)
+        if sections.with_cells(curves, part):
+            yield "By seed:\n\n" + sections.differences_by_seed(curves, part)
         yield images(part)
     yield words.DEVIATIONS
     yield "## What is there, and what it took\n\n" + words.HOURS
     yield tables.progress(curves)
+    yield claims.of_uncommitted_code(curves)
     yield tables.failures([curve for curve in found if curve.failure is not None])
-    yield words.ACCELERATOR
+    yield words.ACCELERATOR.format(variants=len(VARIANTS))
 
 
 def _pictures(curves: Curves, name: str) -> Iterator[tuple[str, str, str, Mapping[str, Sequence[Curve]]]]:
@@ -128,10 +80,10 @@ def _pictures(curves: Curves, name: str) -> Iterator[tuple[str, str, str, Mappin
             yield "curves", task, f"{name}_{task}.png", groups
         if "espo" in groups and RIVALS[task][0] in groups:
             yield "band", task, f"{name}_{task}_band.png", {a: groups[a] for a in ("espo", RIVALS[task][0])}
-    for part in _BESIDE:
-        section = of_section(curves, part)
+    for part in words.SECTIONS:
+        section = sections.of_section(curves, part)
         for task in TASKS:
-            groups = {v.title: section[v.name] for v in with_cells(section, part) if v.task == task}
+            groups = {v.title: section[v.name] for v in sections.with_cells(section, part) if v.task == task}
             if groups:
                 yield part, task, f"{name}_{task}_{part.replace(' ', '_')}.png", groups
 

@@ -1,14 +1,13 @@
 """The tables of the page, in Markdown."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from tabular import page
 
-from espo_jax.modes import MODE_NAMES
 from reproduction.cells import Curve
 from reproduction.estimates import differences, estimate, mean_over_tasks, pairs, percents_less
-from reproduction.times import less_time, minutes_at_the_rate_of, timed
+from reproduction.times import less_time, timed
 from reproduction.variants import RIVALS, SAFETY_MUJOCO, VARIANTS, VELOCITY, Variant
 
 Curves = Mapping[str, Sequence[Curve]]  # finished runs by the name of their variant
@@ -17,13 +16,15 @@ PAPER_SAMPLES = {  # Tables 1 and 2, in millions: ESPO, and every rival
     "reacher": (5.7, 8.0), "walker2d": (6.2, 8.0), "humanoidstandup": (5.1, 8.0),
     "hopper_velocity": (7.3, 10.0), "ant_velocity": (7.6, 10.0),
 }  # fmt: skip
-_PAPER_MODES = {  # Table 3; the conflicts follow from ESPO's number of samples
-    "espo": {"reward": "298", "balance": "199", "conflict": "(137)", "cost": "3", "not in cost mode, %": "99.4"},
-    "crpo": {"reward": "178", "balance": "0", "conflict": "0", "cost": "322", "not in cost mode, %": "35.6"},
-}
-_PAPER_MINUTES = {  # Figure 4
-    "walker2d-espo": "58", "walker2d-crpo": "71", "walker2d-espo-cost_limit=30.0": "63",
-    "walker2d-espo-zeta_positive=0.2": "67",
+_SAVED = "samples saved after cost mode, %"
+_PAPER_MODES = {  # Table 3; what is in brackets follows from ESPO's number of samples
+    "espo": {
+        "reward": "298", "balance": "199", "conflict": "(137)", "cost": "3", "not in cost mode, %": "99.4",
+        _SAVED: "(1)",
+    },
+    "crpo": {
+        "reward": "178", "balance": "0", "conflict": "0", "cost": "322", "not in cost mode, %": "35.6", _SAVED: "",
+    },
 }  # fmt: skip
 
 
@@ -47,6 +48,17 @@ def share_above(curve: Curve, iterations: np.ndarray | slice) -> float:
 def above(curve: Curve) -> float:
     """Share of the last iterations whose cost is above the limit, in percent."""
     return share_above(curve, slice(-LATE, None))
+
+
+def above_after_warmup(curve: Curve) -> float:
+    """Share of the iterations after the warm-up whose cost is above the limit, in percent."""
+    return share_above(curve, curve.after_warmup)
+
+
+def samples_above(curve: Curve) -> float:
+    """Samples of the iterations after the warm-up whose cost is above the limit, in percent of X in every iteration."""
+    where = curve.after_warmup & (curve.values["episode_cost"] > curve.limit)
+    return 100 * int(np.sum(curve.values["sample_size"], where=where)) / curve.fixed_samples
 
 
 def reward(curve: Curve) -> float:
@@ -75,7 +87,7 @@ def outcome(runs: Sequence[Curve]) -> dict[str, str]:
         "cost": f"{estimate([cost(curve) for curve in runs]).text()} of {runs[0].limit:,g}",
         "seeds that meet the limit": f"{met} of {len(runs)}",
         "last 100 iterations above it, %": estimate([above(curve) for curve in runs]).text(0),
-        "above it after the warm-up, %": estimate([share_above(run, run.after_warmup) for run in runs]).text(0),
+        "above it after the warm-up, %": estimate([above_after_warmup(run) for run in runs]).text(0),
     }
 
 
@@ -106,12 +118,12 @@ def differences_by_seed(curves: Curves, tasks: Sequence[str]) -> str:
         for rival in RIVALS[task]:
             theirs = of(curves, task, rival)
             if found := pairs(ours, theirs):
-                rows.append({"task": task, "ESPO against": rival, "seeds": str(len(found)), **_against(ours, theirs)})
+                rows.append({"task": task, "ESPO against": rival, "seeds": str(len(found)), **against(ours, theirs)})
                 rows[-1]["less time, %"] = estimate(less_time(ours, theirs)).text()
     return markdown(rows)
 
 
-def _against(ours: Sequence[Curve], theirs: Sequence[Curve]) -> dict[str, str]:
+def against(ours: Sequence[Curve], theirs: Sequence[Curve]) -> dict[str, str]:
     """How the runs of a variant differ from those of another one, by seed."""
     return {
         "fewer samples, %": estimate(percents_less(ours, theirs, lambda curve: curve.samples)).text(),
@@ -156,66 +168,13 @@ def mode_counts(curves: Curves) -> str:
                 total = sum(count.values())
                 values: dict[str, float] = {**count, "balance": count["aligned"] + count["conflict"]}
                 values["not in cost mode, %"] = 100 * (1 - count["cost"] / total)
-                for name in paper:
+                if curve.has_rule:
+                    values[_SAVED] = curve.saved_after("cost")
+                for name in values.keys() & paper.keys():
                     found[name].append(values[name])
             row = {"algorithm": algorithm, "seeds": str(len(runs))}
-            row |= {name: estimate(values).text(1 if "%" in name else 0) for name, values in found.items()}
+            row |= {name: estimate(values).text(1 if "not" in name else 0) for name, values in found.items()}
             rows += [row, {"algorithm": f"{algorithm}, the paper", "seeds": "", **paper}]
-    return markdown(rows)
-
-
-def of_variants(curves: Curves, variants: Sequence[Variant], part: str, times_of: Curves) -> str:
-    """What came out of the variants of a part of the page, with the columns that only this part has.
-
-    Args:
-      curves: the runs that the part shows.
-      variants: its variants.
-      part: the part.
-      times_of: all runs, of which others may have been timed.
-    """
-    own = _COLUMNS.get(part, lambda variant, runs, times_of: {})
-    rows = []
-    for variant in variants:
-        runs = curves[variant.name]
-        row = {"task": variant.task, "variant": variant.title, **outcome(runs), **own(variant, runs, times_of)}
-        rows.append(row)
-    return markdown(rows)
-
-
-def _minutes(variant: Variant, runs: Sequence[Curve], times_of: Curves) -> dict[str, str]:
-    """Minutes at the rate of the algorithm's run with the paper's settings that was timed."""
-    alone = of(times_of, variant.task, variant.algorithm)
-    return {"minutes": minutes_at_the_rate_of(alone, runs), "minutes of the paper": _PAPER_MINUTES[variant.name]}
-
-
-def _sizes(variant: Variant, runs: Sequence[Curve], times_of: Curves) -> dict[str, str]:
-    """Shares of the iterations with the smallest and with the largest size, if there is a rule."""
-    ruled = [curve for curve in runs if curve.has_rule]
-    zetas = {"X(1 + ζ-), %": "zeta_negative", "X(1 + ζ+), %": "zeta_positive"}
-    return {
-        name: estimate([100 * curve.share_of_size(zeta) for curve in ruled]).text(0) for name, zeta in zetas.items()
-    }
-
-
-def _modes(variant: Variant, runs: Sequence[Curve], times_of: Curves) -> dict[str, str]:
-    """Numbers of iterations in each mode, if there is a balance mode."""
-    counts = [curve.counts() for curve in runs] if variant.has_band else []
-    return {f"{mode} mode": estimate([count[mode] for count in counts]).text(0) for mode in MODE_NAMES}
-
-
-_COLUMNS: Mapping[str, Callable[[Variant, Sequence[Curve], Curves], dict[str, str]]] = {
-    "figure 4": _minutes, "rules": _sizes, "carries over": _sizes, "time limit": _modes, "initial noise": _modes,
-}  # fmt: skip
-
-
-def against(curves: Curves, compared: Sequence[tuple[Variant, Variant]]) -> str:
-    """Pairs of variants of one task, the first minus the second, by seed."""
-    rows = []
-    for ours, theirs in compared:
-        runs = curves.get(ours.name, ()), curves.get(theirs.name, ())
-        if found := pairs(*runs):
-            row = {"task": ours.task, "variant": ours.title, "minus": theirs.title, "seeds": str(len(found))}
-            rows.append({**row, **_against(*runs)})
     return markdown(rows)
 
 
@@ -231,10 +190,7 @@ def progress(curves: Curves) -> str:
             row["hours of each cell, by seed"] = ", ".join(f"{curve.hours:.2f}" for curve in runs)
             row["samples per second"] = estimate([curve.samples / curve.hours for curve in runs]).text(0, 1 / 3600)
             rows.append(row)
-    dirty = [run.cell.name for runs in curves.values() for run in runs if run.uncommitted]
-    changed = "\nTrained by code with changes that were not committed:\n\n" if dirty else ""
-    changed += "".join(f"- {name}\n" for name in dirty)
-    return f"{markdown(rows)}\n{hours:.1f} hours of training in all. {missing} cells are missing.\n{changed}"
+    return f"{markdown(rows)}\n{hours:.1f} hours of training in all. {missing} cells are missing.\n"
 
 
 def failures(runs: Iterable[Curve]) -> str:

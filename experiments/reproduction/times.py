@@ -17,7 +17,8 @@ def less_time(ours: Sequence[Curve], theirs: Sequence[Curve]) -> list[float]:
     """How much less time each of our runs takes than one of theirs, in percent, whatever seeds they have.
 
     The time of a run is its samples times the seconds per sample of the runs that were alone on an idle machine. Their
-    runs all take the same number of samples. Runs that name different processors are not compared.
+    runs all take the same number of samples. Runs on different processors are not compared; a run that names none may
+    have had any.
     """
     ratio = time_of_a_sample(ours, theirs)
     return [] if ratio is None else [100 * (1 - ratio * run.samples / theirs[0].samples) for run in ours]
@@ -26,7 +27,7 @@ def less_time(ours: Sequence[Curve], theirs: Sequence[Curve]) -> list[float]:
 def time_of_a_sample(ours: Sequence[Curve], theirs: Sequence[Curve]) -> float | None:
     """The time of one of our samples relative to one of theirs; None if there are no times that may be compared."""
     alone = idle([*ours, *theirs])
-    if not idle(ours) or not idle(theirs) or len({curve.processor for curve in alone} - {None}) > 1:
+    if not idle(ours) or not idle(theirs) or len({curve.processor for curve in alone}) > 1:
         return None
     return _seconds_per_sample(ours) / _seconds_per_sample(theirs)
 

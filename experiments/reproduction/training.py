@@ -40,7 +40,8 @@ class Work:
         of their own, and take the place of cells that were trained on a busy machine.
 
     Raises:
-      ValueError: hours is no number, or cells that are to be timed are trained together, without a time of their own.
+      ValueError: hours is no number, there is no lane in a group, or cells that are to be timed are trained together,
+        without a time of their own.
     """
 
     root: Path
@@ -53,6 +54,8 @@ class Work:
     def __post_init__(self) -> None:
         if math.isnan(self.hours):
             raise ValueError("hours is nan: it must be a number, or inf for no limit")
+        if self.lanes_per_group < 1:
+            raise ValueError(f"lanes_per_group is {self.lanes_per_group}: it must be at least 1")
         if self.idle and self.lanes_per_group > 1:
             raise ValueError(f"lanes_per_group is {self.lanes_per_group}: it must be 1 with idle, one run at a time")
 

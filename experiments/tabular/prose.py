@@ -33,7 +33,8 @@ The rules behind the verdicts are in `experiments/tabular/verdicts.py`.
   because CMDPs with small errors catch up with the others. Each row is about one reading; the sizes were measured for
   `centred` alone.
 - **Proposition 4.2** is about every CMDP. It does not hold if the reading `{literal}`, the tabular update as the paper
-  writes it, has a counterexample. It holds in part if only other readings have some. Its second half is judged for
+  writes it, has a counterexample. It holds in part if only other readings have some. If no reading has one among the
+  CMDPs that were tried, it is not refuted, which is no proof. Its second half is judged for
   the x_r that stay in the region, because the first half is its premise.
 - **Proposition 4.3** holds in part if it holds for some of the listed readings and combinations and fails for others.
 

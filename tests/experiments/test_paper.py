@@ -94,6 +94,7 @@ def test_conflicts_of_espo_in_the_repository_are_its_modes_and_its_sizes():
         ("run --tasks reachr", "error: task is 'reachr': it must be one of reacher, "),
         ("run --variant walker", "error: variant is 'walker': it must be one of reacher-espo, "),
         ("run --idle --lanes-per-group 2 --table 1", "error: lanes_per_group is 2: it must be 1 with idle"),
+        ("run --lanes-per-group 0 --table 1", "error: lanes_per_group is 0: it must be at least 1"),
         ("run --hours nan --table 1", "error: hours is nan: it must be a number"),
         ("tables --results /no/such/folder", "error: /no/such/folder/paper: there is no such folder of cells"),
         ("figures --results /no/such/folder", "error: /no/such/folder/paper: there is no such folder of cells"),

@@ -23,7 +23,9 @@ def curve_of(
     values |= {name: np.asarray(value) for name, value in given.items() if name in values}
     about = {
         "idle": given.get("idle", True), "row": {"status": "finished"},
-        "surroundings": {"machine": given.get("machine", "Linux x86_64")},
+        "surroundings": {
+            "machine": given.get("machine", "Linux x86_64"), "git_revision": given.get("revision", "abc"),
+        },
         "config": {
             "config": {"base_sample_size": 100, "sample_size_rule": given.get("rule", "gradient_conflict")},
             "hyperparams": {"warmup_iterations": warmup, "zeta_positive": 0.0, "zeta_negative": -0.5},

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from reproduction import crossings, estimates, page, tables, variants
+from reproduction import crossings, estimates, sections, tables, variants
 
 from espo_jax.modes import MODE_NAMES
 from tests.experiments.reproduction.made_up import curve_of
@@ -45,9 +45,35 @@ def test_iterations_in_each_mode_stand_beside_those_of_the_paper():
     variant = variants.Variant("humanoidstandup", "espo")
     text = tables.mode_counts({variant.name: [curve_of([10.0] * 6, variant=variant, mode=modes)]})
     assert text.splitlines()[2:] == [
-        "| espo | 1 | 1 | 3 | 2 | 2 | 66.7 |",
-        "| espo, the paper |  | 298 | 199 | (137) | 3 | 99.4 |",
+        "| espo | 1 | 1 | 3 | 2 | 2 | 66.7 | 0 |",
+        "| espo, the paper |  | 298 | 199 | (137) | 3 | 99.4 | (1) |",
     ]
+
+
+def test_samples_are_saved_after_the_iterations_whose_mode_made_the_next_one_small():
+    modes = [MODE_NAMES.index(name) for name in ("reward", "cost", "cost", "conflict", "reward")]
+    curve = curve_of([10.0] * 5, sizes=[100, 80, 50, 50, 110], mode=modes)
+    assert curve.saved_after("cost") == pytest.approx(100 * 100 / 110)
+    assert curve.saved_after("reward") == pytest.approx(100 * 20 / 110)
+    assert curve_of([10.0] * 5, mode=modes).saved_after("cost") == 0
+
+
+def test_violations_are_counted_in_iterations_and_in_samples_after_the_warm_up():
+    curve = curve_of([30, 30, 10, 30], sizes=[100, 40, 100, 60], warmup=1)
+    assert tables.above_after_warmup(curve) == pytest.approx(200 / 3)
+    assert tables.samples_above(curve) == pytest.approx(25)  # 100 of 4 X
+
+
+def test_the_second_table_of_a_section_says_whether_there_is_more_reward():
+    plain, other = (variants.Variant("walker2d", "espo", own) for own in ({}, {"cost_limit": 30.0}))
+    seeds = range(3)
+    runs = [curve_of([10.0] * 30, variant=plain, seed=s, reward=np.full(30, 5.0 + s)) for s in seeds]
+    more = [curve_of([10.0] * 30, variant=other, seed=s, reward=np.full(30, 7.0 + s)) for s in seeds]
+    text = sections.differences_by_seed({plain.name: runs, other.name: more}, "figure 4")
+    assert text.endswith("| yes, yes |\n")
+    assert sections.differences_by_seed({plain.name: runs[:2], other.name: more}, "figure 4").endswith(
+        "| not made, not made |\n"
+    )
 
 
 def test_sizes_at_the_bounds_of_a_rule_are_counted_after_the_first():
@@ -55,18 +81,21 @@ def test_sizes_at_the_bounds_of_a_rule_are_counted_after_the_first():
     assert (curve.share_of_size("zeta_negative"), curve.share_of_size("zeta_positive")) == (0.5, 0.25)
     fixed = variants.Variant("walker2d", "pcrpo")
     curves = {curve.cell.variant.name: [curve], fixed.name: [curve_of([10.0] * 5, variant=fixed, rule="fixed")]}
-    shown = [curve.cell.variant, fixed]
-    ruled, other = tables.of_variants(curves, shown, "rules", curves).splitlines()[2:]
+    own = variants.Variant("walker2d", "espo", {"sample_size_rule": "norm_test"})
+    curves[own.name] = [curve_of([10.0] * 5, variant=own)]
+    ruled, other, _ = sections.results(curves, "rules", curves).splitlines()[2:]
     assert ruled.endswith("| 50 | 25 |")
     assert other.endswith(" |  |  |")
-    assert "X(1 + ζ+)" not in tables.of_variants(curves, shown, "time limit", curves)
+    metric = variants.Variant("walker2d", "espo", {"conflict_metric": "fisher"})
+    assert "X(1 + ζ+)" not in sections.results({metric.name: [curve]}, "conflict", curves)
 
 
 def test_modes_are_counted_beside_the_reward_and_the_cost_of_each_reading_of_the_time_limit():
-    espo, crpo = (variants.Variant("walker2d", algorithm) for algorithm in ("espo", "crpo"))
+    other = {"time_limit": "truncation"}
+    espo, crpo = (variants.Variant("walker2d", algorithm, other) for algorithm in ("espo", "crpo"))
     modes = [MODE_NAMES.index(name) for name in ("reward", "reward", "cost", "conflict", "aligned", "reward")]
     curves = {v.name: [curve_of([10.0] * 6, variant=v, reward=[7.0] * 6, mode=modes)] for v in (espo, crpo)}
-    head, _, with_band, without = tables.of_variants(curves, [espo, crpo], "time limit", curves).splitlines()
+    head, _, with_band, without = sections.results(curves, "time limit", curves).splitlines()
     assert head.endswith(" | reward mode | cost mode | aligned mode | conflict mode |")
     assert "| 7.00 | 10.0 of 20 |" in with_band
     assert with_band.endswith(" | 3 | 1 | 1 | 1 |")
@@ -78,11 +107,11 @@ def test_figure_4_has_minutes_at_the_rate_of_the_run_that_was_timed():
     runs = [curve_of([10.0] * 30, variant=plain, seed=s, idle=s == 1) for s in (0, 1)]  # 100 samples in 2 seconds
     ablation = [curve_of([10.0] * 30, variant=ours, sizes=[90] * 30, idle=False)]
     curves = {plain.name: runs, ours.name: ablation}
-    first, second = tables.of_variants(curves, [plain, ours], "figure 4", curves).splitlines()[2:]
+    first, second = sections.results(curves, "figure 4", curves).splitlines()[2:]
     assert first.endswith("| 1.00 [1.00, 1.00] | 58 |")
     assert second.endswith("| 0.90 | 63 |")
     busy = {**curves, plain.name: runs[:1]}
-    assert tables.of_variants(busy, [ours], "figure 4", busy).endswith("|  | 63 |\n")
+    assert sections.results(busy, "figure 4", busy).endswith("|  | 63 |\n")
 
 
 def test_samples_over_all_tasks_that_have_cells():
@@ -101,8 +130,8 @@ def test_a_section_shows_the_plain_variants_of_those_tasks_where_it_has_cells_of
     other = variants.Variant("reacher", "espo", {"time_limit": "truncation"})
     plain = [variants.Variant(task, "espo") for task in ("reacher", "walker2d")]
     curves = {each.name: [curve_of([10.0], variant=each)] for each in (*plain, other)}
-    assert [each.name for each in page.with_cells(curves, "time limit")] == [plain[0].name, other.name]
-    assert page.with_cells({each.name: curves[each.name] for each in plain}, "time limit") == []
+    assert [each.name for each in sections.with_cells(curves, "time limit")] == [plain[0].name, other.name]
+    assert sections.with_cells({each.name: curves[each.name] for each in plain}, "time limit") == []
 
 
 def test_a_section_shows_plain_variants_with_the_seeds_that_it_compares():
@@ -110,12 +139,12 @@ def test_a_section_shows_plain_variants_with_the_seeds_that_it_compares():
     other = variants.Variant("walker2d", "espo", {"time_limit": "truncation"})
     seeds = [(espo, range(5)), (crpo, range(5)), (other, (1, 3))]
     curves = {each.name: [curve_of([10.0], variant=each, seed=s) for s in own] for each, own in seeds}
-    section = page.of_section(curves, "time limit")
+    section = sections.of_section(curves, "time limit")
     assert {name: [run.cell.seed for run in runs] for name, runs in section.items()} == {
         each: [1, 3] for each in curves
     }
-    beside = page.of_section({**curves, crpo.name: curves[crpo.name][:1]}, "time limit")
-    assert [each.name for each in page.with_cells(beside, "time limit")] == [espo.name, other.name]
+    beside = sections.of_section({**curves, crpo.name: curves[crpo.name][:1]}, "time limit")
+    assert [each.name for each in sections.with_cells(beside, "time limit")] == [espo.name, other.name]
 
 
 def test_what_is_rounded_to_zero_has_no_sign():

@@ -1,10 +1,13 @@
 """Cells are trained once and kept, also after a kill, on an idle machine, and when they fail."""
 
 import functools
+import json
 import math
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from reproduction import cells, page, training, variants
 
@@ -139,6 +142,46 @@ def test_a_damaged_or_renamed_cell_is_refused(two, trained, tmp_path):
         cells.read_all(tmp_path)
 
 
+def rewritten(path, *, about=None, **columns):
+    """Change what a cell says of itself, or some of its columns."""
+    table = pyarrow.parquet.read_table(path)
+    said = json.loads(table.schema.metadata[b"about"]) if about is None else about
+    for name, values in columns.items():
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
+    pyarrow.parquet.write_table(table.replace_schema_metadata({b"about": json.dumps(said)}), path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"about": [1]}, "cannot be read: TypeError"),
+        ({"about": {"variant": "walker2d-espo", "seed": 0}}, "cannot be read: KeyError: 'config'"),
+        ({"episode_cost": ["x"] * TINY["num_iterations"]}, "cannot be read: TypeError"),
+        ({"episode_reward": [math.nan] * TINY["num_iterations"]}, "has a value in episode_reward that is not finite"),
+        ({"sample_size": [None] * TINY["num_iterations"]}, "cannot be read: TypeError"),
+    ],
+)
+def test_a_cell_that_contradicts_itself_is_refused_with_its_path(change, says, two, trained, tmp_path):
+    path = cells.path_of(tmp_path, two[0])
+    path.parent.mkdir()
+    shutil.copy(cells.path_of(trained / "paper", two[0]), path)
+    rewritten(path, **change)
+    with pytest.raises(DamagedError, match=rf"0\.parquet {says}"):
+        cells.read_all(tmp_path)
+
+
+def test_a_finished_cell_has_all_its_iterations_and_a_known_variant(two, trained, tmp_path):
+    path = cells.path_of(tmp_path, two[0])
+    path.parent.mkdir()
+    table = pyarrow.parquet.read_table(cells.path_of(trained / "paper", two[0]))
+    pyarrow.parquet.write_table(table.slice(0, 1), path)
+    with pytest.raises(DamagedError, match=r"0\.parquet has 1 iterations: its finished run has"):
+        cells.read_all(tmp_path)
+    path.parent.rename(tmp_path / "walker2d-foo")
+    with pytest.raises(DamagedError, match="walker2d-foo is the folder of no variant"):
+        cells.read_all(tmp_path)
+
+
 def test_seeds_that_the_page_does_not_ask_for_are_read_too(two, trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     more = [variants.Cell(two[0].variant, 12)]
@@ -153,7 +196,7 @@ def test_the_page_and_its_pictures_are_made_of_what_is_there(two, trained, tmp_p
     text = page.text(found, [("rate", "holds", "-0.5")])
     assert "| rate | -0.5 | holds |" in text
     assert "| walker2d | espo | 2 |" in text
-    assert "not decided (0 yes, 0 no of 0; 12 are not made)" in text
+    assert "not decided (0 yes, 0 no of 0, 12 not made)" in text
     (picture,) = page.draw(found, tmp_path)
     assert picture.name == "paper_walker2d.png"
     assert picture.read_bytes().startswith(b"\x89PNG")

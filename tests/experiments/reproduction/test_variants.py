@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from reproduction import page, random_sizes, training, variants
+from reproduction import random_sizes, sections, training, variants
 
 
 def test_every_variant_is_a_lane_of_its_own_with_the_settings_of_the_paper():
@@ -42,7 +42,7 @@ def test_cells_are_asked_for_by_part_and_the_first_seeds_come_first():
 
 
 def test_the_other_reading_of_the_time_limit_is_compared_with_the_first_and_with_its_rivals():
-    pairs = [(ours.name, theirs.name) for ours, theirs in page.compared("time limit")]
+    pairs = [(ours.name, theirs.name) for ours, theirs in sections.compared("time limit")]
     assert ("reacher-espo-time_limit=truncation", "reacher-espo") in pairs
     assert ("reacher-espo-time_limit=truncation", "reacher-crpo-time_limit=truncation") in pairs
     assert {name for pair in pairs for name in pair} <= {variant.name for variant in variants.VARIANTS}
