@@ -39,6 +39,7 @@ def _blocks(found: Sequence[Curve], theory: Sequence[Verdict], backend: str, nam
         return "\n".join(f"![{kind}, {task}](img/{file})\n" for task, file in files)
 
     yield words.HEAD.format(cells=name, backend=backend)
+    yield words.SHORT if name == "paper" else ""
     yield words.RULE.format(fewest=comparisons.FEWEST)
     yield claims.noise_of_times(curves)
     yield claims.table(curves)
