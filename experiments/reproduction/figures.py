@@ -68,8 +68,8 @@ def curves(groups: Mapping[str, Sequence[Curve]], path: Path, title: str) -> Non
 
 
 def _show_late(panel: Axes) -> None:
-    """Let the axis end where the last two fifths of all lines do; what is earlier may lie outside."""
-    late = np.concatenate([[0.0], *(line.get_ydata()[-2 * _POINTS // 5 :] for line in panel.lines)])
+    """Let the axis end where the last fifth of all lines does; what is earlier may lie outside."""
+    late = np.concatenate([[0.0], *(line.get_ydata()[-_POINTS // 5 :] for line in panel.lines)])
     margin = 0.1 * np.ptp(late) or 1.0
     panel.set_ylim(late.min() - margin, late.max() + margin)
     panel.axhline(0.0, color=GREY, linestyle=_LIMIT_DASHES[0], linewidth=1)

@@ -104,7 +104,7 @@ reading of the time limit](#the-other-reading-of-the-time-limit) the counts are 
 CURVES = """## Figures 2, 3 and 5: curves
 
 Lines are interquartile means of runs, each averaged over 20 iterations, with 95 % bootstrap intervals; the number of
-runs is in brackets. The third row is the cost again, minus the limit, at the scale of the last two fifths of the lines.
+runs is in brackets. The third row is the cost again, minus the limit, at the scale of the last fifth of the lines.
 Minutes are shown where a run of every line was timed.
 """
 
